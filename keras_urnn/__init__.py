@@ -1,0 +1,25 @@
+"""Unitary and contractive recurrent networks for Keras 3."""
+
+from keras_urnn import callbacks, constraints, diagnostics, parametrizations
+from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
+from keras_urnn.layers import (
+    ContractiveRNN,
+    ContractiveRNNCell,
+    UnitaryRNN,
+    UnitaryRNNCell,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ContractiveProjection",
+    "ContractiveRNN",
+    "ContractiveRNNCell",
+    "UnitaryProjection",
+    "UnitaryRNN",
+    "UnitaryRNNCell",
+    "callbacks",
+    "constraints",
+    "diagnostics",
+    "parametrizations",
+]

@@ -1,0 +1,52 @@
+"""The one place that may import a backend: products in full precision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep the matrix products traced inside from being rounded to TF32 or bfloat16.
+
+    On a GPU the backends may compute a float32 product with 10 bits of mantissa;
+    Newton-Schulz then stalls at a unitarity error of 5e-4. The switch is set for
+    the products inside only. TensorFlow has none that is local: there
+    `product_dtype` asks for float64 instead.
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+    elif backend == "torch":
+        import torch
+
+        previous = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(previous)
+    else:
+        yield
+
+
+def product_dtype(dtype: str) -> str:
+    """The dtype in which products are right to the last digits of `dtype`.
+
+    At least float32 (there is no SVD, and no use in iterating, below), and float64
+    for float32 under TensorFlow where TF32 may be used: on a GPU, unless the user
+    has switched it off.
+    """
+    if dtype == "float64":
+        return "float64"
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+        if tf32 and tf.config.list_physical_devices("GPU"):
+            return "float64"
+    return "float32"

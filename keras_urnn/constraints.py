@@ -1,0 +1,130 @@
+"""Constraints that put a kernel back on the orthogonal or the contractive matrices."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_urnn import _checks, linalg
+from keras_urnn._serialization import register
+from keras_urnn.linalg import Tensor
+
+METHOD_ADVICE = 'Leave it at "auto" unless you compare methods.'
+
+
+def _as_matrix(w: Any, constraint: keras.constraints.Constraint) -> Tensor:
+    """The value of a kernel, which must have rows and columns."""
+    w = ops.convert_to_tensor(w)
+    if len(w.shape) < 2:
+        name = type(constraint).__name__
+        raise ValueError(
+            f"`{name}` must be given a kernel of shape (..., rows, columns). "
+            f"Received: shape={tuple(w.shape)}. A vector such as a bias has no "
+            "singular values; leave its constraint out."
+        )
+    return w
+
+
+@register
+class UnitaryProjection(keras.constraints.Constraint):
+    """Maps a kernel to the nearest orthogonal matrix.
+
+    The projection of the paper: after each optimizer step the kernel is replaced by
+    the nearest matrix with orthonormal columns (rows, where it is wide). Choose
+    `ContractiveProjection` to bound the singular values instead of fixing them.
+
+    For the singular value decomposition `W = U Σ Vᵀ` of a kernel of shape
+    `(rows, columns)`,
+
+        w ← U Vᵀ
+
+    is the nearest such matrix in the Frobenius norm. Leading axes are a batch of
+    matrices. A kernel that is orthogonal to the rounding of its dtype is left
+    unchanged, bit for bit; one with NaN or Inf is returned as it is, so that
+    `keras.callbacks.TerminateOnNaN` sees it. float16 and bfloat16 kernels are
+    projected in float32. Cost: O(rows · columns · min(rows, columns)).
+
+    Works on any Keras layer: `Dense(64, kernel_constraint=UnitaryProjection())`.
+    Keras applies constraints after optimizer steps only; with `use_ema=True` add
+    `keras_urnn.callbacks.ReapplyConstraints`.
+
+    Args:
+        method: string. `"newton_schulz"` uses matrix products only, and returns NaN
+            for a kernel that is rank-deficient to rounding. `"svd"` decomposes, which
+            takes seconds for large kernels when TensorFlow compiles with XLA.
+            `"auto"` uses products, and decomposes only where they do not converge.
+            Defaults to `"auto"`.
+
+    Raises:
+        ValueError: for another method, or a kernel with fewer than two axes.
+
+    Example:
+        ```python
+        kernel = keras.random.normal((4, 3))
+        keras_urnn.UnitaryProjection()(kernel)  # shape (4, 3), orthonormal columns
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 5
+        - Higham, Functions of Matrices, 2008, theorem 8.4
+    """
+
+    def __init__(self, method: str = "auto") -> None:
+        self.method = _checks.one_of("method", method, linalg.METHODS, METHOD_ADVICE)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return linalg.polar_factor(_as_matrix(w, self), self.method)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"method": self.method}
+
+
+@register
+class ContractiveProjection(keras.constraints.Constraint):
+    """Maps a kernel to the nearest matrix of spectral norm at most `max_norm`.
+
+    Keeps a recurrence stable and forgetful, where `UnitaryProjection` keeps all of the
+    state's norm. Singular values below `max_norm` are left as they are.
+
+    For the singular value decomposition `W = U Σ Vᵀ` of a kernel of shape
+    `(rows, columns)`,
+
+        w ← U min(Σ, max_norm) Vᵀ
+
+    is the nearest matrix of that norm in the Frobenius norm. Leading axes are a batch
+    of matrices. A kernel inside the ball is left unchanged, bit for bit; one with NaN
+    or Inf is returned as it is. float16 and bfloat16 kernels are projected in float32.
+    Cost: O(rows · columns · min(rows, columns)).
+
+    Args:
+        max_norm: number in (0, 1]. The largest spectral norm. Below 1 the map is
+            contractive and its memory fades at least as fast as `max_norm**t`.
+            Defaults to `0.999`.
+        method: string. `"newton_schulz"` and `"auto"` use matrix products only;
+            `"svd"` decomposes, which takes seconds for large kernels when TensorFlow
+            compiles with XLA. Defaults to `"auto"`.
+
+    Raises:
+        ValueError: for a norm or method other than these, or a kernel with fewer than
+            two axes.
+
+    Example:
+        ```python
+        kernel = keras.random.normal((4, 4))
+        keras_urnn.ContractiveProjection(0.9)(kernel)  # shape (4, 4), norm at most 0.9
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 5
+    """
+
+    def __init__(self, max_norm: float = 0.999, method: str = "auto") -> None:
+        self.max_norm = _checks.max_norm(max_norm)
+        self.method = _checks.one_of("method", method, linalg.METHODS, METHOD_ADVICE)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        matrix = _as_matrix(w, self)
+        return linalg.clip_singular_values(matrix, self.max_norm, self.method)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"max_norm": self.max_norm, "method": self.method}

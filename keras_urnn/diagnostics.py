@@ -1,0 +1,73 @@
+"""How far a matrix is from the set it should be on, measured in float64 NumPy."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+def unitarity_error(target: Any) -> float:
+    """The largest entry of `|RᵀR - I|`; of `|R Rᵀ - I|` where `R` is wide.
+
+    Zero for a matrix with orthonormal columns (rows); about 1e-7 to 1e-6 for one that
+    is orthogonal to rounding in float32. For a batch it is the largest of them.
+
+    Args:
+        target: a matrix of shape `(..., rows, columns)` (a tensor, a Keras variable or
+            an array), or a built cell or layer of this library, whose
+            `recurrent_matrix()` is taken.
+
+    Returns:
+        A `float`; NaN where an entry is not finite.
+
+    Raises:
+        ValueError: where there are fewer than two axes, or the layer is not built.
+
+    Example:
+        ```python
+        layer = keras_urnn.UnitaryRNN(8)
+        y = layer(keras.random.normal((2, 5, 3)))  # shape (2, 8)
+        keras_urnn.diagnostics.unitarity_error(layer)  # about 3e-7
+        ```
+    """
+    matrix = _as_array(target)
+    transposed = np.swapaxes(matrix, -1, -2)
+    rows, columns = matrix.shape[-2:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        gram = transposed @ matrix if rows >= columns else matrix @ transposed
+        return float(np.max(np.abs(gram - np.eye(min(rows, columns)))))
+
+
+def spectral_norm(target: Any) -> float:
+    """The spectral norm `‖R‖ = max ‖hR‖ / ‖h‖`, the largest singular value.
+
+    Args:
+        target: as for `unitarity_error`.
+
+    Returns:
+        A `float`; NaN where an entry is not finite.
+
+    Raises:
+        ValueError: where there are fewer than two axes, or the layer is not built.
+
+    Example:
+        ```python
+        keras_urnn.diagnostics.spectral_norm(2.0 * np.eye(3))  # 2.0
+        ```
+    """
+    matrix = _as_array(target)
+    if not np.all(np.isfinite(matrix)):
+        return float("nan")  # an SVD may spin for ever on Inf
+    return float(np.max(np.linalg.svd(matrix, compute_uv=False)))
+
+
+def _as_array(target: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if hasattr(target, "recurrent_matrix"):
+        target = target.recurrent_matrix()
+    matrix = np.asarray(ops.convert_to_numpy(target), dtype="float64")
+    if matrix.ndim < 2:
+        raise ValueError(
+            "`target` must be a matrix, or a layer or cell of this library. "
+            f"Received: an array of shape {matrix.shape}. Pass the kernel itself."
+        )
+    return matrix

@@ -1,0 +1,202 @@
+"""The step that the unitary and the contractive cell share."""
+
+from abc import abstractmethod
+from typing import Any, Final
+
+import keras
+from keras import ops
+
+from keras_urnn import _checks, parametrizations
+from keras_urnn.linalg import Tensor
+
+# The arguments of the cells' `__init__` that their layers pass on.
+CELL_ARGUMENTS: Final = (
+    "units",
+    "activation",
+    "use_bias",
+    "kernel_initializer",
+    "recurrent_initializer",
+    "bias_initializer",
+    "kernel_regularizer",
+    "recurrent_regularizer",
+    "bias_regularizer",
+    "kernel_constraint",
+    "recurrent_constraint",
+    "bias_constraint",
+    "dropout",
+    "recurrent_dropout",
+    "seed",
+    "max_norm",
+    "parametrization",
+    "output_units",
+    "learn_initial_state",
+)
+
+
+class StructuredRNNCell(keras.layers.SimpleRNNCell):
+    """A `SimpleRNNCell` whose recurrent matrix comes from a parametrization.
+
+    Abstract: `UnitaryRNNCell` and `ContractiveRNNCell` say which set the matrix is on.
+    It subclasses `SimpleRNNCell` for Keras' dropout masks, and replaces the rest.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        parametrization: Any,
+        output_units: int | None,
+        learn_initial_state: bool,
+        **kwargs: Any,
+    ) -> None:
+        units = _checks.positive_integer("units", units, "It is the number of states.")
+        for name in ("dropout", "recurrent_dropout"):
+            kwargs[name] = _checks.rate(name, kwargs[name])
+        _refuse_constraint(kwargs["recurrent_constraint"], type(self).__name__)
+        super().__init__(units, **kwargs)
+        self.parametrization = parametrizations.get(parametrization)
+        self.output_units = _check_output_units(output_units, self.width)
+        self.learn_initial_state = bool(learn_initial_state)
+        if self.output_units is not None:
+            # Two states, so that the output is `states[0]`: Keras on JAX takes
+            # `states[0]` for the previous output at a masked step.
+            self.state_size = [self.output_units, self.width - self.output_units]
+            self.output_size = self.output_units
+
+    @property
+    def field(self) -> str:
+        """The numbers that the state consists of: `"real"`."""
+        return self.parametrization.field
+
+    @property
+    def width(self) -> int:
+        """The number of real entries of the state."""
+        return int(self.units)
+
+    @abstractmethod
+    def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
+        """The constraint whose set the recurrent matrix must be on."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.width),
+            name="kernel",
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.parametrization.build(self)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.width,),
+                name="bias",
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.learned_initial_state = None
+        if self.learn_initial_state:
+            self.learned_initial_state = self.add_weight(
+                shape=(self.width,), name="initial_state", initializer="zeros"
+            )
+
+    def call(
+        self, sequence: Tensor, states: Any, training: bool = False
+    ) -> tuple[Tensor, Any]:
+        h = self._join(states)
+        input_mask = self.get_dropout_mask(sequence)
+        state_mask = self.get_recurrent_dropout_mask(h)
+        if training and input_mask is not None:
+            sequence = sequence * input_mask
+        if training and state_mask is not None:
+            h = h * state_mask
+
+        # h_t = φ(x_t K + b + h_{t-1} R)
+        z = ops.matmul(sequence, self.kernel)
+        if self.bias is not None:
+            z = ops.add(z, self.bias)
+        z = z + self.parametrization.apply(h, self.parametrization.prepare())
+        h = z if self.activation is None else self.activation(z)
+
+        new_states = self._split(h)
+        if not isinstance(states, (list, tuple)):
+            return h, h
+        return new_states[0], new_states
+
+    def recurrent_matrix(self) -> Tensor:
+        """The matrix `R` of the step, of shape `(width, width)`.
+
+        Raises:
+            ValueError: before the cell is built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"`{self.name}` must be built to have a recurrent matrix. Received: "
+                "built=False. Call it on data, or `build` it with an input shape."
+            )
+        return self.parametrization.matrix()
+
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
+        """The states at rest: zeros, or what was learned. A list of tensors."""
+        state = ops.zeros((batch_size, self.width), dtype=self.compute_dtype)
+        if self.learn_initial_state:
+            if not self.built:
+                raise ValueError(
+                    f"`{self.name}` must be built to have a learned initial state. "
+                    "Received: built=False. Call it on data, or `build` it first."
+                )
+            state = state + ops.cast(self.learned_initial_state, self.compute_dtype)
+        return self._split(state)
+
+    def get_recurrent_dropout_mask(self, step_input: Tensor) -> Tensor | None:
+        # Keras asks for it with the first state, which `output_units` narrows; the
+        # mask has to cover both.
+        if step_input.shape[-1] != self.width:
+            full = (ops.shape(step_input)[0], self.width)
+            step_input = ops.ones(full, dtype=step_input.dtype)
+        return super().get_recurrent_dropout_mask(step_input)
+
+    def _join(self, states: Any) -> Tensor:
+        if not isinstance(states, (list, tuple)):
+            return states
+        return states[0] if len(states) == 1 else ops.concatenate(states, axis=-1)
+
+    def _split(self, h: Tensor) -> list[Tensor]:
+        m = self.output_units
+        return [h] if m is None else [h[..., :m], h[..., m:]]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "parametrization": keras.saving.serialize_keras_object(
+                self.parametrization
+            ),
+            "output_units": self.output_units,
+            "learn_initial_state": self.learn_initial_state,
+        }
+
+
+def _refuse_constraint(recurrent_constraint: Any, cell: str) -> None:
+    if recurrent_constraint is not None:
+        advice = (
+            f"It would replace the projection that makes a `{cell}` what it is. Leave "
+            "it out; choose the set by the class and how it is kept by "
+            "`parametrization`."
+        )
+        raise _checks.error(
+            "recurrent_constraint", "None", recurrent_constraint, advice
+        )
+
+
+def _check_output_units(output_units: int | None, width: int) -> int | None:
+    if output_units is None:
+        return None
+    if not _checks.is_integer(output_units) or not 1 <= output_units < width:
+        advice = (
+            f"The first `output_units` of the {width} states are the output; leave it "
+            "at None to output all of them."
+        )
+        expected = f"None or an integer in [1, {width - 1}]"
+        raise _checks.error("output_units", expected, output_units, advice)
+    return int(output_units)

@@ -1,0 +1,160 @@
+"""What the unitary and the contractive layer share: `keras.layers.RNN` over a cell."""
+
+import warnings
+from operator import attrgetter
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_urnn.layers.cell import CELL_ARGUMENTS, StructuredRNNCell
+from keras_urnn.linalg import Tensor
+
+
+class StructuredRNN(keras.layers.RNN):
+    """A `keras.layers.RNN` over one of this library's cells, with a flat config.
+
+    Abstract: `UnitaryRNN` and `ContractiveRNN` make the cell. Beyond `RNN` it restores
+    the cell's own initial state in `reset_state`, and takes the one `initial_state`
+    that a `SimpleRNN` of `output_units` would take.
+    """
+
+    units = property(attrgetter("cell.units"))
+    activation = property(attrgetter("cell.activation"))
+    use_bias = property(attrgetter("cell.use_bias"))
+    kernel_initializer = property(attrgetter("cell.kernel_initializer"))
+    recurrent_initializer = property(attrgetter("cell.recurrent_initializer"))
+    bias_initializer = property(attrgetter("cell.bias_initializer"))
+    kernel_regularizer = property(attrgetter("cell.kernel_regularizer"))
+    recurrent_regularizer = property(attrgetter("cell.recurrent_regularizer"))
+    bias_regularizer = property(attrgetter("cell.bias_regularizer"))
+    kernel_constraint = property(attrgetter("cell.kernel_constraint"))
+    recurrent_constraint = property(attrgetter("cell.recurrent_constraint"))
+    bias_constraint = property(attrgetter("cell.bias_constraint"))
+    dropout = property(attrgetter("cell.dropout"))
+    recurrent_dropout = property(attrgetter("cell.recurrent_dropout"))
+    parametrization = property(attrgetter("cell.parametrization"))
+    output_units = property(attrgetter("cell.output_units"))
+    learn_initial_state = property(attrgetter("cell.learn_initial_state"))
+
+    def __init__(self, cell: StructuredRNNCell, **kwargs: Any) -> None:
+        activity_regularizer = kwargs.pop("activity_regularizer", None)
+        super().__init__(cell, **kwargs)
+        self.activity_regularizer = keras.regularizers.get(activity_regularizer)
+        self.input_spec = [keras.layers.InputSpec(ndim=3)]
+
+    def recurrent_matrix(self) -> Tensor:
+        """The matrix `R` of the step, of shape `(width, width)`."""
+        return self.cell.recurrent_matrix()
+
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
+        if initial_state is not None:
+            initial_state = self._fill(initial_state)
+        return super().call(
+            sequences, initial_state=initial_state, mask=mask, training=training
+        )
+
+    def _fill(self, initial_state: Any) -> list[Tensor]:
+        """Complete a single state of width `output_units` by zeros."""
+        given = (
+            list(initial_state)
+            if isinstance(initial_state, (list, tuple))
+            else [initial_state]
+        )
+        widths = [state.shape[-1] for state in given]
+        if self.output_units is not None and widths == [self.output_units]:
+            added = self.state_size[1]
+            zeros = ops.zeros((ops.shape(given[0])[0], added), dtype=given[0].dtype)
+            return [given[0], zeros]
+        if widths != self.state_size:
+            raise ValueError(
+                f"`initial_state` must hold states of widths {self.state_size}"
+                + (f", or the first of them. " if self.output_units else ". ")
+                + f"Received: widths {widths}. The last axis of a state is its width."
+            )
+        return given
+
+    def reset_state(self) -> None:
+        """Put a stateful layer back at its initial state (zeros, or what it learned)."""
+        if self.states is None:
+            return
+        batch_size = self.states[0].shape[0]
+        for state, rest in zip(
+            self.states, self.get_initial_state(batch_size), strict=True
+        ):
+            state.assign(rest)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["cell"]
+        cell = self.cell.get_config()
+        config |= {name: cell[name] for name in CELL_ARGUMENTS if name in cell}
+        config["activity_regularizer"] = keras.regularizers.serialize(
+            self.activity_regularizer
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**config)
+
+    @classmethod
+    def from_simple_rnn(cls, layer: keras.layers.SimpleRNN, **arguments: Any) -> Self:
+        """A layer of this class with the weights of a `SimpleRNN`: a warm start.
+
+        The recurrent kernel is projected to the nearest matrix on the set at once, and
+        a warning says how far it was moved if it was; the other weights are kept. A
+        `recurrent_constraint` of `layer` is replaced by the projection.
+
+        Args:
+            layer: built `keras.layers.SimpleRNN`. It is left as it is.
+            **arguments: arguments of this class that should differ from `layer`'s.
+
+        Returns:
+            A built layer of this class.
+
+        Raises:
+            TypeError: when `layer` is something else.
+            ValueError: when it is not built.
+        """
+        if not isinstance(layer, keras.layers.SimpleRNN):
+            raise TypeError(
+                "`layer` must be a `keras.layers.SimpleRNN`. Received: "
+                f"layer={layer!r}. Other layers have other weights."
+            )
+        if not layer.built:
+            raise ValueError(
+                f"`layer` must be built. Received: {layer.name!r} without weights. "
+                "Call it on data, or `build` it with an input shape."
+            )
+        config = {**layer.get_config(), "recurrent_constraint": None, **arguments}
+        new = cls(**config)
+        batch_size = layer.states[0].shape[0] if layer.stateful else None
+        new.build((batch_size, None, layer.cell.kernel.shape[0]))
+        new.cell.kernel.assign(layer.cell.kernel)
+        if layer.cell.bias is not None:
+            new.cell.bias.assign(layer.cell.bias)
+        new._assign_nearest(layer.cell.recurrent_kernel)
+        return new
+
+    def _assign_nearest(self, kernel: Tensor) -> None:
+        kernel = ops.convert_to_numpy(kernel)
+        project = self.cell.recurrent_projection("auto")
+        nearest = ops.convert_to_numpy(project(ops.convert_to_tensor(kernel)))
+        self.cell.parametrization.assign(nearest)
+        moved = np.linalg.norm(nearest - kernel)
+        if moved > 0.0:
+            share = moved / np.linalg.norm(kernel)
+            warnings.warn(
+                f"{self.name}: the recurrent kernel was moved by {moved:.3g} in the "
+                f"Frobenius norm, {share:.2%} of its own, to the nearest matrix on the "
+                "set; the outputs differ from the original's until trained further.",
+                stacklevel=3,
+            )

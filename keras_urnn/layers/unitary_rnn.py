@@ -1,0 +1,265 @@
+"""The unitary RNN: its cell and its layer."""
+
+from typing import Any
+
+import keras
+
+from keras_urnn._serialization import register
+from keras_urnn.constraints import UnitaryProjection
+from keras_urnn.layers.cell import StructuredRNNCell
+from keras_urnn.layers.layer import StructuredRNN
+
+
+@register
+class UnitaryRNNCell(StructuredRNNCell):
+    """One step of an RNN whose recurrent matrix is orthogonal.
+
+    The recurrence neither grows nor shrinks the state or the gradient through `R`, for
+    any number of steps. Choose `ContractiveRNNCell` where the state should forget.
+    Under `keras.layers.RNN` it is like `keras.layers.SimpleRNNCell`; `UnitaryRNN` is
+    the same as a layer.
+
+        h_t = φ(h_{t-1} @ R + x_t @ K + b),    RᵀR = R Rᵀ = I
+
+    in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
+    Cost: O(units²) a step, and O(units³) once per optimizer step.
+
+    Args:
+        units: positive integer. The number of states, and of outputs.
+        activation: string, callable or None. Any Keras activation, or None for the
+            identity. `"relu"` is the paper's; it can switch states off exactly. Defaults to `"relu"`.
+        use_bias: boolean. Whether the step has a bias. Defaults to `True`.
+        kernel_initializer: initializer of the input kernel `K`. Defaults to
+            `"glorot_uniform"`.
+        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+            projected; `"orthogonal"` draws from the Haar measure. Defaults to
+            `"orthogonal"`.
+        bias_initializer: initializer of the bias. Defaults to `"zeros"`.
+        kernel_regularizer: regularizer of the input kernel. Defaults to `None`.
+        recurrent_regularizer: regularizer of the recurrent kernel. Defaults to `None`.
+        bias_regularizer: regularizer of the bias. Defaults to `None`.
+        kernel_constraint: constraint of the input kernel. Defaults to `None`.
+        recurrent_constraint: must be None; it is here for the order of the arguments.
+            Defaults to `None`.
+        bias_constraint: constraint of the bias. Defaults to `None`.
+        dropout: number in [0, 1). The fraction of the inputs to drop in training.
+            Defaults to `0.0`.
+        recurrent_dropout: number in [0, 1). The fraction of the states to drop in
+            training, the same at each step. Defaults to `0.0`.
+        seed: integer or None. Seeds the dropout masks. Defaults to `None`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
+            recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+        output_units: integer or None. Output only the first so many states, and hold
+            the state as two tensors of widths `[output_units, units - output_units]`.
+            Converted layers use it. Defaults to `None`.
+        learn_initial_state: boolean. Whether to train the state to start from (at first
+            zero). Defaults to `False`.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
+
+    Call arguments:
+        sequence: tensor of shape `(batch, features)`.
+        states: list of one tensor of shape `(batch, units)`, or two with
+            `output_units`.
+        training: boolean. Whether to apply dropout.
+
+    Raises:
+        ValueError: for an argument outside its range, or any `recurrent_constraint`.
+        TypeError: for a parametrization of another type.
+
+    Example:
+        ```python
+        layer = keras.layers.RNN(keras_urnn.UnitaryRNNCell(8))
+        y = layer(keras.random.normal((2, 10, 3)))  # shape (2, 8)
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 2
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "relu",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        *,
+        parametrization: Any = "projection",
+        output_units: int | None = None,
+        learn_initial_state: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            parametrization=parametrization,
+            output_units=output_units,
+            learn_initial_state=learn_initial_state,
+            **kwargs,
+        )
+
+    def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
+        return UnitaryProjection(method)
+
+
+@register
+class UnitaryRNN(StructuredRNN):
+    """An RNN whose recurrent matrix is orthogonal.
+
+    `keras.layers.SimpleRNN` with a recurrent kernel that stays orthogonal after every
+    optimizer step, so that neither the state nor the gradient through `R` grows or
+    shrinks over time: for long sequences. Choose `ContractiveRNN` where the state
+    should forget.
+
+        h_t = φ(h_{t-1} @ R + x_t @ K + b),    RᵀR = R Rᵀ = I
+
+    in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
+    Cost: O(units²) a step, and O(units³) once per optimizer step.
+
+    Args:
+        units: positive integer. The number of states, and of outputs.
+        activation: string, callable or None. Any Keras activation, or None for the
+            identity. `"relu"` is the paper's; it can switch states off exactly. Defaults to `"relu"`.
+        use_bias: boolean. Whether the step has a bias. Defaults to `True`.
+        kernel_initializer: initializer of the input kernel `K`. Defaults to
+            `"glorot_uniform"`.
+        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+            projected; `"orthogonal"` draws from the Haar measure. Defaults to
+            `"orthogonal"`.
+        bias_initializer: initializer of the bias. Defaults to `"zeros"`.
+        kernel_regularizer: regularizer of the input kernel. Defaults to `None`.
+        recurrent_regularizer: regularizer of the recurrent kernel. Defaults to `None`.
+        bias_regularizer: regularizer of the bias. Defaults to `None`.
+        kernel_constraint: constraint of the input kernel. Defaults to `None`.
+        recurrent_constraint: must be None; it is here for the order of the arguments.
+            Defaults to `None`.
+        bias_constraint: constraint of the bias. Defaults to `None`.
+        dropout: number in [0, 1). The fraction of the inputs to drop in training.
+            Defaults to `0.0`.
+        recurrent_dropout: number in [0, 1). The fraction of the states to drop in
+            training, the same at each step. Defaults to `0.0`.
+        return_sequences: boolean. Whether to return the outputs of all steps, or the
+            last. Defaults to `False`.
+        return_state: boolean. Whether to return the last state too; with
+            `output_units`, which splits it, two tensors. Defaults to `False`.
+        go_backwards: boolean. Whether to run from the last step to the first. Defaults
+            to `False`.
+        stateful: boolean. Whether each batch starts where the last one ended; needs a
+            fixed batch size. Defaults to `False`.
+        unroll: boolean. Whether to unroll the loop: faster for very short sequences.
+            Defaults to `False`.
+        seed: integer or None. Seeds the dropout masks. Defaults to `None`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
+            recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+        output_units: integer or None. Output only the first so many states, and hold
+            the state as two tensors of widths `[output_units, units - output_units]`.
+            Converted layers use it. Defaults to `None`.
+        learn_initial_state: boolean. Whether to train the state to start from (at first
+            zero). Defaults to `False`.
+        **kwargs: `activity_regularizer`, `zero_output_for_mask`, `name`, `dtype` and
+            `trainable`, as for `keras.layers.SimpleRNN`.
+
+    Call arguments:
+        sequences: tensor of shape `(batch, time, features)`.
+        initial_state: tensor of shape `(batch, units)`, or a list of the states. With
+            `output_units` a single tensor of that width will do, the rest being zero.
+        mask: boolean tensor of shape `(batch, time)`; False skips a step.
+        training: boolean. Whether to apply dropout.
+
+    Raises:
+        ValueError: for an argument outside its range, or any `recurrent_constraint`.
+        TypeError: for a parametrization of another type.
+
+    Example:
+        ```python
+        layer = keras_urnn.UnitaryRNN(8, return_sequences=True)
+        y = layer(keras.random.normal((2, 10, 3)))  # shape (2, 10, 8)
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 2
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "relu",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
+        *,
+        parametrization: Any = "projection",
+        output_units: int | None = None,
+        learn_initial_state: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        cell = UnitaryRNNCell(
+            units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            parametrization=parametrization,
+            output_units=output_units,
+            learn_initial_state=learn_initial_state,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+            name="unitary_rnn_cell",
+        )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            **kwargs,
+        )

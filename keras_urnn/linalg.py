@@ -1,0 +1,216 @@
+"""Tensor maps onto the orthogonal and the contractive matrices, on `keras.ops`."""
+
+import math
+from typing import Any, TypeAlias
+
+from keras import ops
+
+from keras_urnn import _backend
+
+Tensor: TypeAlias = Any  # whatever tensor the active backend works with
+
+METHODS = ("auto", "svd", "newton_schulz")
+
+EPSILON = {
+    "bfloat16": 2.0**-7,
+    "float16": 2.0**-10,
+    "float32": 2.0**-23,
+    "float64": 2.0**-52,
+}
+
+
+def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
+    """The nearest matrix with orthonormal columns (rows, where it is wide).
+
+    For the SVD `W = U Σ Vᵀ` this is `U Vᵀ`, the orthogonal factor of the polar
+    decomposition, and the nearest such matrix in every unitarily invariant norm. It
+    is unique where `W` has full rank; elsewhere one of the nearest is returned.
+
+    A matrix that is orthogonal to the rounding of its dtype is returned unchanged,
+    bit for bit. One with an entry that is not finite is returned as it is, so that
+    the caller sees it and no SVD spins on it.
+
+    Args:
+        matrix: tensor of shape `(..., rows, columns)`.
+        method: `"newton_schulz"` iterates `X ← X + X (I - XᵀX) / 2` after scaling
+            where needed: matrix products only, but NaN where the rank is deficient
+            to rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, with the SVD
+            where that does not converge. Defaults to `"auto"`.
+
+    Returns:
+        A tensor of the shape and dtype of `matrix`.
+
+    Reference:
+        - Higham, Functions of Matrices, 2008, chapter 8
+    """
+    with _backend.full_precision():
+        dtype, w, finite = _prepare(matrix)
+        wide = w.shape[-2] < w.shape[-1]
+        tall = ops.swapaxes(w, -1, -2) if wide else w
+        defect = _defect(tall)
+        if method == "svd":
+            factor = _svd_polar(tall)
+        else:
+            # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
+            near = _frobenius(defect) < 1.0
+            scale = ops.where(near, ops.ones_like(near, w.dtype), norm_bound(tall))
+            factor, converged = _newton_schulz(tall / scale)
+            if method == "auto":
+                factor = ops.cond(
+                    ops.all(converged), lambda: factor, lambda: _svd_polar(tall)
+                )
+            else:
+                factor = ops.where(converged, factor, math.nan)
+        unchanged = _is_rounding(defect, EPSILON[dtype])
+        factor = ops.where(unchanged, tall, factor)
+        factor = ops.swapaxes(factor, -1, -2) if wide else factor
+    return ops.where(finite, ops.cast(factor, dtype), matrix)
+
+
+def clip_singular_values(
+    matrix: Tensor, max_norm: float, method: str = "auto"
+) -> Tensor:
+    """The nearest matrix of spectral norm at most `max_norm`.
+
+    For the SVD `W = U Σ Vᵀ` this is `U min(Σ, max_norm) Vᵀ`, the nearest matrix of
+    that norm in the Frobenius norm. It is computed as `W` less what stands out,
+    `U (Σ - max_norm)⁺ Vᵀ`, so that a matrix inside the ball is returned unchanged,
+    bit for bit. One with an entry that is not finite is returned as it is.
+
+    Args:
+        matrix: tensor of shape `(..., rows, columns)`.
+        max_norm: positive number, the largest spectral norm.
+        method: `"newton_schulz"` and `"auto"` find what stands out from two matrix
+            sign iterations: matrix products only. `"svd"` decomposes. Defaults to
+            `"auto"`.
+
+    Returns:
+        A tensor of the shape and dtype of `matrix`.
+
+    Reference:
+        - Higham, Functions of Matrices, 2008, chapters 5 and 8
+    """
+    with _backend.full_precision():
+        dtype, w, finite = _prepare(matrix)
+        wide = w.shape[-2] < w.shape[-1]
+        tall = ops.swapaxes(w, -1, -2) if wide else w
+        excess = _polar_excess(tall, max_norm)
+        rounding = 2.0 * math.sqrt(tall.shape[-1]) * EPSILON[dtype] * max_norm
+        inside = _frobenius(excess) <= rounding
+        # What stands out is known to rounding relative to ‖W‖. Far from the set that
+        # is not enough, nor is a float32 SVD anywhere: the rest is then taken off.
+        if method == "svd":
+            coarse = ops.convert_to_tensor(True)
+            excess = _svd_excess(tall, max_norm)
+        else:
+            coarse = ops.any(norm_bound(tall) > 2.0 * max_norm)
+        clipped = tall - excess
+        clipped = ops.cond(
+            coarse, lambda: clipped - _polar_excess(clipped, max_norm), lambda: clipped
+        )
+        clipped = ops.where(inside, tall, clipped)
+        clipped = ops.swapaxes(clipped, -1, -2) if wide else clipped
+    return ops.where(finite, ops.cast(clipped, dtype), matrix)
+
+
+def norm_bound(matrix: Tensor) -> Tensor:
+    """An upper bound of the spectral norm, at most `columns**(1/16)` times it.
+
+    `‖W‖¹⁶ ≤ ‖(WᵀW)⁸‖_F`, after scaling by the Hölder bound `sqrt(‖W‖₁ ‖W‖_∞)`. It is
+    1 for the zero matrix, so that one can divide by it. Shape `(..., 1, 1)`.
+    """
+    magnitude = ops.abs(matrix)
+    columns = ops.max(
+        ops.sum(magnitude, axis=-2, keepdims=True), axis=-1, keepdims=True
+    )
+    rows = ops.max(ops.sum(magnitude, axis=-1, keepdims=True), axis=-2, keepdims=True)
+    holder = ops.sqrt(columns) * ops.sqrt(rows)
+    holder = ops.where(holder > 0.0, holder, ops.ones_like(holder))
+    scaled = matrix / holder
+    gram = ops.matmul(ops.swapaxes(scaled, -1, -2), scaled)
+    for _ in range(3):
+        gram = ops.matmul(gram, gram)
+    eighth = _frobenius(gram)
+    return ops.where(eighth > 0.0, holder * eighth ** (1.0 / 16.0), holder)
+
+
+def _prepare(matrix: Tensor) -> tuple[str, Tensor, Tensor]:
+    """The dtype, a finite stand-in in the working dtype, and where it is genuine."""
+    dtype = ops.dtype(matrix)
+    w = ops.cast(matrix, _backend.product_dtype(dtype))
+    finite = ops.all(ops.isfinite(w), axis=(-2, -1), keepdims=True)
+    eye = ops.eye(w.shape[-2], w.shape[-1], dtype=w.dtype)
+    return dtype, ops.where(finite, w, eye), finite
+
+
+def _defect(x: Tensor) -> Tensor:
+    """`I - XᵀX`."""
+    eye = ops.eye(x.shape[-1], dtype=x.dtype)
+    return eye - ops.matmul(ops.swapaxes(x, -1, -2), x)
+
+
+def _frobenius(x: Tensor) -> Tensor:
+    """The Frobenius norm over the last two axes, kept as axes of size 1."""
+    return ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True))
+
+
+def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:
+    """Whether `I - XᵀX` is what rounding leaves of an orthogonal `X`."""
+    largest = ops.max(ops.abs(defect), axis=(-2, -1), keepdims=True)
+    n = defect.shape[-1]
+    small = largest <= min(4.0 * n, 16.0) * epsilon
+    return ops.logical_and(small, _frobenius(defect) <= 4.0 * math.sqrt(n) * epsilon)
+
+
+def _newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The polar factor of `x` with singular values in (0, √3), and where it converged.
+
+    A singular value σ becomes σ (3 - σ²) / 2: small ones grow by 1.5 a step, those
+    near 1 converge quadratically. Those that are 0 to rounding stay in [0, 1).
+    """
+    epsilon = EPSILON[ops.dtype(x)]
+    # One more step squares the defect: below this it ends at rounding.
+    done = max(0.3 * math.sqrt(epsilon), 2.0 * x.shape[-1] * epsilon)
+    # From σ = ε up to 1, and the quadratic end.
+    most = math.ceil(-math.log(epsilon) / math.log(1.5)) + 8
+
+    def unfinished(k: Tensor, x: Tensor, defect: Tensor) -> Tensor:
+        return ops.logical_and(k < most, ops.any(_frobenius(defect) > done))
+
+    def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = x + 0.5 * ops.matmul(x, defect)
+        return k + 1, x, _defect(x)
+
+    start = (ops.zeros((), dtype="int32"), x, _defect(x))
+    _, x, defect = ops.while_loop(unfinished, step, start)
+    return x + 0.5 * ops.matmul(x, defect), _frobenius(defect) <= done
+
+
+def _svd_polar(x: Tensor) -> Tensor:
+    """`U Vᵀ`, and one Newton-Schulz step: some SVDs leave 1e-6 in float32."""
+    u, _, vt = ops.svd(x, full_matrices=False)
+    x = ops.matmul(u, vt)
+    return x + 0.5 * ops.matmul(x, _defect(x))
+
+
+def _svd_excess(x: Tensor, max_norm: float) -> Tensor:
+    """`U (Σ - max_norm)⁺ Vᵀ`."""
+    u, sigma, vt = ops.svd(x, full_matrices=False)
+    excess = ops.maximum(sigma - max_norm, 0.0)
+    return ops.matmul(u * ops.expand_dims(excess, -2), vt)
+
+
+def _polar_excess(x: Tensor, max_norm: float) -> Tensor:
+    """`U (Σ - max_norm)⁺ Vᵀ` by matrix products.
+
+    With the polar decomposition `X = P H` and `Y = H - max_norm I` it is
+    `P Y⁺ = P (Y + sign(Y) Y) / 2`. Neither iteration has to converge fully: the
+    singular values for which `P` has not are far below `max_norm` and have no part
+    in `Y⁺`; an eigenvalue y for which sign(Y) has not is below rounding, and y with it.
+    """
+    polar, _ = _newton_schulz(x / norm_bound(x))
+    h = ops.matmul(ops.swapaxes(polar, -1, -2), x)
+    eye = ops.eye(x.shape[-1], dtype=x.dtype)
+    y = 0.5 * (h + ops.swapaxes(h, -1, -2)) - max_norm * eye
+    sign, _ = _newton_schulz(y / norm_bound(y))
+    return 0.5 * ops.matmul(polar, y + ops.matmul(sign, y))

@@ -1,0 +1,45 @@
+"""Ways to keep a recurrent matrix unitary or contractive."""
+
+from typing import Any
+
+import keras
+
+from keras_urnn import _checks
+from keras_urnn.parametrizations.base import Parametrization
+from keras_urnn.parametrizations.projection import Projection
+
+__all__ = ["Parametrization", "Projection", "get"]
+
+NAMES = {"projection": Projection}
+
+
+def get(identifier: Any) -> Parametrization:
+    """A new, unbuilt parametrization for one cell.
+
+    Args:
+        identifier: a name (`"projection"`), an instance, which is copied, or the dict
+            that `keras.saving.serialize_keras_object` makes of one.
+
+    Returns:
+        A `Parametrization`.
+
+    Raises:
+        ValueError: for another name.
+        TypeError: for something else.
+
+    Example:
+        ```python
+        keras_urnn.parametrizations.get("projection")  # a Projection
+        ```
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, Parametrization):
+        # A copy, so that cells given the same instance share no weights.
+        return type(identifier).from_config(identifier.get_config())
+    advice = "Pass a name, or an instance from `keras_urnn.parametrizations`."
+    if not isinstance(identifier, str):
+        raise _checks.type_error(
+            "parametrization", "a string or a Parametrization", identifier, advice
+        )
+    return NAMES[_checks.one_of("parametrization", identifier, NAMES, advice)]()
