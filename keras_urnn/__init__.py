@@ -2,6 +2,7 @@
 
 from keras_urnn import callbacks, constraints, diagnostics, parametrizations
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
+from keras_urnn.equivalence import EquivalenceReport, to_unitary, verify_equivalence
 from keras_urnn.layers import (
     ContractiveRNN,
     ContractiveRNNCell,
@@ -15,6 +16,7 @@ __all__ = [
     "ContractiveProjection",
     "ContractiveRNN",
     "ContractiveRNNCell",
+    "EquivalenceReport",
     "UnitaryProjection",
     "UnitaryRNN",
     "UnitaryRNNCell",
@@ -22,4 +24,6 @@ __all__ = [
     "constraints",
     "diagnostics",
     "parametrizations",
+    "to_unitary",
+    "verify_equivalence",
 ]

@@ -1,7 +1,9 @@
 """The one place that may import a backend: products in full precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
 
 import keras
 
@@ -50,3 +52,32 @@ def product_dtype(dtype: str) -> str:
         if tf32 and tf.config.list_physical_devices("GPU"):
             return "float64"
     return "float32"
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """`a @ b` in the dtype of the operands.
+
+    `keras.ops.matmul` multiplies float64 in float32 under PyTorch (Keras 3.15.1: its
+    type promotion knows no float64 outside TensorFlow). The operator does not.
+    """
+    return a @ b
+
+
+def call(function: Callable[..., Any], tensor: Any, **settings: Any) -> Any:
+    """`function(tensor, **settings)`, compiled once per shape and settings on JAX.
+
+    Outside of a compiled step JAX compiles each loop and branch anew at every call,
+    which takes 100 times as long as running it.
+    """
+    if keras.config.backend() == "jax":
+        return _jitted(function, tuple(settings.items()))(tensor)
+    return function(tensor, **settings)
+
+
+@cache
+def _jitted(
+    function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]
+) -> Callable[[Any], Any]:
+    import jax
+
+    return jax.jit(partial(function, **dict(settings)))

@@ -31,11 +31,12 @@ def unitarity_error(target: Any) -> float:
         ```
     """
     matrix = _as_array(target)
+    if not np.all(np.isfinite(matrix)):
+        return float("nan")
     transposed = np.swapaxes(matrix, -1, -2)
     rows, columns = matrix.shape[-2:]
-    with np.errstate(invalid="ignore", over="ignore"):
-        gram = transposed @ matrix if rows >= columns else matrix @ transposed
-        return float(np.max(np.abs(gram - np.eye(min(rows, columns)))))
+    gram = transposed @ matrix if rows >= columns else matrix @ transposed
+    return float(np.max(np.abs(gram - np.eye(min(rows, columns)))))
 
 
 def spectral_norm(target: Any) -> float:

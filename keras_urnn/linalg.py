@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from keras import ops
 
 from keras_urnn import _backend
+from keras_urnn._backend import matmul
 
 Tensor: TypeAlias = Any  # whatever tensor the active backend works with
 
@@ -43,6 +44,10 @@ def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
     Reference:
         - Higham, Functions of Matrices, 2008, chapter 8
     """
+    return _backend.call(_polar_factor, matrix, method=method)
+
+
+def _polar_factor(matrix: Tensor, method: str) -> Tensor:
     with _backend.full_precision():
         dtype, w, finite = _prepare(matrix)
         wide = w.shape[-2] < w.shape[-1]
@@ -90,6 +95,12 @@ def clip_singular_values(
     Reference:
         - Higham, Functions of Matrices, 2008, chapters 5 and 8
     """
+    return _backend.call(
+        _clip_singular_values, matrix, max_norm=max_norm, method=method
+    )
+
+
+def _clip_singular_values(matrix: Tensor, max_norm: float, method: str) -> Tensor:
     with _backend.full_precision():
         dtype, w, finite = _prepare(matrix)
         wide = w.shape[-2] < w.shape[-1]
@@ -127,9 +138,9 @@ def norm_bound(matrix: Tensor) -> Tensor:
     holder = ops.sqrt(columns) * ops.sqrt(rows)
     holder = ops.where(holder > 0.0, holder, ops.ones_like(holder))
     scaled = matrix / holder
-    gram = ops.matmul(ops.swapaxes(scaled, -1, -2), scaled)
+    gram = matmul(ops.swapaxes(scaled, -1, -2), scaled)
     for _ in range(3):
-        gram = ops.matmul(gram, gram)
+        gram = matmul(gram, gram)
     eighth = _frobenius(gram)
     return ops.where(eighth > 0.0, holder * eighth ** (1.0 / 16.0), holder)
 
@@ -146,7 +157,7 @@ def _prepare(matrix: Tensor) -> tuple[str, Tensor, Tensor]:
 def _defect(x: Tensor) -> Tensor:
     """`I - XᵀX`."""
     eye = ops.eye(x.shape[-1], dtype=x.dtype)
-    return eye - ops.matmul(ops.swapaxes(x, -1, -2), x)
+    return eye - matmul(ops.swapaxes(x, -1, -2), x)
 
 
 def _frobenius(x: Tensor) -> Tensor:
@@ -178,26 +189,26 @@ def _newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
         return ops.logical_and(k < most, ops.any(_frobenius(defect) > done))
 
     def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = x + 0.5 * ops.matmul(x, defect)
+        x = x + 0.5 * matmul(x, defect)
         return k + 1, x, _defect(x)
 
     start = (ops.zeros((), dtype="int32"), x, _defect(x))
     _, x, defect = ops.while_loop(unfinished, step, start)
-    return x + 0.5 * ops.matmul(x, defect), _frobenius(defect) <= done
+    return x + 0.5 * matmul(x, defect), _frobenius(defect) <= done
 
 
 def _svd_polar(x: Tensor) -> Tensor:
     """`U Vᵀ`, and one Newton-Schulz step: some SVDs leave 1e-6 in float32."""
     u, _, vt = ops.svd(x, full_matrices=False)
-    x = ops.matmul(u, vt)
-    return x + 0.5 * ops.matmul(x, _defect(x))
+    x = matmul(u, vt)
+    return x + 0.5 * matmul(x, _defect(x))
 
 
 def _svd_excess(x: Tensor, max_norm: float) -> Tensor:
     """`U (Σ - max_norm)⁺ Vᵀ`."""
     u, sigma, vt = ops.svd(x, full_matrices=False)
-    excess = ops.maximum(sigma - max_norm, 0.0)
-    return ops.matmul(u * ops.expand_dims(excess, -2), vt)
+    excess = ops.expand_dims(ops.relu(sigma - max_norm), -2)
+    return matmul(u * excess, vt)
 
 
 def _polar_excess(x: Tensor, max_norm: float) -> Tensor:
@@ -209,8 +220,8 @@ def _polar_excess(x: Tensor, max_norm: float) -> Tensor:
     in `Y⁺`; an eigenvalue y for which sign(Y) has not is below rounding, and y with it.
     """
     polar, _ = _newton_schulz(x / norm_bound(x))
-    h = ops.matmul(ops.swapaxes(polar, -1, -2), x)
+    h = matmul(ops.swapaxes(polar, -1, -2), x)
     eye = ops.eye(x.shape[-1], dtype=x.dtype)
     y = 0.5 * (h + ops.swapaxes(h, -1, -2)) - max_norm * eye
     sign, _ = _newton_schulz(y / norm_bound(y))
-    return 0.5 * ops.matmul(polar, y + ops.matmul(sign, y))
+    return 0.5 * matmul(polar, y + matmul(sign, y))

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_urnn import _checks, parametrizations
+from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
 
 # The arguments of the cells' `__init__` that their layers pass on.
@@ -113,7 +114,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             h = h * state_mask
 
         # h_t = φ(x_t K + b + h_{t-1} R)
-        z = ops.matmul(sequence, self.kernel)
+        x = ops.cast(sequence, self.compute_dtype)
+        z = matmul(x, ops.convert_to_tensor(self.kernel))
         if self.bias is not None:
             z = ops.add(z, self.bias)
         z = z + self.parametrization.apply(h, self.parametrization.prepare())

@@ -29,7 +29,8 @@ class ContractiveRNNCell(StructuredRNNCell):
     Args:
         units: positive integer. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
-            identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to `"relu"`.
+            identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to
+            `"relu"`.
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
@@ -51,8 +52,8 @@ class ContractiveRNNCell(StructuredRNNCell):
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
         max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
             Below 1 the step is a contraction. Defaults to `0.999`.
-        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
-            recurrent matrix is kept contractive. Defaults to `"projection"`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
+            the recurrent matrix is kept contractive. Defaults to `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
@@ -152,7 +153,8 @@ class ContractiveRNN(StructuredRNN):
     Args:
         units: positive integer. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
-            identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to `"relu"`.
+            identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to
+            `"relu"`.
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
@@ -163,6 +165,7 @@ class ContractiveRNN(StructuredRNN):
         kernel_regularizer: regularizer of the input kernel. Defaults to `None`.
         recurrent_regularizer: regularizer of the recurrent kernel. Defaults to `None`.
         bias_regularizer: regularizer of the bias. Defaults to `None`.
+        activity_regularizer: regularizer of the outputs. Defaults to `None`.
         kernel_constraint: constraint of the input kernel. Defaults to `None`.
         recurrent_constraint: must be None; it is here for the order of the arguments.
             Defaults to `None`.
@@ -184,15 +187,15 @@ class ContractiveRNN(StructuredRNN):
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
         max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
             Below 1 the step is a contraction. Defaults to `0.999`.
-        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
-            recurrent matrix is kept contractive. Defaults to `"projection"`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
+            the recurrent matrix is kept contractive. Defaults to `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
         learn_initial_state: boolean. Whether to train the state to start from (at first
             zero). Defaults to `False`.
-        **kwargs: `activity_regularizer`, `zero_output_for_mask`, `name`, `dtype` and
-            `trainable`, as for `keras.layers.SimpleRNN`.
+        **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
+            `keras.layers.SimpleRNN`.
 
     Call arguments:
         sequences: tensor of shape `(batch, time, features)`.
@@ -226,6 +229,7 @@ class ContractiveRNN(StructuredRNN):
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         recurrent_constraint: Any = None,
         bias_constraint: Any = None,
@@ -275,5 +279,6 @@ class ContractiveRNN(StructuredRNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            activity_regularizer=activity_regularizer,
             **kwargs,
         )

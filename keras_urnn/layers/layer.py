@@ -76,13 +76,13 @@ class StructuredRNN(keras.layers.RNN):
         if widths != self.state_size:
             raise ValueError(
                 f"`initial_state` must hold states of widths {self.state_size}"
-                + (f", or the first of them. " if self.output_units else ". ")
-                + f"Received: widths {widths}. The last axis of a state is its width."
+                f"{', or the first of them' if self.output_units else ''}. "
+                f"Received: widths {widths}. The last axis of a state is its width."
             )
         return given
 
     def reset_state(self) -> None:
-        """Put a stateful layer back at its initial state (zeros, or what it learned)."""
+        """Put a stateful layer back at its initial state: zeros, or the learned."""
         if self.states is None:
             return
         batch_size = self.states[0].shape[0]

@@ -27,7 +27,8 @@ class UnitaryRNNCell(StructuredRNNCell):
     Args:
         units: positive integer. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
-            identity. `"relu"` is the paper's; it can switch states off exactly. Defaults to `"relu"`.
+            identity. `"relu"` is the paper's: it can switch states off exactly.
+            Defaults to `"relu"`.
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
@@ -47,8 +48,8 @@ class UnitaryRNNCell(StructuredRNNCell):
         recurrent_dropout: number in [0, 1). The fraction of the states to drop in
             training, the same at each step. Defaults to `0.0`.
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
-        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
-            recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
+            the recurrent matrix is kept orthogonal. Defaults to `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
@@ -142,7 +143,8 @@ class UnitaryRNN(StructuredRNN):
     Args:
         units: positive integer. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
-            identity. `"relu"` is the paper's; it can switch states off exactly. Defaults to `"relu"`.
+            identity. `"relu"` is the paper's: it can switch states off exactly.
+            Defaults to `"relu"`.
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
@@ -153,6 +155,7 @@ class UnitaryRNN(StructuredRNN):
         kernel_regularizer: regularizer of the input kernel. Defaults to `None`.
         recurrent_regularizer: regularizer of the recurrent kernel. Defaults to `None`.
         bias_regularizer: regularizer of the bias. Defaults to `None`.
+        activity_regularizer: regularizer of the outputs. Defaults to `None`.
         kernel_constraint: constraint of the input kernel. Defaults to `None`.
         recurrent_constraint: must be None; it is here for the order of the arguments.
             Defaults to `None`.
@@ -172,15 +175,15 @@ class UnitaryRNN(StructuredRNN):
         unroll: boolean. Whether to unroll the loop: faster for very short sequences.
             Defaults to `False`.
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
-        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How the
-            recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+        parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
+            the recurrent matrix is kept orthogonal. Defaults to `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
         learn_initial_state: boolean. Whether to train the state to start from (at first
             zero). Defaults to `False`.
-        **kwargs: `activity_regularizer`, `zero_output_for_mask`, `name`, `dtype` and
-            `trainable`, as for `keras.layers.SimpleRNN`.
+        **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
+            `keras.layers.SimpleRNN`.
 
     Call arguments:
         sequences: tensor of shape `(batch, time, features)`.
@@ -214,6 +217,7 @@ class UnitaryRNN(StructuredRNN):
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         recurrent_constraint: Any = None,
         bias_constraint: Any = None,
@@ -261,5 +265,6 @@ class UnitaryRNN(StructuredRNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            activity_regularizer=activity_regularizer,
             **kwargs,
         )

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _checks, linalg
+from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 from keras_urnn.parametrizations.base import Parametrization
@@ -73,7 +74,7 @@ class Projection(Parametrization):
         return ops.convert_to_tensor(self._cell.recurrent_kernel)
 
     def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
-        return ops.matmul(h, prepared)
+        return matmul(h, prepared)
 
     def matrix(self) -> Tensor:
         return self.prepare()

@@ -1,0 +1,65 @@
+# From a fresh clone: CPython >= 3.11 with pip and venv, git, make. Nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BACKEND ?= tensorflow jax torch
+PY := .venv/bin/python
+INSTALL := $(PY) -m pip install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long mutants bench lint format docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/demo.stamp  ## train on real digits, convert, compare: writes demo/
+	@echo "== demo: examples/permuted_mnist.py --dataset digits --output demo"
+	$(PY) examples/permuted_mnist.py --dataset digits --output demo
+
+test: .venv/dev.stamp  ## run the tests on the three backends, or on BACKEND=jax
+	@echo "== test: $(BACKEND)"
+	$(PY) tests/run_backends.py $(BACKEND)
+
+test-long: .venv/dev.stamp  ## run what takes longer, record it in tests/results/
+	@echo "== test-long: $(BACKEND)"
+	$(PY) tests/run_backends.py --long $(BACKEND)
+
+mutants: .venv/dev.stamp  ## break the package line by line: each must be caught
+	@echo "== mutants: tests/mutants/mutants.toml"
+	$(PY) tests/mutants/run.py
+
+bench: .venv/dev.stamp  ## time the projections
+	@echo "== bench: benchmarks/projections.py"
+	$(PY) benchmarks/projections.py
+
+lint: .venv/dev.stamp  ## ruff (check and format) and mypy
+	@echo "== lint: ruff check, ruff format --check, mypy"
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: .venv/dev.stamp  ## let ruff rewrite what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: .venv/dev.stamp  ## build the site into site/
+	@echo "== docs: mkdocs build --strict"
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+clean:  ## remove what the other targets made
+	rm -rf .venv build demo dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The demo needs neither JAX nor PyTorch, so it does not wait for them.
+.venv/demo.stamp: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make needs Python >= 3.11: none on PATH"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) must be Python >= 3.11 with venv; set PYTHON=..."; exit 1; }
+	@echo "== set-up: the package and what the examples need, into .venv"
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable '.[examples]'
+	@touch $@
+
+.venv/dev.stamp: .venv/demo.stamp
+	@echo "== set-up: JAX, PyTorch and the tools, into .venv"
+	$(INSTALL) --editable '.[examples,jax,torch,docs,dev]'
+	@touch $@

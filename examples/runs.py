@@ -1,0 +1,233 @@
+"""The output directory of a run: it survives a kill, and says what made it.
+
+- `settings.json`: what a resumed run must share with the first one
+- `<model>/log.csv`: one row per epoch, by `keras.callbacks.CSVLogger`
+- `<model>/best.weights.h5`: the epoch with the best validation accuracy so far
+- `<model>/backup.weights.h5`: weights and optimizer after the latest epoch
+- `result.json`: the whole story, written last
+"""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import keras
+
+SETTINGS = "settings.json"
+RESULT = "result.json"
+LOG = "log.csv"
+BEST = "best.weights.h5"
+BACKUP = "backup.weights.h5"
+
+
+class RunError(RuntimeError):
+    """The output directory can't be used; the message says what to do."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file at once: a reader, or a kill, meets the old or the new one."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def open_directory(
+    output: Path, settings: Mapping[str, Any], resume: bool, epochs: int
+) -> None:
+    """Make `output` ready for a run with these `settings`, or say why not.
+
+    A finished run with the same settings may be done again; its result stays
+    until the new one replaces it. An unfinished one is only ever resumed.
+
+    Raises:
+        RunError: when `output` can't be written, holds a run with other
+            settings (each differing field is named), an unfinished run while
+            `resume` is false, or one of more than `epochs` epochs.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if not (output / SETTINGS).exists():
+            write_json(output / SETTINGS, settings)
+            return
+    except OSError as error:
+        raise RunError(
+            f"--output must be a directory that can be written. {error}."
+        ) from error
+    _check_same_settings(output, settings)
+    if resume:
+        _check_epochs(output, epochs)
+        return
+    if not (output / RESULT).exists():
+        raise RunError(
+            f"--output {output} holds an unfinished run. Add --resume to go on "
+            "with it, or choose another --output."
+        )
+    _forget_training(output)
+
+
+def _check_same_settings(output: Path, settings: Mapping[str, Any]) -> None:
+    earlier = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    differing = [
+        f"{field} ({earlier.get(field)} there, {settings.get(field)} now)"
+        for field in sorted({*earlier, *settings})
+        if earlier.get(field) != settings.get(field)
+    ]
+    if differing:
+        raise RunError(
+            f"--output {output} holds a run with other settings: "
+            f"{', '.join(differing)}. Choose another --output."
+        )
+
+
+def _check_epochs(output: Path, epochs: int) -> None:
+    done = max((len(history(log.parent)) for log in output.glob(f"*/{LOG}")), default=0)
+    if epochs < done:
+        raise RunError(
+            f"--epochs must be at least {done}, the number already trained in "
+            f"{output}. Received: {epochs}."
+        )
+
+
+def _forget_training(output: Path) -> None:
+    for kept in (*output.glob(f"*/{LOG}"), *output.glob(f"*/{BACKUP}")):
+        kept.unlink()
+
+
+class EpochBackup(keras.callbacks.Callback):
+    """Keep weights and optimizer of the latest epoch in one file.
+
+    `keras.callbacks.BackupAndRestore` writes the weights and the number of the
+    epoch into two files, which a kill can tear apart. Here it is one file,
+    replaced at once; the optimizer's own step counter tells the epoch.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.path = directory / BACKUP
+
+    def on_epoch_end(self, *_: Any) -> None:
+        unfinished = self.path.with_name("unfinished.weights.h5")
+        self.model.save_weights(unfinished)
+        unfinished.replace(self.path)
+
+
+class EpochTimer(keras.callbacks.Callback):
+    """Add the wall time of each epoch, validation included, to its logs."""
+
+    def on_epoch_begin(self, *_: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, _epoch: int, logs: dict[str, Any]) -> None:
+        logs["seconds"] = round(time.perf_counter() - self.start, 3)
+
+
+def recorders(directory: Path) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that keep an epoch: its log, the best one, the latest.
+
+    In this order, so that whatever moment a kill chooses, the backup belongs to
+    an epoch that is in the log.
+    """
+    best = max((row["val_accuracy"] for row in history(directory)), default=None)
+    return [
+        EpochTimer(),
+        keras.callbacks.CSVLogger(directory / LOG, append=True),
+        keras.callbacks.ModelCheckpoint(
+            directory / BEST,
+            monitor="val_accuracy",
+            mode="max",
+            save_best_only=True,
+            save_weights_only=True,
+            initial_value_threshold=best,
+        ),
+        EpochBackup(directory),
+    ]
+
+
+def restore(model: Any, directory: Path, steps_per_epoch: int) -> int:
+    """Load the backup into a compiled model; return the number of epochs done."""
+    directory.mkdir(exist_ok=True)
+    if (directory / BACKUP).exists():
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(directory / BACKUP)
+    done = int(model.optimizer.iterations) // steps_per_epoch
+    _trim_log(directory / LOG, done)
+    return done
+
+
+def _trim_log(log: Path, done: int) -> None:
+    # A kill between the log's row and the backup leaves one row too many.
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(log, "".join(lines[: done + 1]))  # the header, then one a row
+
+
+def history(directory: Path) -> list[dict[str, float]]:
+    """Return the logged epochs, those before a resume included."""
+    if not (directory / LOG).exists():
+        return []
+    with (directory / LOG).open(newline="", encoding="utf-8") as log:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(log)]
+    return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
+
+
+def summary(directory: Path) -> dict[str, Any]:
+    """Return a model's logged epochs and which of them was kept."""
+    epochs = history(directory)
+    best = max(epochs, key=lambda row: row["val_accuracy"])
+    return {
+        "best_epoch": best["epoch"],
+        "validation_accuracy": best["val_accuracy"],
+        "seconds": round(sum(row["seconds"] for row in epochs), 1),
+        "history": epochs,
+    }
+
+
+def device() -> str:
+    """Name the device that the active backend puts its tensors on."""
+    # `keras.distribution.list_devices` does not exist under PyTorch.
+    return str(keras.ops.zeros(()).device).rpartition("device:")[2].lower()
+
+
+def environment() -> dict[str, Any]:
+    """What a number depends on beside its settings."""
+    backend = keras.config.backend()
+    packages = ("keras_urnn", "keras", backend, "numpy", "scipy")
+    return {
+        "backend": backend,
+        "device": device(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: import_module(name).__version__ for name in packages},
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit, marked where the code differs, or `None` outside git."""
+    commit = _git("rev-parse", "HEAD")
+    if commit and _git("status", "--porcelain", "--", "keras_urnn", "examples"):
+        return f"{commit}-dirty"
+    return commit or None
+
+
+def _git(*arguments: str) -> str:
+    root = Path(__file__).parents[1]
+    try:
+        found = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True
+        )
+    except FileNotFoundError:  # git itself is not installed
+        return ""
+    return found.stdout.strip()

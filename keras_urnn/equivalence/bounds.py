@@ -1,0 +1,79 @@
+"""What the caller promises about the inputs: the argument `input_bound`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_urnn import _checks
+from keras_urnn.equivalence.intervals import Interval, symmetric
+
+InputBound = ArrayLike | Mapping[str, ArrayLike] | None
+
+_EXPECTED = "a positive, finite number, or an array of them, one per feature"
+_ADVICE = (
+    "It is the largest |x| that the inputs can take: the added states are switched "
+    "off for all inputs within it, and for those only. Take the largest value of "
+    "your data, e.g. `input_bound=abs(x).max()`; for a feature that is always 0 any "
+    "positive number will do."
+)
+
+
+class InputBounds:
+    """The checked argument `input_bound`, looked up by layer name.
+
+    Args:
+        input_bound: float, array of shape `(features,)`, or dict from layer names to
+            these. A number or an array bounds the inputs of the model, layer or cell.
+            A dict entry bounds what enters the model by the input of that name, what
+            enters the recurrent layer of that name, or what leaves any other layer.
+    """
+
+    def __init__(self, input_bound: InputBound) -> None:
+        self.given = input_bound
+        if isinstance(input_bound, Mapping):
+            self._named = {name: _checked(b) for name, b in input_bound.items()}
+            self._default = None
+        else:
+            self._named = {}
+            self._default = _checked(input_bound)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the dict; none for a number or an array."""
+        return list(self._named)
+
+    def named(self, name: str) -> Interval | None:
+        """The range promised under this name, if any."""
+        return self._named.get(name)
+
+    def of_input(self, name: str) -> Interval:
+        """The range of the inputs called `name`, or raise."""
+        interval = self._named.get(name, self._default)
+        if interval is None:
+            advice = f"Add it: `input_bound={{{name!r}: ...}}`. {_ADVICE}"
+            expected = f"a dict with a bound for {name!r}"
+            raise _checks.error("input_bound", expected, self.given, advice)
+        return interval
+
+
+def _checked(bound: Any) -> Interval:
+    try:
+        values = np.asarray(bound, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE) from None
+    usable = values.ndim <= 1 and values.size > 0
+    if bound is None or not usable or not np.all(np.isfinite(values) & (values > 0)):
+        raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE)
+    return symmetric(values)
+
+
+def fit(interval: Interval, features: int, name: str, given: Any) -> Interval:
+    """Write `interval` out for `features` features, or raise."""
+    if interval.lower.ndim and interval.lower.shape != (features,):
+        expected = (
+            f"a number or an array of {features} numbers, the features of {name!r}"
+        )
+        raise _checks.error("input_bound", expected, given, _ADVICE)
+    return interval.spread(features)

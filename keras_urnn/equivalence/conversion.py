@@ -1,0 +1,129 @@
+"""`to_unitary`: theorem 1 for a cell, a layer or a whole model."""
+
+from typing import Any
+
+import keras
+
+from keras_urnn.equivalence.bounds import InputBound, InputBounds, fit
+from keras_urnn.equivalence.models import rebuild
+from keras_urnn.equivalence.recurrent import cells_of, plan_cell, plan_layer
+from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS, recurrence_of
+from keras_urnn.equivalence.refusals import check_cell, checked_horizon, refusal
+
+
+def to_unitary(
+    target: Any, *, input_bound: InputBound, horizon: int | None = None
+) -> Any:
+    """Return a unitary RNN with the same outputs as a contractive one.
+
+    Theorem 1: every contractive ReLU RNN with `n` states and bounded inputs has a
+    unitary RNN with at most `2 n` states and the identical input-output map. The
+    first `n` states repeat the RNN, whose recurrent matrix `R` is kept bit for bit in
+    the corner of the orthogonal matrix
+
+        U = [[R,      Q_r S ],
+             [S P_rᵀ, -Σ_r  ]]      (`equivalence.dilation.dilate`),
+
+    and the `r` added states are held at 0 by biases below every value that the
+    reachable states can send them (`equivalence.reachable`). `r` is the number of
+    singular values of `R` below 1: `n` for a contractive cell. All of it is computed
+    in float64 NumPy whatever the backend, and cast to the weights' dtype at the end.
+
+    The converted cell has `units = n + r` and `output_units = n`, so that what is
+    around it is untouched: outputs, masks and a caller's `initial_state` of width `n`
+    stay as they were, and `return_state` gives the added states as one tensor more.
+    Name, dtype policy and all flags are kept. It always has a bias. Regularizers and
+    constraints of the bias and the recurrent kernel are left out: they would act on
+    the added states. A stateful layer starts from its resting state.
+
+    A model, Sequential or functional, is rebuilt: its other layers are copied, the
+    range of the inputs is carried through them to every recurrent one
+    (`equivalence.ranges`), and it is compiled as the original was, with a new
+    optimizer. The original is left alone. What is unitary already is copied; LSTM and
+    GRU layers of a model are copied too, as theorem 1 says nothing about them.
+
+    The promise is for inference (dropout does nothing), for inputs within
+    `input_bound`, from the resting state (zeros or learned) and what follows from it;
+    an `initial_state` from elsewhere may switch an added state on. In exact
+    arithmetic it holds for all times or, with `horizon`, for so many steps since the
+    last reset. The biases include the rounding of the compute dtype, TF32, bfloat16
+    and float16 products included; where that rounding could exceed the distance of
+    the norm from 1, a proof for all times isn't possible and four times the
+    first-order effect is included (see `equivalence.reachable`).
+
+    Args:
+        target: cell, layer or model, built. A `ContractiveRNNCell` or
+            `keras.layers.SimpleRNNCell`, `ContractiveRNN`, `keras.layers.SimpleRNN`,
+            `keras.layers.RNN` over such cells (one or a list), `Bidirectional` of
+            these, or a Sequential or functional model with any number of them; with
+            ReLU and a spectral norm below 1.
+        input_bound: float, array of shape `(features,)`, or dict. The largest |x|
+            that the inputs can take. In a dict an entry bounds what enters the model
+            by the input of that name, what enters the recurrent layer of that name,
+            or what leaves any other layer: it is needed behind layers whose range
+            can't be derived. The inputs of an `Embedding` need none.
+        horizon: integer or `None`. The largest number of steps between two resets of
+            the state. Give it for a norm of exactly 1, where states may grow for
+            ever, or for smaller biases. Defaults to `None`: any number of steps.
+
+    Returns:
+        A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
+        `RNN`, a `Bidirectional` for a `Bidirectional`), a model for a model.
+
+    Raises:
+        ValueError: when theorem 1 does not hold or can't be applied: the norm is at
+            least 1 without a horizon or above 1 with one, the activation is not ReLU,
+            `input_bound` is missing, not positive or not finite, weights are not
+            finite or don't exist yet, a cell has recurrent dropout, a bias overflows
+            the compute dtype, a model has no recurrent layer, is subclassed, shares
+            or nests layers or wires states.
+
+    Example:
+        ```python
+        layer = keras_urnn.ContractiveRNN(4, return_sequences=True)
+        x = keras.random.uniform((2, 10, 3), -1.0, 1.0)
+        y = layer(x)  # shape (2, 10, 4)
+        unitary = keras_urnn.to_unitary(layer, input_bound=1.0)
+        same = unitary(x)  # shape (2, 10, 4)
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
+    """
+    bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
+    if isinstance(target, keras.Model):
+        return rebuild(target, bounds, horizon)[0]
+    if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
+        return _convert_layer(target, bounds, horizon)
+    if isinstance(target, SIMPLE_CELLS):
+        return _convert_cell(target, bounds, horizon)
+    advice = "Only what theorem 1 speaks about can be converted."
+    name = getattr(target, "name", repr(target))
+    raise refusal(
+        "a recurrent cell, layer or model", name, type(target).__name__, advice
+    )
+
+
+def _convert_cell(cell: Any, bounds: InputBounds, horizon: int | None) -> Any:
+    check_cell(cell, cell.name)
+    features = cell.kernel.shape[0]
+    entering = fit(bounds.of_input(cell.name), features, cell.name, bounds.given)
+    return plan_cell(cell, entering, horizon, cell.name).build(None, features)
+
+
+def _convert_layer(layer: Any, bounds: InputBounds, horizon: int | None) -> Any:
+    for cell in cells_of(layer):
+        check_cell(cell, layer.name)
+    features = recurrence_of(cells_of(layer)[0]).kernel.shape[0]
+    entering = fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
+    plan = plan_layer(layer, entering, horizon)
+    return plan.build(_batch_size(layer), None, features)
+
+
+def _batch_size(layer: Any) -> int | None:
+    """The batch size that a stateful layer is tied to."""
+    if not layer.stateful:
+        return None
+    if isinstance(layer, keras.layers.Bidirectional):
+        layer = layer.forward_layer
+    return int(keras.tree.flatten(layer.states)[0].shape[0])

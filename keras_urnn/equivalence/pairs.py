@@ -1,0 +1,125 @@
+"""One converted cell against the proof of theorem 1."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_urnn.diagnostics import unitarity_error
+from keras_urnn.equivalence.intervals import Array, Interval
+from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.recurrent import added_bias_bounds
+from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
+from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
+
+# What rounding the entries to the weights' dtype leaves of max|UᵀU - I|. An entry
+# changed by 1e-4 moves it by 1e-4 / sqrt(2 n) or more: seen up to n = 4096 in float32.
+UNITARITY_TOLERANCE = {
+    "float64": 1e-12,
+    "float32": 1e-6,
+    "bfloat16": 2.0**-7,
+    "float16": 2.0**-10,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CellPair:
+    """A cell, what it was converted to, and the range of what enters both.
+
+    Attributes:
+        name: string. The layer they belong to.
+        old: built cell, the original.
+        new: built cell, the converted one.
+        entering: `Interval` per feature.
+    """
+
+    name: str
+    old: Any
+    new: Any
+    entering: Interval
+
+    @property
+    def states(self) -> int:
+        """How many states the original has, `n`."""
+        return int(self.old.units)
+
+    @property
+    def is_unitary_already(self) -> bool:
+        """Whether the original needed no conversion."""
+        return type(self.old) is UnitaryRNNCell
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the two can be run side by side."""
+        return (
+            type(self.new) is UnitaryRNNCell
+            and bool(self.new.built)
+            and self.new.units >= self.states
+            and self.new.kernel.shape[0] == self.old.kernel.shape[0]
+        )
+
+    @property
+    def unitarity_error(self) -> float:
+        """`max|UᵀU - I|` of the converted cell; infinite if it has no such matrix."""
+        return unitarity_error(self.new) if self.is_comparable else float("inf")
+
+
+def objections(pair: CellPair, horizon: int | None) -> list[str]:
+    """What a proof of the equivalence of the two cells would lack, in words."""
+    if not pair.is_comparable:
+        return [f"{pair.name}: not a built UnitaryRNNCell for the same inputs"]
+    old, new = recurrence_of(pair.old), recurrence_of(pair.new)
+    findings = _of_the_cell(pair) | _of_the_first_states(old, new)
+    findings |= _of_the_added_states(pair, old, new, horizon)
+    return [
+        f"{pair.name}: {finding}" for finding, holds in findings.items() if not holds
+    ]
+
+
+def _of_the_cell(pair: CellPair) -> dict[str, bool]:
+    error = pair.unitarity_error
+    tolerance = UNITARITY_TOLERANCE[pair.new.variable_dtype]
+    return {
+        f"the recurrent matrix is not orthogonal (error {error:.3g})": error
+        <= tolerance,
+        "the activation is another": pair.new.activation == pair.old.activation,
+        "it outputs another number of states": (
+            visible_units(pair.new) == visible_units(pair.old)
+        ),
+    }
+
+
+def _of_the_first_states(old: Recurrence, new: Recurrence) -> dict[str, bool]:
+    n = old.units
+    corner = new.recurrent_matrix[:n, :n]
+    return {
+        "the corner is not the original's recurrent matrix": _same(
+            corner, old.recurrent_matrix
+        ),
+        "the input kernel is not the original's": _same(new.kernel[:, :n], old.kernel),
+        "the bias is not the original's": _same(new.bias[:n], old.bias),
+        "the initial state is not the original's": _same(
+            new.initial_state[:n], old.initial_state
+        ),
+    }
+
+
+def _of_the_added_states(
+    pair: CellPair, old: Recurrence, new: Recurrence, horizon: int | None
+) -> dict[str, bool]:
+    n = old.units
+    findings = {
+        "an added state sees the input": not np.any(new.kernel[:, n:]),
+        "an added state does not start at 0": not np.any(new.initial_state[n:]),
+    }
+    if new.units > n and not pair.is_unitary_already:
+        readout = new.recurrent_matrix[:n, n:]
+        bounds = added_bias_bounds(old, readout, pair.entering, horizon)
+        # `<=` is False for NaN, which is no proof.
+        proved = bool(np.all(new.bias[n:] <= -bounds))
+        findings["the bias of an added state is above what is proved"] = proved
+    return findings
+
+
+def _same(found: Array, expected: Array) -> bool:
+    return bool(np.array_equal(found, expected))

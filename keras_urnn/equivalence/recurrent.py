@@ -1,0 +1,256 @@
+"""Theorem 1 for one recurrent layer: each cell's weights, and the layer around."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.dilation import dilate
+from keras_urnn.equivalence.intervals import (
+    MACHINE_EPSILON,
+    SMALLEST_NORMAL,
+    Array,
+    Interval,
+    round_down,
+    to_float64,
+)
+from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.recurrent_ranges import (
+    OUR_CELLS,
+    cell_range,
+    recurrence_of,
+    visible_units,
+)
+from keras_urnn.equivalence.refusals import (
+    check_biases,
+    check_cell,
+    check_convertible,
+    refusal,
+)
+from keras_urnn.layers.contractive_rnn import ContractiveRNN
+from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
+
+CONVERTED_LAYERS = (
+    keras.layers.RNN,
+    keras.layers.SimpleRNN,
+    ContractiveRNN,
+    UnitaryRNN,
+)
+# What the converted cell does not take over. The constraints and regularizers of the
+# bias and the recurrent kernel would act on the added states, and the initializer on
+# a matrix of another size. (Keras leaves the seed out of SimpleRNN's config.)
+_REPLACED = (
+    "units",
+    "seed",
+    "activation",
+    "use_bias",
+    "max_norm",
+    "parametrization",
+    "output_units",
+    "learn_initial_state",
+    "recurrent_initializer",
+    "recurrent_regularizer",
+    "recurrent_constraint",
+    "bias_regularizer",
+    "bias_constraint",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitaryWeights:
+    """The weights of the unitary cell that does what a contractive one does.
+
+    Attributes:
+        kernel: array of shape `(features, n + r)`.
+        recurrent_matrix: orthogonal array of shape `(n + r, n + r)`.
+        bias: array of shape `(n + r,)`.
+        initial_state: array of shape `(n + r,)`.
+    """
+
+    kernel: Array
+    recurrent_matrix: Array
+    bias: Array
+    initial_state: Array
+
+
+def added_bias_bounds(
+    recurrence: Recurrence, readout: Array, entering: Interval, horizon: int | None
+) -> Array:
+    """The number that the bias of each added state must stay below, negated.
+
+    Added state `i` sees `h @ readout[:, i]` of the reachable states `h`, nothing of
+    the input, and 0 of the other added states while these are off.
+    """
+    states = reachable_states(recurrence, entering, horizon)
+    return states.supremum(readout) + SMALLEST_NORMAL[recurrence.dtype]
+
+
+def dilated_weights(
+    recurrence: Recurrence, entering: Interval, horizon: int | None
+) -> UnitaryWeights:
+    """Theorem 1: add `r` states that stay 0, for an orthogonal recurrent matrix."""
+    stored = recurrence.stored_dtype
+    dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
+    matrix = _as_stored(dilation.matrix, stored)
+    n, added = recurrence.units, len(matrix) - recurrence.units
+    bounds = added_bias_bounds(recurrence, matrix[:n, n:], entering, horizon)
+    # The certificate forms the same bound in another order of summation; 1e-12 is
+    # more than that, and less than anything else. The bias is exact in the compute
+    # dtype, so that no cast moves it up.
+    bias = round_down(-bounds * (1.0 + 1e-12), recurrence.dtype)
+    return UnitaryWeights(
+        kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),
+        recurrent_matrix=matrix,
+        bias=np.concatenate([recurrence.bias, bias]),
+        initial_state=np.pad(recurrence.initial_state, (0, added)),
+    )
+
+
+def _as_stored(matrix: Array, dtype: str) -> Array:
+    if dtype == "float64":
+        return matrix
+    single = keras.ops.convert_to_tensor(matrix.astype("float32"))
+    return to_float64(keras.ops.cast(single, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A new layer or cell, not yet built, and what to set its cells to once it is."""
+
+    layer: Any
+    weights: list[list[Array]]
+
+    def build(self, *shape: Any) -> Any:
+        """Build the new layer for inputs of this shape, set its weights, return it."""
+        self.layer.build(shape)
+        return self.finish()
+
+    def finish(self) -> Any:
+        """Set the weights of the new layer, which has been built by a call."""
+        for cell, weights in zip(cells_of(self.layer), self.weights, strict=True):
+            cell.set_weights(weights)
+        return self.layer
+
+
+def cells_of(layer: Any) -> list[Any]:
+    """The cells of a cell, of a stack, or of a (bidirectional) recurrent layer."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return cells_of(layer.forward_layer) + cells_of(layer.backward_layer)
+    if isinstance(layer, keras.layers.RNN):
+        return cells_of(layer.cell)
+    if isinstance(layer, keras.layers.StackedRNNCells):
+        return list(layer.cells)
+    return [layer]
+
+
+def plan_cell(cell: Any, entering: Interval, horizon: int | None, name: str) -> Plan:
+    """Plan the conversion of one cell; a unitary one is copied."""
+    check_cell(cell, name)
+    if type(cell) is UnitaryRNNCell:
+        return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
+    check_convertible(cell, name, horizon)
+    recurrence = recurrence_of(cell)
+    new = dilated_weights(recurrence, entering, horizon)
+    check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
+    config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
+    weights = [new.kernel, new.recurrent_matrix, new.bias]
+    if config["learn_initial_state"]:
+        weights.append(new.initial_state)
+    return Plan(UnitaryRNNCell(**config), [weights])
+
+
+def _kept(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _REPLACED}
+
+
+def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
+    ours = type(cell) in OUR_CELLS
+    units, visible = len(new.bias), visible_units(cell)
+    return {
+        "units": units,
+        "seed": cell.seed,
+        "activation": "relu",
+        "use_bias": True,
+        # Weights are set afterwards; the identity is the cheapest matrix to project.
+        "recurrent_initializer": "identity",
+        # An orthogonal matrix needs no added states, and then all are output.
+        "output_units": visible if visible < units else None,
+        "learn_initial_state": ours and cell.learned_initial_state is not None,
+    }
+
+
+def plan_layer(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+    """Plan the conversion of a recurrent layer, one by one where it holds several."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return _plan_bidirectional(layer, entering, horizon)
+    if type(layer) not in CONVERTED_LAYERS:
+        advice = "Only what theorem 1 speaks about can be converted."
+        expected = "made of ContractiveRNN, keras.layers.SimpleRNN or RNN layers"
+        raise refusal(expected, layer.name, type(layer).__name__, advice)
+    if type(layer) is keras.layers.RNN:
+        return _plan_rnn(layer, entering, horizon)
+    plan = plan_cell(layer.cell, entering, horizon, layer.name)
+    if type(layer) is UnitaryRNN:
+        return Plan(UnitaryRNN.from_config(layer.get_config()), plan.weights)
+    cell = plan.layer.get_config()
+    replaced = {key: cell[key] for key in _REPLACED if key in cell}
+    return Plan(UnitaryRNN(**_kept(layer.get_config()), **replaced), plan.weights)
+
+
+def entering_cells(
+    layer: Any, entering: Interval, horizon: int | None
+) -> list[Interval]:
+    """The range of the inputs of each of `cells_of(layer)`."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        forward = entering_cells(layer.forward_layer, entering, horizon)
+        return forward + entering_cells(layer.backward_layer, entering, horizon)
+    ranges = [entering]
+    for cell in cells_of(layer)[:-1]:
+        ranges.append(_leaving(cell, ranges[-1], horizon))
+    return ranges
+
+
+def _plan_rnn(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+    cells = cells_of(layer)
+    for cell in cells:
+        check_cell(cell, layer.name)
+    ranges = entering_cells(layer, entering, horizon)
+    plans = [
+        plan_cell(cell, found, horizon, layer.name)
+        for cell, found in zip(cells, ranges, strict=True)
+    ]
+    config = layer.get_config()
+    stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
+    new_cells = [plan.layer for plan in plans]
+    new = _restacked(layer.cell, new_cells) if stacked else new_cells[0]
+    config["cell"] = keras.layers.serialize(new)
+    weights = [weights for plan in plans for weights in plan.weights]
+    return Plan(keras.layers.RNN.from_config(config), weights)
+
+
+def _restacked(stack: Any, cells: list[Any]) -> Any:
+    config = stack.get_config()
+    config["cells"] = [keras.layers.serialize(cell) for cell in cells]
+    return keras.layers.StackedRNNCells.from_config(config)
+
+
+def _leaving(cell: Any, entering: Interval, horizon: int | None) -> Interval:
+    if type(cell) is not UnitaryRNNCell:
+        check_convertible(cell, cell.name, horizon)
+    found = cell_range(cell, entering, horizon)
+    if found is None:
+        advice = "Give the largest number of steps as `horizon`."
+        found_here = "its outputs, which enter the next cell, are not bounded for ever"
+        raise refusal("bounded", cell.name, found_here, advice)
+    return found
+
+
+def _plan_bidirectional(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+    forward = plan_layer(layer.forward_layer, entering, horizon)
+    backward = plan_layer(layer.backward_layer, entering, horizon)
+    config = layer.get_config()
+    config["layer"] = keras.layers.serialize(forward.layer)
+    config["backward_layer"] = keras.layers.serialize(backward.layer)
+    new = keras.layers.Bidirectional.from_config(config)
+    return Plan(new, forward.weights + backward.weights)

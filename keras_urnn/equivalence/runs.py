@@ -1,0 +1,187 @@
+"""Run a cell and its conversion side by side, over random and adverse inputs."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.intervals import STORAGE_ROUNDOFF, Array, Interval
+from keras_urnn.equivalence.pairs import CellPair
+from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.recurrent_ranges import recurrence_of
+
+# What rounding may do to the outputs over a few steps, relative to the largest: the
+# sums are formed in another order, nothing else.
+OUTPUT_TOLERANCE = {
+    "float64": 1e-12,
+    "float32": 1e-6,
+    "bfloat16": 2.0**-4,
+    "float16": 2.0**-7,
+}
+
+
+def rounding_tolerance(dtype: str, norm: float, steps: int) -> float:
+    """What rounding may do to the outputs of a recurrence, relative to the largest.
+
+    A recurrence of norm `N` adds up the roundings of its last `1 / (1 - N)` steps: at
+    N = 0.999 in float32 6e-5 at worst (seen: 3e-6 at n = 1, 3e-7 from n = 4 on).
+    Never more than 1/2, where differences would mean nothing.
+    """
+    memory = steps if norm >= 1.0 else min(steps, 1.0 / (1.0 - norm))
+    accumulated = STORAGE_ROUNDOFF[dtype] * memory
+    return float(min(OUTPUT_TOLERANCE[dtype] + accumulated, 0.5))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a run showed.
+
+    Attributes:
+        name: string. What was run.
+        absolute: float. `max|y - y'|`.
+        relative: float. The same over `max|y|`.
+        tolerance: float. What rounding may do to `relative`.
+        largest_added: float. The largest value of an added state.
+        distance: float. The smallest distance of an added state from switching on;
+            infinite where none was in view.
+        inside: bool. Whether the inputs stayed in the range that the proof is for.
+    """
+
+    name: str
+    absolute: float
+    relative: float
+    tolerance: float
+    largest_added: float = 0.0
+    distance: float = float("inf")
+    inside: bool = True
+
+    @property
+    def objections(self) -> list[str]:
+        """Why this run shows that the two are not equivalent."""
+        found = []
+        # Written so that NaN fails.
+        if not self.relative <= self.tolerance:
+            found.append(
+                f"{self.name}: outputs differ by {self.relative:.3g}, relative"
+            )
+        if not self.largest_added == 0.0:
+            found.append(
+                f"{self.name}: an added state reached {self.largest_added:.3g}"
+            )
+        return found
+
+
+def compare(name: str, expected: Array, found: Array, tolerance: float) -> Observation:
+    """Compare the outputs of two runs."""
+    absolute = float(np.max(np.abs(expected - found)))
+    scale = float(np.max(np.abs(expected)))
+    relative = absolute / scale if absolute and scale else absolute
+    return Observation(name, absolute, relative, tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How many inputs to draw, how long, and from what.
+
+    Attributes:
+        steps: integer. The length of a sequence, where nothing else fixes it.
+        batch_size: integer. How many sequences of each kind.
+        generator: NumPy's random generator.
+    """
+
+    steps: int
+    batch_size: int
+    generator: np.random.Generator
+
+    def inputs(self, entering: Interval, shape: tuple[int, ...]) -> Array:
+        """Random sequences, and sequences held at a corner of the range.
+
+        Uniform in the range, each step on its own; then as many constant ones, the
+        first at the upper end of all features, the second at the lower.
+        """
+        size = (self.batch_size, *shape)
+        uniform = self.generator.uniform(entering.lower, entering.upper, size)
+        held = (self.batch_size, *(1 for _ in shape[:-1]), shape[-1])
+        high = self.generator.random(held) < 0.5
+        high[0], high[1:2] = True, False
+        corners = np.where(high, entering.upper, entering.lower)
+        return np.concatenate([uniform, np.broadcast_to(corners, size)])
+
+
+def trial_inputs(pair: CellPair, sampling: Sampling) -> Array:
+    """Random, constant and adverse inputs in the range of what enters a cell."""
+    old, new = recurrence_of(pair.old), recurrence_of(pair.new)
+    n, shape = old.units, (sampling.steps, len(old.kernel))
+    drawn = sampling.inputs(pair.entering, shape)
+    driven = _adverse(old, new.recurrent_matrix[:n, n:], pair.entering, sampling)
+    return np.concatenate([drawn, *driven])
+
+
+def observe(pair: CellPair, x: Array) -> Observation:
+    """Run both cells on `x` with all their states in view."""
+    old, new = recurrence_of(pair.old), recurrence_of(pair.new)
+    n = old.units
+    expected, states = _all_states(pair.old, x), _all_states(pair.new, x)
+    tolerance = rounding_tolerance(new.dtype, old.norm, x.shape[1])
+    seen = compare(pair.name, expected, states[..., :n], tolerance)
+    entering = pair.entering
+    inside = np.all((entering.lower <= x) & (x <= entering.upper))
+    seen = replace(seen, inside=bool(inside))
+    if new.units == n:
+        return seen
+    largest = float(np.max(np.abs(states[..., n:])))
+    distance = -float(np.max(_added_preactivations(new, n, x, states)))
+    return replace(seen, largest_added=largest, distance=distance)
+
+
+def _adverse(
+    old: Recurrence, readout: Array, entering: Interval, sampling: Sampling
+) -> list[Array]:
+    """Drive the added states that see most, by the sign of their linearised gain.
+
+    While all states are on, the input `j + 1` steps back reaches added state `i`
+    through `K Rʲ s_i q_i`: by its sign, each feature goes to its end of the range.
+    Once with the signs of each step, once held at the sign of their sum.
+    """
+    steps = sampling.steps
+    strongest = np.argsort(-np.linalg.norm(readout, axis=0), kind="stable")
+    driven = strongest[: sampling.batch_size]
+    reach = readout[:, driven]
+    gains = np.zeros((steps, len(driven), entering.lower.size))
+    for j in range(1, steps):
+        gains[steps - 1 - j] = (old.kernel @ reach).T
+        reach = old.recurrent_matrix @ reach
+    signs = [gains, np.broadcast_to(gains.sum(axis=0), gains.shape)]
+    return [
+        np.where(np.swapaxes(gain, 0, 1) > 0, entering.upper, entering.lower)
+        for gain in signs
+    ]
+
+
+def _all_states(cell: Any, x: Array) -> Array:
+    """The states of a copy of `cell` at each step, from its resting state."""
+    config = cell.get_config()
+    if config.get("output_units") is not None:
+        config["output_units"] = None
+    copy = type(cell).from_config(config)
+    copy.build((None, x.shape[-1]))
+    copy.set_weights(cell.get_weights())
+    layer = keras.layers.RNN(copy, return_sequences=True, dtype=cell.dtype_policy)
+    model = keras.Sequential(
+        [keras.Input(x.shape[1:], dtype=_array_dtype(cell)), layer]
+    )
+    # Compiled, and without the gradients that an eager call would keep.
+    return np.asarray(model.predict_on_batch(x), dtype=np.float64)
+
+
+def _array_dtype(cell: Any) -> str:
+    """NumPy has no bfloat16; layers cast what they are given."""
+    return "float64" if cell.compute_dtype == "float64" else "float32"
+
+
+def _added_preactivations(new: Recurrence, n: int, x: Array, states: Array) -> Array:
+    start = np.broadcast_to(new.initial_state, states[:, :1].shape)
+    before = np.concatenate([start, states[:, :-1]], axis=1)
+    driven = x @ new.kernel[:, n:] + new.bias[n:]
+    return before @ new.recurrent_matrix[:, n:] + driven

@@ -1,0 +1,80 @@
+"""What every test gets: only listed skips pass, and a fresh process on request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+
+def _allowed_skips() -> list[tuple[str, str]]:
+    lines = ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line and not line.startswith("#")]
+    return [(node_id, reason) for node_id, reason in rows]
+
+
+def _is_allowed(node_id: str, reason: str) -> bool:
+    return any(
+        node_id.startswith(prefix) and reason.startswith(start)
+        for prefix, start in _allowed_skips()
+    )
+
+
+def _refuse_unlisted_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    # Expected failures arrive here too: pytest reports them as skipped.
+    if report.outcome != "skipped":
+        return
+    reason = report.__dict__.pop("wasxfail", None)
+    if reason is None:
+        assert isinstance(report.longrepr, tuple), "file, line and reason of a skip"
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+    if not _is_allowed(report.nodeid, reason):
+        report.outcome = "failed"
+        report.longrepr = f"not in {ALLOWED_SKIPS.name}: {report.nodeid} | {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[
+    None, pytest.TestReport, pytest.TestReport
+]:
+    report = yield
+    _refuse_unlisted_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[
+    None, pytest.CollectReport, pytest.CollectReport
+]:
+    report = yield
+    _refuse_unlisted_skip(report)
+    return report
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Return `run(code, **environment)`: standard output of a fresh interpreter.
+
+    It starts in an empty folder, under this run's backend unless told otherwise.
+    """
+
+    def run(code: str, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -1,0 +1,5 @@
+"""The converter's tests start like the layers': same numbers, one compilation."""
+
+from tests.layers.conftest import compile_once, seeded
+
+__all__ = ["compile_once", "seeded"]

@@ -1,0 +1,201 @@
+"""The certificate passes conversions, and fails them with one number changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_urnn as ku
+from keras_urnn.equivalence import EquivalenceReport, to_unitary, verify_equivalence
+from tests.equivalence.layers import build
+from tests.equivalence.networks import BOUND, FEATURES, Array
+from tests.helpers import precision, to_numpy
+
+N = 4
+
+
+def pair() -> tuple[Any, Any]:
+    layer = build(ku.ContractiveRNN(N, learn_initial_state=True), norm=0.999)
+    return layer, to_unitary(layer, input_bound=BOUND)
+
+
+def verify(original: Any, converted: Any, **kwargs: Any) -> EquivalenceReport:
+    arguments: dict[str, Any] = {"input_bound": BOUND, "steps": 20, "batch_size": 4}
+    return verify_equivalence(original, converted, **{**arguments, **kwargs})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_conversion_is_equivalent_over_1000_steps(dtype: str) -> None:
+    with precision(dtype):
+        report = verify(*pair(), steps=1000)
+    assert report.equivalent
+    assert report.reasons == ()
+    assert report.largest_added_state == 0.0
+    assert report.smallest_distance > 0.0
+    assert (report.states_before, report.states_after) == (N, 2 * N)
+    tolerance = {"float32": 1e-6, "float64": 1e-12}[dtype]
+    assert report.unitarity_error <= tolerance
+    assert report.max_relative_difference <= tolerance
+    assert report.max_absolute_difference >= report.max_relative_difference * 0.0
+
+
+def raise_one_bias(weights: list[Array]) -> None:
+    weights[2][N + 1] *= 0.5
+
+
+def raise_one_bias_slightly(weights: list[Array]) -> None:
+    weights[2][N] = np.nextafter(weights[2][N], np.float32(0.0))
+
+
+def raise_one_bias_above_0(weights: list[Array]) -> None:
+    weights[2][-1] = 1.0
+
+
+def flip_an_added_row(weights: list[Array]) -> None:
+    weights[1][N, 0] *= -1.0
+
+
+def flip_in_the_corner(weights: list[Array]) -> None:
+    weights[1][0, 0] *= -1.0
+
+
+def flip_a_readout(weights: list[Array]) -> None:
+    weights[1][0, N] *= -1.0
+
+
+def flip_a_bias(weights: list[Array]) -> None:
+    weights[2][N] *= -1.0
+
+
+def flip_an_input_weight(weights: list[Array]) -> None:
+    weights[0][0, 0] *= -1.0
+
+
+def input_to_an_added_state(weights: list[Array]) -> None:
+    weights[0][0, N] = 1e-6
+
+
+def start_an_added_state(weights: list[Array]) -> None:
+    weights[3][N] = 1e-6
+
+
+def move_the_start(weights: list[Array]) -> None:
+    weights[3][0] += 1e-3
+
+
+def nan_in_the_matrix(weights: list[Array]) -> None:
+    weights[1][0, N] = np.nan
+
+
+CHANGES: dict[Callable[[list[Array]], None], str] = {
+    raise_one_bias: "bias of an added state is above",
+    raise_one_bias_slightly: "bias of an added state is above",
+    raise_one_bias_above_0: "an added state reached",
+    flip_an_added_row: "not orthogonal",
+    flip_in_the_corner: "the corner is not",
+    flip_a_readout: "not orthogonal",
+    flip_a_bias: "bias of an added state is above",
+    flip_an_input_weight: "the input kernel is not",
+    input_to_an_added_state: "sees the input",
+    start_an_added_state: "does not start at 0",
+    move_the_start: "the initial state is not",
+    nan_in_the_matrix: "not orthogonal",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
+def test_one_number_changed_is_reported(change: Callable[[list[Array]], None]) -> None:
+    original, converted = pair()
+    weights = converted.get_weights()
+    change(weights)
+    converted.set_weights(weights)
+    report = verify(original, converted)
+    assert not report.equivalent
+    assert CHANGES[change] in "\n".join(report.reasons)
+
+
+@pytest.mark.parametrize("row", range(2 * N))
+def test_1e_4_added_to_an_entry_of_the_matrix_is_reported(row: int) -> None:
+    original, converted = pair()
+    weights = converted.get_weights()
+    weights[1][row, (3 * row + 1) % (2 * N)] += 1e-4
+    converted.set_weights(weights)
+    assert not verify(original, converted, steps=2).equivalent
+
+
+def test_1e_4_in_a_large_matrix_is_reported() -> None:
+    original = build(ku.ContractiveRNN(128))
+    converted = to_unitary(original, input_bound=BOUND)
+    weights = converted.get_weights()
+    weights[1][200, 100] += 1e-4
+    converted.set_weights(weights)
+    assert "not orthogonal" in "\n".join(verify(original, converted, steps=2).reasons)
+
+
+def test_a_larger_bound_than_converted_for_is_reported() -> None:
+    report = verify(*pair(), input_bound=1.01 * BOUND)
+    assert "bias of an added state is above" in report.reasons[0]
+
+
+def test_the_adverse_inputs_come_near_to_switching_a_state_on() -> None:
+    # One unit: h = 0.9 h + x reaches 10 times the bound in the limit.
+    original = keras.layers.SimpleRNN(1, "relu", use_bias=False)
+    original.build((None, None, 1))
+    original.set_weights([np.ones((1, 1)), np.full((1, 1), 0.9)])
+    with precision("float32"):
+        converted = to_unitary(original, input_bound=1.0)
+    report = verify(original, converted, input_bound=1.0, steps=200, batch_size=1)
+    bias = -to_numpy(converted.cell.bias)[1]
+    # What is left is the margin for TF32 products: 4 / 1024 a step, ten steps long.
+    assert 0.0 < report.smallest_distance < 0.1 * bias
+
+
+def test_another_network_is_reported() -> None:
+    original, _ = pair()
+    _, converted = pair()
+    other = build(ku.ContractiveRNN(N, learn_initial_state=True), norm=0.5, seed=9)
+    assert verify(original, converted).equivalent
+    assert not verify(other, converted).equivalent
+    assert not verify(original, build(ku.ContractiveRNN(N))).equivalent
+
+
+def test_a_copy_of_a_unitary_layer_is_equivalent() -> None:
+    layer = ku.UnitaryRNN(3, "tanh")
+    layer.build((None, None, FEATURES))
+    report = verify(layer, to_unitary(layer, input_bound=BOUND))
+    assert report.equivalent
+    assert report.states_before == report.states_after == 3
+    assert report.smallest_distance == np.inf
+
+
+def test_the_report_prints_as_a_short_table() -> None:
+    original, converted = pair()
+    lines = str(verify(original, converted)).splitlines()
+    assert lines[0].split() == ["equivalent", "yes"]
+    assert "states before, after         4, 8" in lines
+    assert len(lines) == 7
+    failed = str(verify(original, converted, input_bound=9.0))
+    assert failed.splitlines()[0].split() == ["equivalent", "NO"]
+    assert "- contractive_rnn" in failed.splitlines()[-1]
+
+
+def test_the_horizon_limits_the_steps_and_the_proof() -> None:
+    layer = build(keras.layers.SimpleRNN(3, "relu"), norm=1.0)
+    converted = to_unitary(layer, input_bound=BOUND, horizon=10)
+    assert verify(layer, converted, horizon=10).equivalent
+    assert not verify(layer, converted, horizon=11).equivalent
+
+
+def test_what_can_not_be_converted_can_not_be_verified() -> None:
+    layer = build(keras.layers.SimpleRNN(3, "relu"), norm=1.0)
+    converted = to_unitary(layer, input_bound=BOUND, horizon=10)
+    with pytest.raises(ValueError, match="spectral norm 1"):
+        verify(layer, converted)
+
+
+@pytest.mark.parametrize("argument", ["steps", "batch_size"])
+def test_runs_have_a_size(argument: str) -> None:
+    with pytest.raises(ValueError, match=f"`{argument}` must be a positive integer"):
+        verify(*pair(), **{argument: 0})

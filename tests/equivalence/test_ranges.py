@@ -1,0 +1,285 @@
+"""No value of a layer leaves the range derived for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import keras_urnn as ku
+from keras_urnn.equivalence.activation_ranges import CURVED, LOWEST, PIECEWISE_LINEAR
+from keras_urnn.equivalence.bounds import InputBounds
+from keras_urnn.equivalence.intervals import Interval, round_down
+from keras_urnn.equivalence.ranges import RULES, layer_range
+from tests.equivalence.networks import Array, seeds
+from tests.helpers import to_numpy
+
+L = keras.layers
+STEPS, FEATURES, BATCH = 6, 4, 64
+Factory = Callable[[], Any]
+
+
+def dense(activation: str) -> Factory:
+    return lambda: L.Dense(3, activation=activation)
+
+
+def bidirectional(merge_mode: str | None) -> Factory:
+    return lambda: L.Bidirectional(
+        ku.ContractiveRNN(3, return_sequences=True), merge_mode=merge_mode
+    )
+
+
+# One row per layer that takes one input of shape (batch, steps, features).
+SINGLE: dict[str, Factory] = {
+    "identity": lambda: L.Identity(),
+    "activity": lambda: L.ActivityRegularization(),
+    "dropout": lambda: L.Dropout(0.5),
+    "alpha-dropout": lambda: L.AlphaDropout(0.5),
+    "gaussian-dropout": lambda: L.GaussianDropout(0.5),
+    "gaussian-noise": lambda: L.GaussianNoise(1.0),
+    "spatial-dropout": lambda: L.SpatialDropout1D(0.5),
+    "upsampling": lambda: L.UpSampling1D(2),
+    "cropping": lambda: L.Cropping1D(1),
+    "padding": lambda: L.ZeroPadding1D(1),
+    "masking": lambda: L.Masking(0.5),
+    "flatten": lambda: L.Flatten(),
+    "reshape": lambda: L.Reshape((FEATURES, STEPS)),
+    "permute": lambda: L.Permute((2, 1)),
+    "global-average": lambda: L.GlobalAveragePooling1D(),
+    "global-max": lambda: L.GlobalMaxPooling1D(),
+    "global-max-channels": lambda: L.GlobalMaxPooling1D(data_format="channels_first"),
+    "average": lambda: L.AveragePooling1D(2),
+    "average-same": lambda: L.AveragePooling1D(4, padding="same"),
+    "max": lambda: L.MaxPooling1D(2),
+    "max-same": lambda: L.MaxPooling1D(4, padding="same"),
+    "time-distributed": lambda: L.TimeDistributed(L.Dense(3)),
+    "dense-no-bias": lambda: L.Dense(3, use_bias=False),
+    **{
+        f"dense-{name}": dense(name)
+        for name in ("linear", "relu", "tanh", "gelu", "softmax")
+    },
+    "relu": lambda: L.ReLU(),
+    "relu-all": lambda: L.ReLU(max_value=2.0, negative_slope=0.3, threshold=0.5),
+    "leaky-relu": lambda: L.LeakyReLU(0.2),
+    "softmax": lambda: L.Softmax(),
+    "rescaling": lambda: L.Rescaling(-3.0, offset=1.0),
+    "batch-normalization": lambda: L.BatchNormalization(),
+    "layer-normalization": lambda: L.LayerNormalization(),
+    "layer-normalization-steps": lambda: L.LayerNormalization(axis=(1, 2)),
+    "lstm": lambda: L.LSTM(3, return_sequences=True),
+    "gru": lambda: L.GRU(3, return_sequences=True),
+    "simple-rnn-tanh": lambda: L.SimpleRNN(3, return_sequences=True),
+    "contractive": lambda: ku.ContractiveRNN(3, return_sequences=True),
+    "contractive-output": lambda: ku.ContractiveRNN(
+        4, output_units=2, learn_initial_state=True, return_sequences=True
+    ),
+    "unitary-sigmoid": lambda: ku.UnitaryRNN(3, "sigmoid", return_sequences=True),
+    "rnn": lambda: L.RNN(ku.ContractiveRNNCell(3), return_sequences=True),
+    "stack": lambda: L.RNN(
+        [ku.ContractiveRNNCell(3), ku.ContractiveRNNCell(2)], return_sequences=True
+    ),
+    **{
+        f"bidirectional-{mode}": bidirectional(mode)
+        for mode in ("sum", "mul", "ave", "concat", None)
+    },
+}
+MERGING: dict[str, Factory] = {
+    "add": lambda: L.Add(),
+    "subtract": lambda: L.Subtract(),
+    "multiply": lambda: L.Multiply(),
+    "average": lambda: L.Average(),
+    "maximum": lambda: L.Maximum(),
+    "minimum": lambda: L.Minimum(),
+    "concatenate": lambda: L.Concatenate(),
+    "concatenate-steps": lambda: L.Concatenate(axis=1),
+}
+
+
+@pytest.fixture(scope="module")
+def layer(request: pytest.FixtureRequest) -> Any:
+    """Build each layer once; the examples of hypothesis share it."""
+    made = request.param()
+    width = [np.zeros((1, STEPS, FEATURES), "float32")]
+    made(width * 2 if request.param in MERGING.values() else width[0])
+    return made
+
+
+def each(rows: dict[str, Factory]) -> Any:
+    return pytest.mark.parametrize("layer", rows.values(), ids=rows, indirect=True)
+
+
+def randomize(layer: Any, seed: int) -> None:
+    """Random weights, but for the recurrent ones, whose norm matters."""
+    generator = np.random.default_rng(seed)
+    for weight in layer.weights:
+        if "recurrent" not in weight.path:
+            drawn = generator.normal(size=weight.shape)
+            weight.assign(np.abs(drawn) if "variance" in weight.path else drawn)
+
+
+def interval(seed: int) -> Interval:
+    """A range per feature, from the very small to the large, some of one sign."""
+    generator = np.random.default_rng(seed)
+    scale = 10.0 ** generator.uniform(-2, 2)
+    ends = np.sort(scale * generator.normal(size=(2, FEATURES)), axis=0)
+    return Interval(*ends.astype("float32").astype("float64"))
+
+
+def draw(entering: Interval, seed: int) -> Array:
+    """Half inside, half at the corners of the range."""
+    generator = np.random.default_rng(seed)
+    size = (BATCH // 2, STEPS, FEATURES)
+    inside = generator.uniform(entering.lower, entering.upper, size)
+    corners = np.where(generator.random(size) < 0.5, entering.lower, entering.upper)
+    return np.concatenate([inside, corners]).astype("float32")
+
+
+def assert_inside(outputs: Any, found: Interval | None) -> None:
+    assert found is not None
+    for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
+        seen = to_numpy(output)
+        assert np.all(found.lower <= seen)
+        assert np.all(seen <= found.upper)
+
+
+@each(SINGLE)
+@settings(deadline=None, max_examples=4)
+@given(seed=seeds)
+def test_observed_values_stay_in_the_range(layer: Any, seed: int) -> None:
+    randomize(layer, seed)
+    entering = interval(seed)
+    outputs = layer(draw(entering, seed), training=False)
+    assert_inside(outputs, layer_range(layer, [entering]))
+
+
+@each(MERGING)
+@settings(deadline=None, max_examples=4)
+@given(seed=seeds)
+def test_merged_values_stay_in_the_range(layer: Any, seed: int) -> None:
+    ranges = [interval(seed), interval(seed + 1)]
+    outputs = layer([draw(x, seed + i) for i, x in enumerate(ranges)])
+    assert_inside(outputs, layer_range(layer, ranges))
+
+
+def test_the_tables_name_every_supported_layer() -> None:
+    made = {type(make()) for make in [*SINGLE.values(), *MERGING.values()]}
+    elsewhere = {L.InputLayer, L.RepeatVector, L.Embedding, L.Activation}
+    assert set(RULES) <= made | elsewhere
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=seeds)
+def test_dense_comes_within_a_factor_2_of_its_range(seed: int) -> None:
+    layer = L.Dense(3)
+    layer.build((None, FEATURES))
+    randomize(layer, seed)
+    entering = interval(seed)
+    every_corner = np.array(
+        [
+            np.where(np.unravel_index(i, (2,) * FEATURES), x.upper, x.lower)
+            for x in [entering]
+            for i in range(2**FEATURES)
+        ]
+    ).astype("float32")
+    seen = to_numpy(layer(every_corner))
+    found = layer_range(layer, [entering])
+    assert_inside(seen, found)
+    assert found is not None
+    reached = seen.max(axis=0) - seen.min(axis=0)
+    # The slack of TF32 goes with the sizes of the terms, not with the width.
+    slack = 0.01 * (entering.largest @ np.abs(to_numpy(layer.kernel)) + 3.0)
+    assert np.all(found.upper - found.lower <= 2.0 * reached + slack)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_embedding_gives_the_rows_of_its_table(seed: int) -> None:
+    layer = L.Embedding(7, 3, mask_zero=True)
+    layer.build()
+    randomize(layer, seed)
+    found = layer_range(layer, [Interval.of(0.0, 6.0)])
+    assert_inside(layer(np.arange(7)[None]), found)
+    assert found is not None
+    np.testing.assert_allclose(
+        found.upper, to_numpy(layer.embeddings).max(axis=0), rtol=1e-5
+    )
+
+
+def test_a_repeated_vector_keeps_its_range() -> None:
+    entering = interval(0)
+    layer = L.RepeatVector(3)
+    x = draw(entering, 0)[:, 0]
+    assert_inside(layer(x), layer_range(layer, [entering]))
+
+
+ACTIVATIONS = [*PIECEWISE_LINEAR, *CURVED, *LOWEST, keras.activations.softmax]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("seed", range(4))
+def test_an_activation_stays_in_its_range(activation: Any, seed: int) -> None:
+    layer = L.Activation(activation)
+    entering = interval(seed)
+    found = layer_range(layer, [entering])
+    assert_inside(layer(draw(entering, seed)), found)
+
+
+def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> None:
+    layer = ku.ContractiveRNN(2, learn_initial_state=True, return_sequences=True)
+    layer.build((None, STEPS, FEATURES))
+    layer.cell.learned_initial_state.assign(np.array([5.0, -5.0]))
+    layer.cell.bias.assign(np.array([3.0, 3.0]))
+    mask = np.zeros((1, STEPS), dtype=bool)
+    x = np.zeros((1, STEPS, FEATURES), "float32")
+    found = layer_range(layer, [Interval.of(0.0, 0.0)])
+    assert_inside(layer(x, mask=mask), found)
+    layer.zero_output_for_mask = True
+    assert_inside(layer(x, mask=mask), found)
+
+
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.Conv1D(2, 3),
+        lambda: L.Lambda(lambda x: x),
+        lambda: L.Dense(2, activation="log_softmax"),
+        lambda: L.SimpleRNN(2, activation="softplus"),
+        lambda: ku.UnitaryRNN(2),
+        lambda: L.LayerNormalization(rms_scaling=True),
+        lambda: type("MyDense", (L.Dense,), {})(2),
+    ],
+)
+def test_what_can_not_be_derived_is_not_guessed(make: Factory) -> None:
+    layer = make()
+    layer(np.zeros((1, STEPS, FEATURES), "float32"))
+    assert layer_range(layer, [interval(0)]) is None
+
+
+def test_a_range_that_overflows_is_not_a_range() -> None:
+    layer = L.Activation("exponential")
+    assert layer_range(layer, [Interval.of(0.0, 1e3)]) is None
+
+
+def test_a_horizon_bounds_a_unitary_layer() -> None:
+    layer = ku.UnitaryRNN(3, return_sequences=True)
+    x = draw(interval(0), 0)
+    outputs = layer(x)
+    assert_inside(outputs, layer_range(layer, [interval(0)], horizon=STEPS))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_round_down_gives_the_next_number_below(dtype: str) -> None:
+    x = -np.random.default_rng(0).uniform(0.01, 100.0, 50)
+    found = round_down(x, dtype)
+    assert np.all(found <= x)
+    assert np.all(found >= x * (1.0 + {"bfloat16": 2**-7}.get(dtype, 2**-10)))
+    if dtype != "bfloat16":
+        np.testing.assert_array_equal(found, found.astype(dtype).astype("float64"))
+
+
+def test_an_input_bound_is_symmetric() -> None:
+    found = InputBounds([1.0, 2.0]).of_input("any")
+    np.testing.assert_array_equal(found.lower, [-1.0, -2.0])
+    np.testing.assert_array_equal(found.upper, [1.0, 2.0])

@@ -1,0 +1,122 @@
+"""No input within the bound takes a ReLU recurrence out of its ball and its box."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_urnn.equivalence.intervals import symmetric
+from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from tests.equivalence.networks import (
+    BOUND,
+    FEATURES,
+    Array,
+    inputs,
+    norms,
+    recurrence,
+    seeds,
+    sizes,
+    states,
+)
+
+ENTERING = symmetric(np.full(FEATURES, BOUND))
+
+
+def with_start(network: Recurrence, found: Array) -> Array:
+    start = np.broadcast_to(network.initial_state, found[:, :1].shape)
+    return np.concatenate([start, found], axis=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, norms, seeds, st.sampled_from(["float32", "float64"]))
+def test_states_stay_in_the_ball_and_the_box(
+    n: int, norm: float, seed: int, dtype: str
+) -> None:
+    network = recurrence(n, norm, seed, dtype)
+    bounds = reachable_states(network, ENTERING, None)
+    x = inputs(network, 80, seed).astype(dtype)
+    seen = with_start(network, states(network, x))
+    assert np.linalg.norm(seen, axis=-1).max() <= bounds.radius
+    assert np.all((bounds.box.lower <= seen) & (seen <= bounds.box.upper))
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, st.sampled_from([0.5, 1.0]), seeds, st.integers(1, 30))
+def test_states_stay_in_the_bounds_up_to_the_horizon(
+    n: int, norm: float, seed: int, horizon: int
+) -> None:
+    network = recurrence(n, norm, seed)
+    bounds = reachable_states(network, ENTERING, horizon)
+    seen = with_start(network, states(network, inputs(network, horizon, seed)))
+    assert np.linalg.norm(seen, axis=-1).max() <= bounds.radius
+    assert np.all((bounds.box.lower <= seen) & (seen <= bounds.box.upper))
+
+
+def single(weight: float, dtype: str = "float64", **changes: Any) -> Recurrence:
+    """One unit without a bias, started at 0, driven by one feature."""
+    network = Recurrence(
+        kernel=np.ones((1, 1)),
+        recurrent_matrix=np.full((1, 1), weight),
+        bias=np.zeros(1),
+        initial_state=np.zeros(1),
+        dtype=dtype,
+        stored_dtype=dtype,
+    )
+    return dataclasses.replace(network, **changes)
+
+
+def test_one_unit_reaches_its_bound() -> None:
+    # h = 0.5 h + 1 rests at 2.
+    bounds = reachable_states(single(0.5), symmetric([1.0]), None)
+    assert bounds.radius == pytest.approx(2.0, rel=1e-12)
+    assert bounds.box.upper == pytest.approx(2.0, rel=1e-12)
+    assert bounds.box.lower == 0.0
+
+
+def test_a_horizon_counts_the_steps() -> None:
+    bounds = reachable_states(single(1.0), symmetric([1.0]), 7)
+    assert bounds.box.upper == pytest.approx(7.0, rel=1e-12)
+
+
+def test_the_initial_state_is_a_reachable_state() -> None:
+    network = single(0.5, initial_state=np.array([-9.0]))
+    bounds = reachable_states(network, symmetric([1.0]), None)
+    assert bounds.box.lower == -9.0
+    assert bounds.radius == 9.0
+    # An added state that sees -h is driven by it.
+    assert bounds.supremum(np.array([[-1.0]])) == pytest.approx(9.0, rel=1e-12)
+
+
+def test_a_negative_weight_narrows_the_box() -> None:
+    # h = (1 - 0.5 h)⁺ stays in [0, 1], inside the ball of radius 2.
+    bounds = reachable_states(single(-0.5), symmetric([1.0]), None)
+    assert bounds.radius == pytest.approx(2.0, rel=1e-12)
+    assert bounds.box.upper == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weight", "factor"),
+    [("float64", 0.9, 1.001), ("float32", 0.9, 1.1), ("bfloat16", 0.9, 1.6)],
+)
+def test_rounding_is_included_where_it_can_be_proved(
+    dtype: str, weight: float, factor: float
+) -> None:
+    bounds = reachable_states(single(weight, dtype), symmetric([1.0]), None)
+    assert 10.0 < bounds.radius < 10.0 * factor
+
+
+def test_a_readout_that_is_never_positive_needs_no_bias() -> None:
+    bounds = reachable_states(single(0.5), symmetric([1.0]), None)
+    assert bounds.supremum(np.array([[-1.0]])) < 1e-14
+    assert bounds.supremum(np.array([[-1.0]])) >= 0.0
+
+
+def test_the_ball_bounds_what_the_box_does_not() -> None:
+    # In 16 dimensions a diagonal readout of the box exceeds that of the ball.
+    network = recurrence(16, 0.9, seed=1)
+    bounds = reachable_states(network, ENTERING, None)
+    readout = np.ones((16, 1))
+    assert bounds.supremum(readout) <= 4.0 * bounds.radius * (1.0 + 1e-12)

@@ -1,0 +1,212 @@
+"""What can't be converted is refused with the reason and the way out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_urnn as ku
+from keras_urnn.equivalence import to_unitary
+from tests.equivalence.layers import build
+from tests.equivalence.networks import FEATURES
+from tests.helpers import precision
+
+L = keras.layers
+
+
+def simple(norm: float, **kwargs: Any) -> Any:
+    return build(L.SimpleRNN(3, **{"activation": "relu", **kwargs}), norm)
+
+
+def broken(value: float) -> Any:
+    layer = build(ku.ContractiveRNN(3))
+    kernel = np.zeros((FEATURES, 3))
+    kernel[0, 0] = value
+    layer.cell.kernel.assign(kernel)
+    return layer
+
+
+def plain(*layers: Any) -> Any:
+    model = keras.Sequential([keras.Input((5, FEATURES)), *layers])
+    for layer in model.layers:
+        if isinstance(layer, L.SimpleRNN):
+            build(layer)
+    return model
+
+
+def shared() -> Any:
+    x = keras.Input((5, FEATURES))
+    layer = ku.ContractiveRNN(FEATURES, return_sequences=True, name="twice")
+    return keras.Model(x, layer(layer(x)))
+
+
+def nested() -> Any:
+    inner = keras.Sequential(
+        [keras.Input((5, FEATURES)), ku.ContractiveRNN(2)], name="inner"
+    )
+    return keras.Sequential([keras.Input((5, FEATURES)), inner])
+
+
+def state_returned() -> Any:
+    x = keras.Input((5, FEATURES))
+    return keras.Model(x, ku.ContractiveRNN(2, return_state=True, name="wired")(x))
+
+
+def state_given() -> Any:
+    x, start = keras.Input((5, FEATURES)), keras.Input((2,))
+    y = ku.ContractiveRNN(2, name="wired")(x, initial_state=start)
+    return keras.Model([x, start], y)
+
+
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = ku.ContractiveRNN(2)
+
+    def call(self, x: Any) -> Any:
+        return self.layer(x)
+
+
+def subclassed() -> Any:
+    model = Subclassed()
+    model(np.zeros((1, 2, FEATURES), "float32"))
+    return model
+
+
+# What is refused, and the words of the reason and the way out.
+TARGETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "norm": (lambda: simple(1.0), ["spectral norm 1", "`horizon`", "ContractiveRNN"]),
+    "norm-above": (lambda: simple(1.25), ["spectral norm 1.25", "ContractiveRNN"]),
+    "tanh": (
+        lambda: simple(0.5, activation="tanh"),
+        [
+            "activation tanh",
+            "theorem 3",
+            "no unitary RNN of any finite size",
+            "UnitaryRNN",
+        ],
+    ),
+    "linear": (
+        lambda: simple(0.5, activation=None),
+        ["activation linear", "theorem 3"],
+    ),
+    "relu6": (
+        lambda: simple(0.5, activation="relu6"),
+        ["activation relu6", "constant on a half-line", "`activation='relu'`"],
+    ),
+    "nan": (lambda: broken(np.nan), ["finite weights", "NaN or Inf", "learning rate"]),
+    "inf": (lambda: broken(np.inf), ["finite weights", "NaN or Inf"]),
+    "unbuilt-cell": (lambda: ku.ContractiveRNNCell(2), ["built", "call it on data"]),
+    "unbuilt-layer": (lambda: ku.ContractiveRNN(2), ["built", "call it on data"]),
+    "unbuilt-unitary": (lambda: ku.UnitaryRNN(2), ["built", "call it on data"]),
+    "unbuilt-model": (
+        lambda: keras.Sequential([ku.ContractiveRNN(2)]),
+        ["built", "call it on data"],
+    ),
+    "recurrent-dropout": (
+        lambda: simple(0.5, recurrent_dropout=0.5),
+        ["recurrent dropout", "`recurrent_dropout=0`"],
+    ),
+    "lstm": (lambda: L.LSTM(2), ["LSTMCell", "Gated cells"]),
+    "dense": (lambda: L.Dense(2), ["Dense", "theorem 1"]),
+    "number": (lambda: 3, ["int", "a recurrent cell, layer or model"]),
+    "subclass": (
+        lambda: build(type("Mine", (L.SimpleRNN,), {})(2, "relu")),
+        ["Mine"],
+    ),
+    "no-recurrent-layer": (
+        lambda: plain(L.LSTM(2), L.Dense(1)),
+        ["a model with a recurrent layer", "LSTM and GRU are left alone"],
+    ),
+    "tanh-in-a-model": (
+        lambda: plain(L.SimpleRNN(2, name="here")),
+        ["here", "activation tanh", "theorem 3"],
+    ),
+    "subclassed-model": (subclassed, ["subclassed model Subclassed", "one by one"]),
+    "shared": (shared, ["twice", "shared layer"]),
+    "nested": (nested, ["inner", "nested model"]),
+    "return-state": (state_returned, ["wired", "return_state"]),
+    "initial-state": (state_given, ["wired", "initial_state"]),
+    "wrapped": (
+        lambda: keras.Sequential(
+            [
+                keras.Input((2, 5, FEATURES)),
+                L.TimeDistributed(ku.ContractiveRNN(2), name="outer"),
+            ]
+        ),
+        ["outer", "inside TimeDistributed"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), TARGETS.values(), ids=TARGETS)
+def test_a_target_is_refused(make: Callable[[], Any], words: list[str]) -> None:
+    with pytest.raises(ValueError, match="`target` must be") as caught:
+        to_unitary(make(), input_bound=1.0)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_norm_above_1_is_refused_whatever_the_horizon() -> None:
+    with pytest.raises(ValueError, match=r"spectral norm 1\.25.*whatever the horizon"):
+        to_unitary(simple(1.25), input_bound=1.0, horizon=10)
+
+
+BAD_BOUNDS = [
+    None,
+    0.0,
+    -1.0,
+    np.nan,
+    np.inf,
+    [1.0, 0.0, 1.0],
+    [1.0, np.inf, 1.0],
+    [],
+    "large",
+    [[1.0, 1.0, 1.0]],
+]
+
+
+@pytest.mark.parametrize("bound", BAD_BOUNDS, ids=repr)
+@pytest.mark.parametrize("kind", ["layer", "model", "unitary"])
+def test_a_bound_that_is_not_positive_and_finite_is_refused(
+    kind: str, bound: Any
+) -> None:
+    unitary = ku.UnitaryRNN(2)
+    unitary.build((None, None, FEATURES))
+    targets: dict[str, Callable[[], Any]] = {
+        "layer": lambda: simple(0.5),
+        "model": lambda: plain(ku.ContractiveRNN(2)),
+        "unitary": lambda: unitary,
+    }
+    with pytest.raises(ValueError, match="`input_bound` must be a positive, finite"):
+        to_unitary(targets[kind](), input_bound=bound)
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+def test_a_bound_for_another_number_of_features_is_refused(kind: str) -> None:
+    target = simple(0.5) if kind == "layer" else plain(ku.ContractiveRNN(2))
+    with pytest.raises(ValueError, match="an array of 3 numbers"):
+        to_unitary(target, input_bound=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("horizon", [0, -3, 2.5, "long", True])
+def test_a_horizon_that_is_no_number_of_steps_is_refused(horizon: Any) -> None:
+    with pytest.raises(ValueError, match="`horizon` must be a positive integer"):
+        to_unitary(simple(0.5), input_bound=1.0, horizon=horizon)
+
+
+def test_a_bias_that_overflows_half_precision_is_refused() -> None:
+    with precision("mixed_float16"):
+        layer = simple(0.5)
+        with pytest.raises(ValueError, match=r"largest number is 65504.*bias -"):
+            to_unitary(layer, input_bound=6e4)
+
+
+def test_an_unbounded_cell_inside_a_stack_is_refused() -> None:
+    layer = L.RNN([ku.UnitaryRNNCell(2), ku.ContractiveRNNCell(2)])
+    layer.build((None, None, FEATURES))
+    with pytest.raises(ValueError, match=r"not bounded for ever.*`horizon`"):
+        to_unitary(layer, input_bound=1.0)
+    assert to_unitary(layer, input_bound=1.0, horizon=5).built

@@ -1,0 +1,58 @@
+"""The pictures: drawn from a result alone, with what a reader needs on them."""
+
+from pathlib import Path
+from typing import Any
+
+import plots
+import pytest
+from matplotlib.figure import Figure
+
+
+def result(*kinds: str) -> dict[str, Any]:
+    spectrum = {"singular_values": [0.9, 0.4], "eigenvalues": [[0.5, 0.4], [0.5, -0.4]]}
+    history = [
+        {"epoch": 1, "accuracy": 0.2, "val_accuracy": 0.25},
+        {"epoch": 2, "accuracy": 0.4, "val_accuracy": 0.35},
+    ]
+    training = {"history": history, "best_epoch": 2, "validation_accuracy": 0.35}
+    return {
+        "settings": {"dataset": "digits", "units": 2},
+        "training": {kind: training for kind in kinds if kind != "converted"},
+        "models": {kind: {"test_accuracy": 0.3456, **spectrum} for kind in kinds},
+    }
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were saved, for a look at what is on them."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    return figures
+
+
+def test_every_panel_has_title_labels_and_legend(saved: list[Figure]) -> None:
+    plots.permuted_mnist(result("contractive", "converted", "unitary"), Path("a.png"))
+    (figure,) = saved
+    assert "converted 0.346" in figure.get_suptitle()
+    for axes in figure.axes:
+        assert axes.get_title()
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+    legends = [axes.get_legend() for axes in figure.axes]
+    labels = [t.get_text() for legend in legends if legend for t in legend.get_texts()]
+    for label in ("contractive", "unitary", "contractive, before", "converted, after"):
+        assert label in labels
+
+
+def test_one_model_alone_is_drawn(saved: list[Figure]) -> None:
+    plots.permuted_mnist(result("unitary"), Path("a.png"))
+    _, middle, right = saved[0].axes
+    legend = middle.get_legend()
+    assert legend is not None
+    assert [t.get_text() for t in legend.get_texts()] == [plots.LABELS["unitary"]]
+    assert len(right.lines) == 1
+
+
+def test_picture_is_a_png(tmp_path: Path) -> None:
+    plots.permuted_mnist(result("contractive", "converted"), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

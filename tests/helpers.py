@@ -1,0 +1,138 @@
+"""The tables that drive the suite: factories, a reference in NumPy, tolerances."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import keras_urnn as ku
+
+Array = npt.NDArray[Any]
+
+# A new cell or layer is one new row here.
+CELLS: dict[str, Callable[..., Any]] = {
+    "unitary": ku.UnitaryRNNCell,
+    "contractive": ku.ContractiveRNNCell,
+}
+LAYERS: dict[str, Callable[..., Any]] = {
+    "unitary": ku.UnitaryRNN,
+    "contractive": ku.ContractiveRNN,
+}
+each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
+each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)
+
+# Arguments that change the step or the state.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no-bias": {"use_bias": False},
+    "output-units": {"output_units": 2},
+    "learned-start": {"learn_initial_state": True},
+    "both": {"output_units": 2, "learn_initial_state": True},
+}
+each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+
+EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
+BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
+# Two ways to the same numbers: some ten roundings a step, of values of about 1.
+TOLERANCE = {dtype: 10 * STEPS * epsilon for dtype, epsilon in EPSILON.items()}
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Work under a dtype policy. JAX has no float64 unless it is asked for it."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        if policy == "float64" and keras.config.backend() == "jax":
+            import jax
+
+            with jax.enable_x64(True):
+                yield
+        else:
+            yield
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    """Return the same standard normal numbers on every backend."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def sequences(steps: int = STEPS) -> Array:
+    return normal(BATCH, steps, FEATURES, seed=1).astype("float32")
+
+
+def to_numpy(value: Any) -> Array:
+    """Return a tensor, or a Keras variable, as a float64 array."""
+    return np.asarray(keras.ops.convert_to_numpy(value), dtype="float64")
+
+
+def randomize(cell: Any) -> Any:
+    """Give a built cell weights none of which is zero; `R` stays on its set."""
+    for seed, name in enumerate(("kernel", "bias", "learned_initial_state"), start=5):
+        weight = getattr(cell, name)
+        if weight is not None:
+            weight.assign(0.5 * normal(*weight.shape, seed=seed))
+    return cell
+
+
+def built(layer: Any, steps: int = STEPS) -> Any:
+    """Return the layer, built for `sequences()`, with weights none of which is zero.
+
+    A contractive one has singular values of all sizes, not just `max_norm`.
+    """
+    layer.build((BATCH, steps, FEATURES))
+    matrix = normal(layer.cell.width, layer.cell.width, seed=3) / 2.0
+    layer.cell.recurrent_kernel.assign(nearest_on_set(layer.cell, matrix))
+    randomize(layer.cell)
+    layer.reset_state()
+    return layer
+
+
+def nearest_on_set(cell: Any, matrix: Array) -> Array:
+    """Return the nearest matrix on the cell's set, by NumPy's SVD in float64."""
+    u, s, vt = np.linalg.svd(matrix.astype("float64"))
+    s = np.minimum(s, cell.max_norm) if hasattr(cell, "max_norm") else np.ones_like(s)
+    return (u * s) @ vt
+
+
+def reference_states(
+    cell: Any,
+    x: Array,
+    activation: Callable[[Array], Array],
+    mask: Array | None = None,
+    start: Array | None = None,
+) -> Array:
+    """Return the states `h_t = φ(h_{t-1} R + x_t K + b)` of all steps, in NumPy.
+
+    Where the mask is False the state stays what it was.
+    """
+    K, R = to_numpy(cell.kernel), to_numpy(cell.recurrent_kernel)
+    b = 0.0 if cell.bias is None else to_numpy(cell.bias)
+    if start is None:
+        learned = cell.learned_initial_state
+        start = np.zeros(len(R)) if learned is None else to_numpy(learned)
+    h = np.broadcast_to(start, (len(x), len(R)))
+    states = []
+    for t in range(x.shape[1]):
+        new = activation(h @ R + x[:, t] @ K + b)
+        h = new if mask is None else np.where(mask[:, t, None], new, h)
+        states.append(h)
+    return np.stack(states, axis=1)
+
+
+def assert_on_its_set(cell: Any) -> None:
+    """Check law L1: orthogonal, or contractive, to the rounding of the weights."""
+    kernel = cell.recurrent_kernel
+    R = to_numpy(kernel)
+    rounding = 4 * len(R) * EPSILON[kernel.dtype]
+    assert np.all(np.isfinite(R))
+    if hasattr(cell, "max_norm"):
+        assert np.linalg.norm(R, 2) <= cell.max_norm * (1 + rounding)
+    else:
+        assert np.max(np.abs(R.T @ R - np.eye(len(R)))) <= rounding

@@ -1,0 +1,106 @@
+"""Wrong arguments are refused at construction: which, what came, what to do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import keras_urnn as ku
+from tests.helpers import CELLS, LAYERS, UNITS
+
+MAKERS = {f"{name}-cell": make for name, make in CELLS.items()} | LAYERS
+CONTRACTIVE = {name: make for name, make in MAKERS.items() if "contractive" in name}
+NAN = float("nan")
+
+# Argument, value, what the message says of it, what it says to do.
+REFUSED: dict[str, tuple[str, Any, str, str]] = {
+    "units-0": ("units", 0, "a positive integer", "number of states"),
+    "units-negative": ("units", -1, "a positive integer", "number of states"),
+    "units-fraction": ("units", 2.5, "a positive integer", "number of states"),
+    "units-string": ("units", "8", "a positive integer", "number of states"),
+    "units-true": ("units", True, "a positive integer", "number of states"),
+    "dropout-7": ("dropout", 7.0, r"in \[0, 1\)", "fraction of the entries"),
+    "dropout-negative": ("dropout", -0.1, r"in \[0, 1\)", "fraction of the entries"),
+    "dropout-1": ("dropout", 1.0, r"in \[0, 1\)", "fraction of the entries"),
+    "dropout-nan": ("dropout", NAN, r"in \[0, 1\)", "fraction of the entries"),
+    "dropout-string": ("dropout", "x", r"in \[0, 1\)", "fraction of the entries"),
+    "recurrent-dropout-7": ("recurrent_dropout", 7.0, r"in \[0, 1\)", "fraction"),
+    "recurrent-dropout-1": ("recurrent_dropout", 1.0, r"in \[0, 1\)", "fraction"),
+    "recurrent-dropout-nan": ("recurrent_dropout", NAN, r"in \[0, 1\)", "fraction"),
+    "recurrent-constraint": ("recurrent_constraint", "unit_norm", "None", "Leave it"),
+    "parametrization": ("parametrization", "cayley", 'one of "projection"', "Pass a"),
+    "output-units-0": ("output_units", 0, r"integer in \[1, 4\]", "leave it at None"),
+    "output-units-all": ("output_units", 5, r"integer in \[1, 4\]", "leave it at None"),
+    "output-units-more": ("output_units", 9, r"integer in \[1, 4\]", "leave it at None"),
+    "output-units-2.0": ("output_units", 2.0, r"integer in \[1, 4\]", "leave it at"),
+    "output-units-true": ("output_units", True, r"integer in \[1, 4\]", "leave it at"),
+}
+REFUSED_NORMS = [1.5, 0, 0.0, -0.5, NAN, float("inf"), "x", None, True]
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("refused", REFUSED)
+def test_refuses(make: Callable[..., Any], refused: str) -> None:
+    argument, value, expected, advice = REFUSED[refused]
+    message = rf"`{argument}` must be .*{expected}.*Received: {argument}={value!r}\. "
+    with pytest.raises(ValueError, match=message + rf".*{advice}"):
+        make(**{"units": UNITS, argument: value})
+
+
+@pytest.mark.parametrize("make", CONTRACTIVE.values(), ids=CONTRACTIVE)
+@pytest.mark.parametrize("value", REFUSED_NORMS)
+def test_refuses_max_norm(make: Callable[..., Any], value: Any) -> None:
+    message = rf"`max_norm` must be .*in \(0, 1\]\. Received: max_norm={value!r}\. "
+    with pytest.raises(ValueError, match=message + ".*use `keras.layers.SimpleRNN`"):
+        make(UNITS, max_norm=value)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("value", [3, None, np.eye(2)], ids=["int", "none", "matrix"])
+def test_refuses_a_parametrization_of_another_type(
+    make: Callable[..., Any], value: Any
+) -> None:
+    message = r"`parametrization` must be a string or a Parametrization\. Received: "
+    with pytest.raises(TypeError, match=message + r"parametrization=[\s\S]*Pass a name"):
+        make(UNITS, parametrization=value)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_accepts_what_is_just_inside(make: Callable[..., Any]) -> None:
+    made = make(np.int64(5), dropout=0, recurrent_dropout=0.99, output_units=4)
+    assert made.get_config()["units"] == 5
+    assert type(made.get_config()["units"]) is int
+    assert made.get_config()["recurrent_dropout"] == 0.99
+    assert make(2, output_units=1).get_config()["output_units"] == 1
+
+
+@pytest.mark.parametrize("make", CONTRACTIVE.values(), ids=CONTRACTIVE)
+def test_accepts_a_norm_of_one(make: Callable[..., Any]) -> None:
+    assert make(UNITS, max_norm=1).get_config()["max_norm"] == 1.0
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_recurrent_matrix_needs_a_built_cell(make: Callable[..., Any]) -> None:
+    message = r"must be built to have a recurrent matrix.*built=False.*`build` it"
+    with pytest.raises(ValueError, match=message):
+        make(UNITS).recurrent_matrix()
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_learned_initial_state_needs_a_built_cell(make: Callable[..., Any]) -> None:
+    message = r"must be built to have a learned initial state.*built=False.*`build` it"
+    with pytest.raises(ValueError, match=message):
+        make(UNITS, learn_initial_state=True).get_initial_state(batch_size=2)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_initial_state_at_rest_needs_no_weights(make: Callable[..., Any]) -> None:
+    states = make(UNITS, output_units=2).get_initial_state(batch_size=3)
+    assert [tuple(state.shape) for state in states] == [(3, 2), (3, 3)]
+
+
+def test_contractive_arguments_are_not_the_unitary_ones() -> None:
+    for make in (ku.UnitaryRNN, ku.UnitaryRNNCell):
+        with pytest.raises((TypeError, ValueError), match="max_norm"):
+            make(UNITS, max_norm=0.9)

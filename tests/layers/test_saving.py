@@ -1,0 +1,121 @@
+"""Saved files: bit-equal in a fresh process, and the same on another backend."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_urnn as ku
+from tests.helpers import FEATURES, STEPS, UNITS, randomize, sequences, to_numpy
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+# Builds, trains one step, and saves; then loads what this process saved.
+SAVE_AND_LOAD = """
+import keras
+import numpy as np
+import keras_urnn
+
+x, y = np.ones((2, 5, 4), "float32"), np.ones((2, 1), "float32")
+layers = [keras_urnn.UnitaryRNN(3, return_sequences=True), keras_urnn.ContractiveRNN(3)]
+model = keras.Sequential([keras.Input((5, 4)), *layers, keras.layers.Dense(1)])
+model.compile("adam", "mse", jit_compile=False)
+model.train_on_batch(x, y)
+model.save("here.keras")
+loaded = keras.models.load_model("here.keras")
+assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+there = keras.models.load_model("there.keras")
+np.save("outputs.npy", there.predict(np.load("x.npy"), verbose=0))
+for i, weight in enumerate(there.get_weights()):
+    np.save(f"weight_{i}.npy", weight)
+rebuilt = keras.models.model_from_json(there.to_json())
+rebuilt.load_weights("there.weights.h5")
+np.save("rebuilt.npy", rebuilt.predict(np.load("x.npy"), verbose=0))
+"""
+
+
+def everything() -> Any:
+    """Return a model with every way our cells can stand in one, no weight zero."""
+    inputs = keras.Input((STEPS, FEATURES))
+    layers = [
+        ku.UnitaryRNN(UNITS, "tanh", return_sequences=True, learn_initial_state=True),
+        keras.layers.Bidirectional(
+            ku.ContractiveRNN(UNITS, output_units=2, return_sequences=True)
+        ),
+        keras.layers.RNN(
+            [ku.UnitaryRNNCell(UNITS), ku.ContractiveRNNCell(UNITS, output_units=3)]
+        ),
+    ]
+    value = inputs
+    for layer in layers:
+        value = layer(value)
+    first, both, stack = layers
+    cells = [both.forward_layer.cell, both.backward_layer.cell, *stack.cell.cells]
+    for cell in (first.cell, *cells):
+        randomize(cell)
+    return keras.Model(inputs, value)
+
+
+def test_loads_bit_equal_in_a_fresh_process(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    model, x = everything(), sequences()
+    model.save(tmp_path / "there.keras")
+    model.save_weights(tmp_path / "there.weights.h5")
+    np.save(tmp_path / "x.npy", x)
+    run_python(SAVE_AND_LOAD)  # no custom_objects in it
+    expected = model.predict(x, verbose=0)
+    assert np.max(np.abs(expected)) > 0.1
+    for name in ("outputs.npy", "rebuilt.npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / name), expected)
+    for i, weight in enumerate(model.get_weights()):
+        np.testing.assert_array_equal(np.load(tmp_path / f"weight_{i}.npy"), weight)
+
+
+def test_optimizer_state_goes_on_after_loading(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3, FEATURES)), ku.UnitaryRNN(UNITS, "tanh")])
+    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+    x, y = sequences(3), np.ones((len(sequences()), UNITS))
+    model.train_on_batch(x, y)
+    model.save(tmp_path / "trained.keras")
+    loaded = keras.models.load_model(tmp_path / "trained.keras")
+    for one in (model, loaded):
+        one.train_on_batch(x, y)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_golden_file_gives_its_outputs_on_every_backend() -> None:
+    # Made once under TensorFlow, by golden/make_golden.py.
+    model = keras.models.load_model(GOLDEN / "golden.keras")
+    data = np.load(GOLDEN / "golden.npz")
+    got = model.predict(data["x"], verbose=0)
+    # The issue's bound for equality between backends.
+    np.testing.assert_allclose(got, data["y"], rtol=0, atol=1e-5)
+    assert np.max(np.abs(data["y"])) > 0.1
+    (last,) = (w for w in model.weights if w.path.endswith("initial_state"))
+    assert np.all(to_numpy(last) != 0.0)
+
+
+def test_golden_file_holds_one_of_each() -> None:
+    model = keras.models.load_model(GOLDEN / "golden.keras")
+    names = {type(layer).__name__ for layer in model._flatten_layers()}
+    ours = {"UnitaryRNN", "ContractiveRNN", "UnitaryRNNCell", "ContractiveRNNCell"}
+    assert ours <= names
+
+
+def test_golden_script_refuses_to_overwrite(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    script = tmp_path / "make_golden.py"
+    shutil.copy(GOLDEN / "make_golden.py", script)
+    (tmp_path / "golden.keras").write_text("kept")
+    with pytest.raises(AssertionError, match="loaded for ever"):
+        run_python("import runpy; runpy.run_path('make_golden.py', run_name='__main__')")
+    assert (tmp_path / "golden.keras").read_text() == "kept"
+    assert not (tmp_path / "golden.npz").exists()

@@ -1,0 +1,139 @@
+"""Run the suite on each backend, in a process of its own, and add up the outcomes.
+
+    python tests/run_backends.py [--long] [backend ...]
+
+The last line is the total, `N passed, N failed, N skipped`. The exit status is 0 only
+where every backend ran at least one test and none failed. A backend that is not
+installed ends pytest before its first test: that counts as a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKENDS = ("tensorflow", "jax", "torch")
+LONG_RESULTS = ROOT / "tests" / "results" / "long.json"
+PROCESSES = 2
+# One thread for each of the processes: more would fight over the same cores.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one backend's run came to."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    outcomes = {
+        backend: run_backend(backend, arguments.long) for backend in arguments.backends
+    }
+    if arguments.long:
+        record(outcomes)
+    print()
+    for backend, outcome in outcomes.items():
+        print(f"{backend}: {outcome}")
+    total = add(list(outcomes.values()))
+    print(total, flush=True)
+    return int(total.failed > 0)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--long", action="store_true", help="run the long tests")
+    parser.add_argument("backends", nargs="*", choices=BACKENDS, default=BACKENDS)
+    return parser.parse_args()
+
+
+def run_backend(backend: str, long: bool) -> Outcome:
+    print(f"== {backend}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        start = time.monotonic()
+        status = subprocess.run(
+            command(report, long),
+            cwd=ROOT,
+            env={**ENVIRONMENT, **os.environ, "KERAS_BACKEND": backend},
+            check=False,
+        ).returncode
+        return read_outcome(report, status, time.monotonic() - start)
+
+
+def command(report: Path, long: bool) -> list[str]:
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(PROCESSES)]
+    return [*pytest, "-m", "long" if long else "not long", f"--junitxml={report}"]
+
+
+def read_outcome(report: Path, status: int, seconds: float) -> Outcome:
+    """Count from pytest's own report; a run without tests has failed."""
+    if not report.exists():
+        return Outcome(failed=1, seconds=seconds)
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None, "pytest's report holds one test suite"
+    tests, failures, errors, skipped = (
+        int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    passed = tests - failed - skipped
+    # Whatever else went wrong (no test at all, a crashed worker) is in the status.
+    failed = max(failed, int(status != 0 or passed == 0))
+    return Outcome(passed, failed, skipped, seconds)
+
+
+def add(outcomes: list[Outcome]) -> Outcome:
+    return Outcome(
+        passed=sum(one.passed for one in outcomes),
+        failed=sum(one.failed for one in outcomes),
+        skipped=sum(one.skipped for one in outcomes),
+    )
+
+
+def record(outcomes: dict[str, Outcome]) -> None:
+    packages = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy")
+    results = {
+        "command": "make test-long",
+        "commit": git("rev-parse", "HEAD"),
+        "uncommitted_changes": git("status", "--porcelain") != "",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in packages},
+        "outcomes": {backend: asdict(one) for backend, one in outcomes.items()},
+    }
+    LONG_RESULTS.parent.mkdir(exist_ok=True)
+    LONG_RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

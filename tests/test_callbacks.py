@@ -1,0 +1,85 @@
+"""The callbacks inside `fit`."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+import keras_urnn as ku
+
+X = np.random.default_rng(0).normal(size=(32, 6, 2)).astype("float32")
+Y = X.sum(axis=(1, 2))[:, None]
+
+
+def compiled(*layers, optimizer=None):
+    model = keras.Sequential([keras.Input((6, 2)), *layers, keras.layers.Dense(1)])
+    # A step of this length leaves an average of past kernels far from the set.
+    model.compile(optimizer or keras.optimizers.Adam(0.05), "mse")
+    return model
+
+
+def fit(model, callbacks, **kwargs):
+    return model.fit(
+        X, Y, epochs=2, batch_size=8, verbose=0, callbacks=callbacks, **kwargs
+    )
+
+
+def test_monitor_logs_what_the_diagnostics_say(tmp_path):
+    model = compiled(ku.ContractiveRNN(4, max_norm=0.8))
+    path = tmp_path / "log.csv"
+    log = keras.callbacks.CSVLogger(str(path))
+    history = fit(model, [ku.callbacks.UnitarityMonitor(), log]).history
+    layer = model.layers[0]
+    assert len(history["spectral_norm"]) == 2
+    assert history["spectral_norm"][-1] == ku.diagnostics.spectral_norm(layer)
+    assert history["unitarity_error"][-1] == ku.diagnostics.unitarity_error(layer)
+    assert history["spectral_norm"][0] <= 0.8 * (1 + 1e-6)
+    with path.open() as file:
+        assert "spectral_norm" in next(csv.reader(file))
+
+
+def test_monitor_shows_in_the_progress_bar(capsys):
+    model = compiled(ku.UnitaryRNN(4))
+    model.fit(X, Y, verbose=2, callbacks=[ku.callbacks.UnitarityMonitor()])
+    printed = capsys.readouterr().out
+    assert "unitarity_error: " in printed
+    assert "spectral_norm: 1.0000" in printed
+
+
+def test_monitor_names_each_of_several_kernels():
+    dense = keras.layers.Dense(
+        3, kernel_constraint=ku.UnitaryProjection(), name="square"
+    )
+    model = compiled(ku.UnitaryRNN(3, name="rnn"), dense)
+    history = fit(model, [ku.callbacks.UnitarityMonitor()]).history
+    assert history["unitarity_error/square/kernel"][-1] <= 1e-6
+    paths = [name for name in history if name.startswith("spectral_norm/rnn/")]
+    assert len(paths) == 1
+
+
+def test_monitor_refuses_a_model_with_nothing_to_watch():
+    with pytest.raises(ValueError, match="must be given a model with a projected"):
+        fit(compiled(keras.layers.SimpleRNN(3)), [ku.callbacks.UnitarityMonitor()])
+
+
+def unitarity_after_averaging(callbacks):
+    optimizer = keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9)
+    model = compiled(ku.UnitaryRNN(4), optimizer=optimizer)
+    fit(model, callbacks)
+    return ku.diagnostics.unitarity_error(model.layers[0])
+
+
+def test_reapply_constraints_makes_averaging_safe():
+    assert unitarity_after_averaging([]) > 1e-3, "the premise: averaging breaks it"
+    assert unitarity_after_averaging([ku.callbacks.ReapplyConstraints()]) <= 1e-6
+
+
+def test_reapply_constraints_leaves_other_weights_alone():
+    model = compiled(keras.layers.SimpleRNN(3))
+    before = model.get_weights()
+    callback = ku.callbacks.ReapplyConstraints()
+    callback.set_model(model)
+    callback.on_train_end()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

@@ -1,0 +1,102 @@
+"""The constraints as Keras components: configs, errors, jitted steps, other layers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_urnn as ku
+
+CONSTRAINTS = {
+    "unitary": lambda: ku.UnitaryProjection(method="newton_schulz"),
+    "contractive": lambda: ku.ContractiveProjection(0.7, method="newton_schulz"),
+}
+# Those that may reach an SVD, which spins for ever on Inf on some backends.
+DECOMPOSING = {
+    "unitary": lambda: ku.UnitaryProjection(),
+    "contractive": lambda: ku.ContractiveProjection(0.7, method="svd"),
+}
+
+
+def is_on_set(name, matrix):
+    if name == "unitary":
+        return ku.diagnostics.unitarity_error(matrix) <= 1e-6
+    return ku.diagnostics.spectral_norm(matrix) <= 0.7 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_round_trips_through_the_config(name):
+    constraint = CONSTRAINTS[name]()
+    config = keras.constraints.serialize(constraint)
+    assert config["registered_name"] == f"keras_urnn>{type(constraint).__name__}"
+    copy = keras.constraints.get(config)
+    assert type(copy) is type(constraint)
+    assert copy.get_config() == constraint.get_config()
+    assert constraint.get_config()["method"] == "newton_schulz"
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_an_instance_and_a_class_work_as_a_kernel_constraint(name):
+    constraint = CONSTRAINTS[name]()
+    assert keras.layers.Dense(2, kernel_constraint=constraint).kernel_constraint
+    dense = keras.layers.Dense(2, kernel_constraint=type(constraint))
+    assert isinstance(dense.kernel_constraint, type(constraint))
+
+
+LAYERS = {
+    "dense": (lambda c: keras.layers.Dense(4, kernel_constraint=c), (6,)),
+    "wide dense": (lambda c: keras.layers.Dense(6, kernel_constraint=c), (4,)),
+    "conv": (lambda c: keras.layers.Conv1D(4, 2, kernel_constraint=c), (5, 6)),
+    "lstm": (lambda c: keras.layers.LSTM(3, recurrent_constraint=c), (5, 2)),
+}
+JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}
+
+
+@pytest.mark.parametrize("jit_compile", JIT[keras.backend.backend()])
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_holds_on_any_layer_after_a_compiled_step(name, layer, jit_compile):
+    make, shape = LAYERS[layer]
+    model = keras.Sequential([keras.Input(shape), make(CONSTRAINTS[name]())])
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
+    kernel = next(w for w in model.weights if w.constraint is not None)
+    before = ops.convert_to_numpy(kernel)
+    x = np.random.default_rng(0).normal(size=(8, *shape)).astype("float32")
+    y = np.ones((8, *model.output_shape[1:]), "float32")
+    model.train_on_batch(x, y)
+    after = ops.convert_to_numpy(kernel)
+    assert np.max(np.abs(after - before)) > 1e-3, "the premise: a step was taken"
+    matrices = after.reshape(-1, *after.shape[-2:])
+    assert all(is_on_set(name, matrix) for matrix in matrices)
+
+
+@pytest.mark.parametrize("jit_compile", JIT[keras.backend.backend()])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_a_nan_stays_visible_in_fit_and_nothing_hangs(name, jit_compile):
+    dense = keras.layers.Dense(3, kernel_constraint=DECOMPOSING[name]())
+    model = keras.Sequential([keras.Input((3,)), dense])
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    x = np.full((4, 3), np.inf, "float32")
+    # Two epochs at most: the kernel is not finite after the first step.
+    stop = keras.callbacks.TerminateOnNaN(raise_error=False)
+    history = model.fit(x, x, epochs=2, verbose=0, callbacks=[stop])
+    assert not np.isfinite(history.history["loss"][0])
+    assert not np.any(np.isfinite(ops.convert_to_numpy(model.layers[0].kernel)))
+
+
+@pytest.mark.parametrize("make", [ku.UnitaryProjection, ku.ContractiveProjection])
+def test_refuses_other_methods(make):
+    with pytest.raises(ValueError, match=r"`method` must be one of .*'qr'"):
+        make(method="qr")
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.5, 1.5, float("nan"), "0.9", None, True])
+def test_refuses_norms_outside_0_1(bad):
+    with pytest.raises(ValueError, match=r"`max_norm` must be a number in \(0, 1\]"):
+        ku.ContractiveProjection(max_norm=bad)
+
+
+@pytest.mark.parametrize("make", [ku.UnitaryProjection, ku.ContractiveProjection])
+def test_refuses_a_vector(make):
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., rows, columns\)"):
+        make()(ops.ones((3,)))

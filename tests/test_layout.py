@@ -1,0 +1,97 @@
+"""Imports in the package go strictly downwards, and only where they are allowed."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "keras_urnn"
+RANKS = {
+    "_checks": 0,
+    "_serialization": 0,
+    "_backend": 0,
+    "linalg": 1,
+    "initializers": 2,
+    "constraints": 2,
+    "activations": 2,
+    "diagnostics": 2,
+    "optimizers": 2,
+    "recurrence": 3,
+    "parametrizations": 3,
+    "layers": 4,
+    "equivalence": 5,
+    "theory": 6,
+    "callbacks": 6,
+    "__init__": 7,
+}
+BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+USERS = [
+    path
+    for folder in ("examples", "benchmarks")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield every imported name in full: `from a import b` gives `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def names(path: Path) -> list[str]:
+    return list(imported(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def module(path: Path) -> str:
+    """Return the top-level module or subpackage that a file belongs to."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_files_found() -> None:
+    assert len(FILES) > 10
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_downwards(path: Path) -> None:
+    own = module(path)
+    for name in names(path):
+        package, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if package == "keras_urnn" and other != own:
+            assert RANKS[other] < RANKS[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_public_keras(path: Path) -> None:
+    assert not [name for name in names(path) if name.startswith("keras.src")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_backends_only_in_backend(path: Path) -> None:
+    backends = [name for name in names(path) if name.split(".")[0] in BACKENDS]
+    assert module(path) == "_backend" or not backends
+
+
+def test_backend_imports_lazily() -> None:
+    tree = ast.parse((PACKAGE / "_backend.py").read_text(encoding="utf-8"))
+    at_import = ast.Module(
+        [node for node in tree.body if not isinstance(node, ast.FunctionDef)], []
+    )
+    assert not BACKENDS & {name.split(".")[0] for name in imported(at_import)}
+
+
+@pytest.mark.parametrize("path", USERS, ids=name_of)
+def test_users_import_the_package_only(path: Path) -> None:
+    ours = {name for name in names(path) if name.split(".")[0] == "keras_urnn"}
+    assert ours <= {"keras_urnn"}

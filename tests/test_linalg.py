@@ -1,0 +1,243 @@
+"""The maps onto the sets, against SciPy's polar factor and NumPy's SVD."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import scipy.linalg
+from keras import ops
+
+from keras_urnn import linalg
+
+# Square, tall, wide, and a batch of them: what a kernel can be.
+SHAPES = [(1, 1), (2, 2), (3, 3), (8, 8), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)]
+MAX_NORM = 0.9
+
+
+def dtypes():
+    # JAX has no float64 unless told at start: `test_float64_under_jax` tells it.
+    return ["float32"] if keras.backend.backend() == "jax" else ["float32", "float64"]
+
+
+def near(seed, shape, distance=0.02):
+    """A matrix one optimizer step away from orthonormal columns or rows."""
+    rng = np.random.default_rng(seed)
+    return polar(rng.normal(size=shape)) + distance * rng.normal(size=shape)
+
+
+def far(seed, shape, scale=1.0):
+    return scale * np.random.default_rng(seed).normal(size=shape)
+
+
+def polar(w):
+    """The oracle: SciPy's polar factor, matrix by matrix."""
+    flat = w.reshape(-1, *w.shape[-2:])
+    return np.stack([scipy.linalg.polar(matrix)[0] for matrix in flat]).reshape(w.shape)
+
+
+def clip(w, max_norm):
+    """The oracle: the singular values clipped in NumPy's float64 SVD."""
+    u, s, vt = np.linalg.svd(w, full_matrices=False)
+    return (u * np.minimum(s, max_norm)[..., None, :]) @ vt
+
+
+def apply(function, w, *args, dtype="float32"):
+    out = function(ops.convert_to_tensor(w.astype(dtype)), *args)
+    assert ops.dtype(out) == dtype
+    return np.asarray(ops.convert_to_numpy(out))
+
+
+def condition(w):
+    s = np.linalg.svd(w, compute_uv=False)
+    return np.max(s[..., 0] / s[..., -1])
+
+
+def gram_error(q):
+    transposed = np.swapaxes(q, -1, -2).astype("float64")
+    gram = transposed @ q if q.shape[-2] >= q.shape[-1] else q @ transposed
+    return np.max(np.abs(gram - np.eye(gram.shape[-1])))
+
+
+def check_polar(w, method, dtype):
+    q = apply(linalg.polar_factor, w, method, dtype=dtype)
+    eps, n = linalg.EPSILON[dtype], min(w.shape[-2:])
+    # L1 of the design, for whatever weights.
+    assert gram_error(q) <= 4 * n * eps
+    # 1e-6 in float32 (8 eps), plus what the last digits of w decide: a relative
+    # change of eps in w moves its polar factor by up to eps * condition. Both sides
+    # round: in float64 SciPy is no better than we are.
+    exact = polar(w.astype(dtype).astype("float64"))
+    assert np.max(np.abs(q - exact)) <= 2 * eps * (4 + n + 2 * condition(w))
+    return q
+
+
+@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_polar_factor_is_scipys(shape, method, dtype):
+    check_polar(near(1, shape), method, dtype)
+    check_polar(far(2, shape), method, dtype)
+    check_polar(far(3, shape, scale=1e4), method, dtype)
+    check_polar(far(4, shape, scale=1e-4), method, dtype)
+
+
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_polar_factor_near_the_set_is_the_svds_to_1e_6(shape, method):
+    w = near(5, shape).astype("float32")
+    assert gram_error(w) > 1e-3, "the premise: a step away"
+    q = apply(linalg.polar_factor, w, method)
+    assert np.max(np.abs(q - polar(w.astype("float64")))) <= 1e-6
+    assert gram_error(q) <= 1e-6
+
+
+@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_polar_factor_is_idempotent_and_keeps_what_is_orthogonal(shape, method, dtype):
+    q = apply(linalg.polar_factor, far(6, shape), method, dtype=dtype)
+    np.testing.assert_array_equal(apply(linalg.polar_factor, q, method, dtype=dtype), q)
+    # An orthogonal matrix rounded once, to float32: SciPy's float64 is exact there.
+    rounded = polar(far(7, shape)).astype("float32")
+    np.testing.assert_array_equal(apply(linalg.polar_factor, rounded, method), rounded)
+
+
+def test_polar_factor_is_not_the_q_of_qr():
+    w = far(8, (64, 64))
+    q, _ = np.linalg.qr(w)
+    assert np.max(np.abs(apply(linalg.polar_factor, w) - q)) > 0.1
+
+
+@pytest.mark.parametrize("method", ["auto", "svd"])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_rank_deficient_matrices_get_one_of_the_nearest(rank, method):
+    rng = np.random.default_rng(9)
+    w = rng.normal(size=(5, rank)) @ rng.normal(size=(rank, 5))
+    q = apply(linalg.polar_factor, w, method)
+    assert gram_error(q) <= 20 * linalg.EPSILON["float32"]
+    # ‖W - Q‖_F is least exactly where trace(QᵀW) is the sum of the singular values.
+    nuclear = np.linalg.norm(w, "nuc")
+    assert np.trace(q.T @ w) == pytest.approx(nuclear, rel=1e-5, abs=1e-5)
+
+
+def test_newton_schulz_alone_says_nan_where_the_rank_is_deficient():
+    assert np.all(
+        np.isnan(apply(linalg.polar_factor, np.ones((3, 3)), "newton_schulz"))
+    )
+
+
+def check_clip(w, method, dtype, max_norm=MAX_NORM):
+    out = apply(linalg.clip_singular_values, w, max_norm, method, dtype=dtype)
+    eps, n = linalg.EPSILON[dtype], min(w.shape[-2:])
+    norm = np.max(np.linalg.norm(out.astype("float64"), 2, axis=(-2, -1)))
+    assert norm <= max_norm * (1 + 4 * n * eps)
+    # To rounding relative to ‖W‖, as an SVD in the same precision would be. Both
+    # sides round: in float64 the oracle is no better than we are.
+    exact = clip(w.astype(dtype).astype("float64"), max_norm)
+    scale = max(1.0, np.max(np.linalg.norm(w, 2, axis=(-2, -1))))
+    assert np.max(np.abs(out - exact)) <= (16 + n) * eps * scale
+    return out
+
+
+@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_clip_is_the_svds(shape, method, dtype):
+    check_clip(near(10, shape), method, dtype)
+    check_clip(far(11, shape), method, dtype)
+    check_clip(far(12, shape, scale=30.0), method, dtype)
+
+
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_clip_near_the_set_is_the_svds_to_1e_6(shape, method):
+    u, _, vt = np.linalg.svd(far(13, shape), full_matrices=False)
+    # Below, at, and a step above the bound.
+    s = np.linspace(0.0, 1.1 * MAX_NORM, u.shape[-1])
+    w = ((u * s) @ vt).astype("float32")
+    assert np.max(np.linalg.norm(w, 2, axis=(-2, -1))) > MAX_NORM or s.size == 1
+    out = apply(linalg.clip_singular_values, w, MAX_NORM, method)
+    assert np.max(np.abs(out - clip(w.astype("float64"), MAX_NORM))) <= 1e-6
+
+
+@pytest.mark.parametrize("dtype", dtypes())
+@pytest.mark.parametrize("method", linalg.METHODS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_clip_is_idempotent_and_keeps_what_is_inside(shape, method, dtype):
+    args = (MAX_NORM, method)
+    out = apply(linalg.clip_singular_values, far(14, shape), *args, dtype=dtype)
+    np.testing.assert_array_equal(
+        apply(linalg.clip_singular_values, out, *args, dtype=dtype), out
+    )
+    for scale in (0.0, 1e-6, 0.999 * MAX_NORM):
+        inside = (scale * polar(far(15, shape))).astype(dtype)
+        np.testing.assert_array_equal(
+            apply(linalg.clip_singular_values, inside, *args, dtype=dtype), inside
+        )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", linalg.METHODS)
+def test_what_is_not_finite_comes_back_and_spoils_no_neighbour(bad, method):
+    w = near(16, (2, 6, 6)).astype("float32")
+    w[0, 2, 3] = bad
+    q = apply(linalg.polar_factor, w, method)
+    np.testing.assert_array_equal(q[0], w[0])
+    assert gram_error(q[1]) <= 1e-6
+    c = apply(linalg.clip_singular_values, w, MAX_NORM, method)
+    np.testing.assert_array_equal(c[0], w[0])
+    assert np.linalg.norm(c[1], 2) <= MAX_NORM * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_goes_through_float32(dtype):
+    w = ops.cast(near(17, (8, 8)), dtype)
+    q = linalg.polar_factor(w)
+    assert keras.backend.standardize_dtype(q.dtype) == dtype
+    # Its entries can be no nearer than to the rounding of the dtype.
+    exact = polar(np.asarray(ops.convert_to_numpy(ops.cast(w, "float32")), "float64"))
+    difference = ops.convert_to_numpy(ops.cast(q, "float32")) - exact
+    assert np.max(np.abs(difference)) <= linalg.EPSILON[dtype]
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(ops.cast(linalg.polar_factor(q), "float32")),
+        ops.convert_to_numpy(ops.cast(q, "float32")),
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_extreme_scales_neither_overflow_nor_vanish(scale):
+    q = apply(linalg.polar_factor, scale * near(18, (6, 6)))
+    assert np.max(np.abs(q - polar(near(18, (6, 6))))) <= 1e-6
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_norm_bound_is_above_the_norm_and_close(size):
+    w = far(19, (size, size))
+    norm = np.linalg.norm(w, 2)
+    bound = float(
+        ops.convert_to_numpy(linalg.norm_bound(ops.convert_to_tensor(w)))[0, 0]
+    )
+    # float32 rounding of sixteen factors.
+    assert norm * (1 - 1e-5) <= bound <= norm * size ** (1 / 16) * (1 + 1e-5)
+
+
+def test_norm_bound_of_zero_can_be_divided_by():
+    assert apply(linalg.norm_bound, np.zeros((3, 3))) == 1.0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="float64 runs in process")
+def test_float64_under_jax(run_python):
+    root = str(Path(__file__).parents[1])
+    code = (
+        "import sys; sys.path.insert(0, {root!r})\n"
+        "import keras_urnn.linalg as linalg, tests.test_linalg as t\n"
+        "for method in linalg.METHODS:\n"
+        "    for shape in [(3, 3), (4, 9), (17, 17)]:\n"
+        "        q = t.check_polar(t.far(2, shape), method, 'float64')\n"
+        "        again = t.apply(linalg.polar_factor, q, method, dtype='float64')\n"
+        "        assert (again == q).all()\n"
+        "        t.check_clip(t.far(11, shape), method, 'float64')\n"
+        "print('done')"
+    )
+    assert run_python(code.format(root=root), JAX_ENABLE_X64="1").strip() == "done"
