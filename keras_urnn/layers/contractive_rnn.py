@@ -62,10 +62,11 @@ class ContractiveRNNCell(StructuredRNNCell):
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
 
     Call arguments:
-        sequence: tensor of shape `(batch, features)`.
-        states: list of one tensor of shape `(batch, units)`, or two with
-            `output_units`.
-        training: boolean. Whether to apply dropout.
+
+    - `sequence`: tensor of shape `(batch, features)`.
+    - `states`: list of one tensor of shape `(batch, units)`, or two with
+      `output_units`.
+    - `training`: boolean. Whether to apply dropout.
 
     Raises:
         ValueError: for an argument outside its range, or any `recurrent_constraint`.
@@ -198,11 +199,12 @@ class ContractiveRNN(StructuredRNN):
             `keras.layers.SimpleRNN`.
 
     Call arguments:
-        sequences: tensor of shape `(batch, time, features)`.
-        initial_state: tensor of shape `(batch, units)`, or a list of the states. With
-            `output_units` a single tensor of that width will do, the rest being zero.
-        mask: boolean tensor of shape `(batch, time)`; False skips a step.
-        training: boolean. Whether to apply dropout.
+
+    - `sequences`: tensor of shape `(batch, time, features)`.
+    - `initial_state`: tensor of shape `(batch, units)`, or a list of the states. With
+      `output_units` a single tensor of that width will do, the rest being zero.
+    - `mask`: boolean tensor of shape `(batch, time)`; False skips a step.
+    - `training`: boolean. Whether to apply dropout.
 
     Raises:
         ValueError: for an argument outside its range, or any `recurrent_constraint`.

@@ -78,7 +78,9 @@ def test_same_numbers_as_simple_rnn(
     assert_close(outputs, expected[..., : layer.cell.output_size])
     if layer.return_state:
         m = layer.output_units
-        assert [s.shape[-1] for s in states] == ([UNITS] if m is None else [m, UNITS - m])
+        assert [s.shape[-1] for s in states] == (
+            [UNITS] if m is None else [m, UNITS - m]
+        )
         assert_close(ops.concatenate(states, axis=-1), expected_state)
 
 
@@ -184,7 +186,9 @@ def test_initial_state_in_a_functional_model(
     make_layer: Callable[..., Any], output_units: int | None
 ) -> None:
     encoder = make_layer(UNITS, return_state=True)
-    decoder = make_layer(UNITS if output_units is None else 8, output_units=output_units)
+    decoder = make_layer(
+        UNITS if output_units is None else 8, output_units=output_units
+    )
     width = decoder.cell.output_size
     inputs = keras.Input((STEPS, FEATURES))
     state = keras.layers.Dense(width)(encoder(inputs)[1])
@@ -330,7 +334,9 @@ def test_any_length_and_batch_size(make_layer: Callable[..., Any]) -> None:
 
 
 @each_layer
-@pytest.mark.parametrize("x", [np.ones((2, 3)), np.ones((2, 3, 4, 5))], ids=["2d", "4d"])
+@pytest.mark.parametrize(
+    "x", [np.ones((2, 3)), np.ones((2, 3, 4, 5))], ids=["2d", "4d"]
+)
 def test_input_must_be_sequences(make_layer: Callable[..., Any], x: Array) -> None:
     with pytest.raises(ValueError, match="expected ndim=3"):
         make_layer(UNITS)(x)

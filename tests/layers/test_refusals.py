@@ -32,7 +32,12 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
     "parametrization": ("parametrization", "cayley", 'one of "projection"', "Pass a"),
     "output-units-0": ("output_units", 0, r"integer in \[1, 4\]", "leave it at None"),
     "output-units-all": ("output_units", 5, r"integer in \[1, 4\]", "leave it at None"),
-    "output-units-more": ("output_units", 9, r"integer in \[1, 4\]", "leave it at None"),
+    "output-units-more": (
+        "output_units",
+        9,
+        r"integer in \[1, 4\]",
+        "leave it at None",
+    ),
     "output-units-2.0": ("output_units", 2.0, r"integer in \[1, 4\]", "leave it at"),
     "output-units-true": ("output_units", True, r"integer in \[1, 4\]", "leave it at"),
 }
@@ -62,7 +67,9 @@ def test_refuses_a_parametrization_of_another_type(
     make: Callable[..., Any], value: Any
 ) -> None:
     message = r"`parametrization` must be a string or a Parametrization\. Received: "
-    with pytest.raises(TypeError, match=message + r"parametrization=[\s\S]*Pass a name"):
+    with pytest.raises(
+        TypeError, match=message + r"parametrization=[\s\S]*Pass a name"
+    ):
         make(UNITS, parametrization=value)
 
 

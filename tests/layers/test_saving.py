@@ -116,6 +116,8 @@ def test_golden_script_refuses_to_overwrite(
     shutil.copy(GOLDEN / "make_golden.py", script)
     (tmp_path / "golden.keras").write_text("kept")
     with pytest.raises(AssertionError, match="loaded for ever"):
-        run_python("import runpy; runpy.run_path('make_golden.py', run_name='__main__')")
+        run_python(
+            "import runpy; runpy.run_path('make_golden.py', run_name='__main__')"
+        )
     assert (tmp_path / "golden.keras").read_text() == "kept"
     assert not (tmp_path / "golden.npz").exists()

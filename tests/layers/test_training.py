@@ -238,9 +238,7 @@ def test_gradients_are_finite_differences(
         model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])
         randomize(layer.cell)
         y = normal(BATCH, STEPS, layer.cell.output_size, seed=8)
-        for weight, gradient in zip(
-            layer.weights, gradients(model, x, y), strict=True
-        ):
+        for weight, gradient in zip(layer.weights, gradients(model, x, y), strict=True):
             start = to_numpy(weight)
             direction = normal(*start.shape, seed=9)
             losses = []

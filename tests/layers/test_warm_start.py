@@ -37,14 +37,15 @@ def simple_rnn(matrix: Array, **arguments: Any) -> Any:
 
 
 FAR = normal(UNITS, UNITS, seed=3)
-NEAR = {ku.UnitaryRNN: np.eye(UNITS)[::-1], ku.ContractiveRNN: 0.5 * np.eye(UNITS)[::-1]}
+NEAR = {
+    ku.UnitaryRNN: np.eye(UNITS)[::-1],
+    ku.ContractiveRNN: 0.5 * np.eye(UNITS)[::-1],
+}
 
 
 @each_layer
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_takes_weights_and_projects_the_matrix(
-    make_layer: Any, use_bias: bool
-) -> None:
+def test_takes_weights_and_projects_the_matrix(make_layer: Any, use_bias: bool) -> None:
     original = simple_rnn(FAR, activation="tanh", use_bias=use_bias)
     before = original.get_weights()
     with pytest.warns(UserWarning, match="moved"):
@@ -112,8 +113,7 @@ def test_takes_over_the_arguments(make_layer: Any) -> None:
     }
     original = simple_rnn(NEAR[make_layer], **arguments, recurrent_constraint="non_neg")
     config, expected = (
-        layer.get_config()
-        for layer in (make_layer.from_simple_rnn(original), original)
+        layer.get_config() for layer in (make_layer.from_simple_rnn(original), original)
     )
     for name in arguments:
         assert config[name] == expected[name]
@@ -145,9 +145,7 @@ def test_stateful(make_layer: Any) -> None:
 @pytest.mark.parametrize(
     "make_other", [keras.layers.LSTM, keras.layers.SimpleRNNCell, keras.layers.Dense]
 )
-def test_refuses_another_layer(
-    make_layer: Any, make_other: Callable[..., Any]
-) -> None:
+def test_refuses_another_layer(make_layer: Any, make_other: Callable[..., Any]) -> None:
     other = make_other(UNITS)
     message = r"`layer` must be a `keras.layers.SimpleRNN`\. Received: layer=<"
     with pytest.raises(TypeError, match=message):
@@ -157,5 +155,7 @@ def test_refuses_another_layer(
 @each_layer
 def test_refuses_an_unbuilt_layer(make_layer: Any) -> None:
     original = keras.layers.SimpleRNN(UNITS, name="mine")
-    with pytest.raises(ValueError, match=r"must be built\. Received: 'mine'.*Call it on"):
+    with pytest.raises(
+        ValueError, match=r"must be built\. Received: 'mine'.*Call it on"
+    ):
         make_layer.from_simple_rnn(original)
