@@ -222,7 +222,8 @@ def _of_models(
 
 def _entering_seen(model: Any, layer: Any, inputs: list[Any]) -> Any:
     """What enters a layer of the model for these inputs of the model."""
-    before = keras.Model(model.inputs, layer.input)
+    features, *_ = keras.tree.flatten(layer.input)  # a mask may come with them
+    before = keras.Model(model.inputs, features)
     return np.asarray(before.predict_on_batch(inputs), dtype=np.float64)
 
 

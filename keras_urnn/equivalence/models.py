@@ -181,7 +181,10 @@ def _rebuild_functional(model: Any, rebuilding: Rebuilding) -> Any:
     intervals: dict[int, Interval | None] = {}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        tensors = _tensors((args, kwargs))
+        # A mask is no input; and what is no layer, as the steps that compute masks,
+        # has no rule that would ask for the range of its inputs.
+        data = {key: value for key, value in kwargs.items() if key != "mask"}
+        tensors = _tensors((args, data)) if isinstance(layer, keras.Layer) else []
         for tensor in tensors:
             # Every other tensor is the output of a layer that has been called.
             if id(tensor) not in intervals:

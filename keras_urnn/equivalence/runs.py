@@ -69,6 +69,8 @@ class Observation:
             found.append(
                 f"{self.name}: an added state reached {self.largest_added:.3g}"
             )
+        if not self.inside:
+            found.append(f"{self.name}: what enters it leaves the range given for it")
         return found
 
 

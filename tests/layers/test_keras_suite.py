@@ -30,9 +30,10 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         (BATCH, 2),
     ),
     "learned-start": (
-        {"learn_initial_state": True, "stateful": True, "activation": "tanh"},
+        {"learn_initial_state": True, "activation": "tanh"},
         (BATCH, UNITS),
     ),
+    "stateful": ({"stateful": True}, (BATCH, UNITS)),
 }
 
 

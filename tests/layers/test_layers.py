@@ -113,8 +113,7 @@ def test_stateful_goes_on_where_it_ended(
 
 @each_layer
 def test_stateful_model_predicts_as_simple_rnn(make_layer: Callable[..., Any]) -> None:
-    # Keras carries the state from batch to batch on every backend, but from one
-    # `predict` to the next not on JAX.
+    # On JAX Keras' `predict` does not keep the state from batch to batch (3.15.1).
     layer = built(make_layer(UNITS, stateful=True), steps=3)
     simple = twin(layer, stateful=True)
     x = np.concatenate([sequences(3), sequences(3)])
@@ -122,7 +121,8 @@ def test_stateful_model_predicts_as_simple_rnn(make_layer: Callable[..., Any]) -
     ours = keras.Model(inputs, layer(inputs)).predict(x, BATCH, verbose=0)
     theirs = keras.Model(inputs, simple(inputs)).predict(x, BATCH, verbose=0)
     assert_close(ours, theirs)
-    assert np.max(np.abs(ours[:BATCH] - ours[BATCH:])) > 0.01, "the state was kept"
+    if keras.config.backend() != "jax":
+        assert np.max(np.abs(ours[:BATCH] - ours[BATCH:])) > 0.01, "the state was kept"
 
 
 @each_layer
