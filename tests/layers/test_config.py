@@ -21,13 +21,13 @@ NOT_DEFAULT: dict[str, Callable[[], Any]] = {
     "use_bias": lambda: False,
     "kernel_initializer": lambda: keras.initializers.HeNormal(seed=1),
     "recurrent_initializer": lambda: keras.initializers.Orthogonal(gain=2.0, seed=2),
-    "bias_initializer": lambda: "ones",
+    "bias_initializer": lambda: keras.initializers.Ones(),
     "kernel_regularizer": lambda: keras.regularizers.L2(0.1),
     "recurrent_regularizer": lambda: keras.regularizers.L1(0.2),
     "bias_regularizer": lambda: keras.regularizers.L2(0.3),
     "activity_regularizer": lambda: keras.regularizers.L2(0.4),
     "kernel_constraint": lambda: ku.UnitaryProjection(method="svd"),
-    "bias_constraint": lambda: "non_neg",
+    "bias_constraint": lambda: keras.constraints.NonNeg(),
     "dropout": lambda: 0.1,
     "recurrent_dropout": lambda: 0.2,
     "return_sequences": lambda: True,
@@ -74,6 +74,15 @@ def test_every_argument_is_in_the_config(make: Callable[..., Any]) -> None:
     assert config.keys() == set(named_arguments(make))
     unchanged = [name for name in config if config[name] == default[name]]
     assert unchanged == ["recurrent_constraint"]
+
+
+@each_maker
+def test_every_argument_arrives_where_it_belongs(make: Callable[..., Any]) -> None:
+    arguments = not_default(make)
+    config = make(**arguments).get_config()
+    del arguments["dtype"]  # a policy in the config; tested below
+    for name, value in arguments.items():
+        assert config[name] == keras.saving.serialize_keras_object(value), name
 
 
 @each_maker

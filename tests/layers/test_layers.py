@@ -274,7 +274,7 @@ def test_stacked_cells(
     assert_close(stack(x, mask=mask if masked else None), value)
 
 
-class Subclassed(keras.Model):  # type: ignore[misc]
+class Subclassed(keras.Model):
     """Two layers of ours in a subclassed model."""
 
     def __init__(self, make_layer: Callable[..., Any]) -> None:

@@ -1,6 +1,7 @@
 """The matrix is on its set after every step of every optimizer of Keras."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -51,7 +52,7 @@ def every_optimizer() -> dict[str, Callable[[], Any]]:
     }
     del classes["Optimizer"]
     return {
-        name: by_hand.get(name, lambda value=value: value(LARGE))
+        name: by_hand.get(name, partial(value, LARGE))
         for name, value in classes.items()
     }
 
