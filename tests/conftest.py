@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import keras
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +57,18 @@ def pytest_make_collect_report() -> Generator[
     report = yield
     _refuse_unlisted_skip(report)
     return report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # JAX compiles the same small models again and again: most of the suite's time.
+    if keras.config.backend() == "jax":
+        import jax
+
+        folder = tmp_path_factory.mktemp("compiled")
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture

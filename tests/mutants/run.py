@@ -39,7 +39,7 @@ class Mutant:
     replacement: str
     tests: list[str]
     why: str
-    backend: str = "jax"  # the quickest to start
+    backend: str = "torch"  # the quickest: it compiles nothing
 
     def apply(self, copy: Path) -> None:
         """Replace the original text, which must be there exactly once."""
