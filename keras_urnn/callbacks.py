@@ -21,7 +21,7 @@ class UnitarityMonitor(keras.callbacks.Callback):
     these; with several, each is followed by the path of its weight in the model.
 
     Raises:
-        ValueError: when training begins and no weight has such a constraint.
+        ValueError: when no weight of the model in training has such a constraint.
 
     Example:
         ```python
@@ -31,18 +31,13 @@ class UnitarityMonitor(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if not self._kernels():
-            raise ValueError(
-                "`UnitarityMonitor` must be given a model with a projected kernel. "
-                f"Received: model={self.model.name!r}, in which no weight has a "
-                "`UnitaryProjection` or `ContractiveProjection`. Use a layer of "
-                "`keras_urnn`, or pass one as a kernel constraint."
-            )
+        if self.model.built:  # else its weights come with the first batch
+            self._kernels()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        kernels = self._kernels()
         if logs is None:
             return
-        kernels = self._kernels()
         for kernel in kernels:
             path = kernel.path.removeprefix(f"{self.model.name}/")
             suffix = "" if len(kernels) == 1 else f"/{path}"
@@ -50,9 +45,19 @@ class UnitarityMonitor(keras.callbacks.Callback):
             logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(kernel)
 
     def _kernels(self) -> list[Any]:
+        """The weights to watch, or raise."""
         projections = (UnitaryProjection, ContractiveProjection)
-        weights = self.model.weights
-        return [w for w in weights if isinstance(w.constraint, projections)]
+        kernels = [
+            w for w in self.model.weights if isinstance(w.constraint, projections)
+        ]
+        if not kernels:
+            raise ValueError(
+                "`UnitarityMonitor` must be given a model with a projected kernel. "
+                f"Received: model={self.model.name!r}, in which no weight has a "
+                "`UnitaryProjection` or `ContractiveProjection`. Use a layer of "
+                "`keras_urnn`, or pass one as a kernel constraint."
+            )
+        return kernels
 
 
 class ReapplyConstraints(keras.callbacks.Callback):

@@ -8,10 +8,16 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import hypothesis
 import keras
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# The same examples each time: what fails here fails everywhere. No deadline: a first
+# call compiles.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("suite")
+
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
 

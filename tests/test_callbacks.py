@@ -83,3 +83,9 @@ def test_reapply_constraints_leaves_other_weights_alone():
     callback.on_train_end()
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_monitor_takes_a_model_that_its_first_batch_builds():
+    model = keras.Sequential([ku.UnitaryRNN(3), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert "spectral_norm" in fit(model, [ku.callbacks.UnitarityMonitor()]).history

@@ -1,5 +1,5 @@
-"""The converter's tests start like the layers': same numbers, one compilation."""
+"""The converter's tests start like the layers': from the same random numbers."""
 
-from tests.layers.conftest import compile_once, seeded
+from tests.layers.conftest import seeded
 
-__all__ = ["compile_once", "seeded"]
+__all__ = ["seeded"]

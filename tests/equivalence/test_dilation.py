@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from keras_urnn.equivalence.dilation import dilate, norm_tolerance
 from tests.equivalence.networks import contraction, norms, seeds, sizes
 
-ORTHOGONAL = 1e-14  # 32 products of numbers below 1, in float64
+# The SVD of up to 16 columns, to some n eps, and dot products of up to 32 terms.
+ORTHOGONAL = 100 * 2.0**-52
 
 
 def unitarity_error(matrix: np.ndarray) -> float:
