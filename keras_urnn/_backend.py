@@ -26,12 +26,16 @@ def full_precision() -> Iterator[None]:
     elif backend == "torch":
         import torch
 
-        previous = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
+        # PyTorch refuses to read the older, global switch once a user has set these.
+        switches = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+        previous = [switch.fp32_precision for switch in switches]
         try:
+            for switch in switches:
+                switch.fp32_precision = "ieee"
             yield
         finally:
-            torch.set_float32_matmul_precision(previous)
+            for switch, precision in zip(switches, previous, strict=True):
+                switch.fp32_precision = precision
     else:
         yield
 

@@ -9,19 +9,17 @@ from keras_urnn import _checks, linalg
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 
-METHOD_ADVICE = 'Leave it at "auto" unless you compare methods.'
 
-
-def _as_matrix(w: Any, constraint: keras.constraints.Constraint) -> Tensor:
+def _as_matrix(w: Any) -> Tensor:
     """The value of a kernel, which must have rows and columns."""
     w = ops.convert_to_tensor(w)
     if len(w.shape) < 2:
-        name = type(constraint).__name__
-        raise ValueError(
-            f"`{name}` must be given a kernel of shape (..., rows, columns). "
-            f"Received: shape={tuple(w.shape)}. A vector such as a bias has no "
-            "singular values; leave its constraint out."
-        )
+        advice = "A vector such as a bias has no singular values; leave it out."
+        expected = "of shape (..., rows, columns)"
+        raise _checks.error("w.shape", expected, tuple(w.shape), advice)
+    if ops.dtype(w) not in linalg.EPSILON:
+        expected = "a floating dtype: " + ", ".join(linalg.EPSILON)
+        raise _checks.type_error("w.dtype", expected, ops.dtype(w), "Cast it first.")
     return w
 
 
@@ -57,6 +55,7 @@ class UnitaryProjection(keras.constraints.Constraint):
 
     Raises:
         ValueError: for another method, or a kernel with fewer than two axes.
+        TypeError: for a kernel that is not of a floating dtype.
 
     Example:
         ```python
@@ -70,10 +69,10 @@ class UnitaryProjection(keras.constraints.Constraint):
     """
 
     def __init__(self, method: str = "auto") -> None:
-        self.method = _checks.one_of("method", method, linalg.METHODS, METHOD_ADVICE)
+        self.method = linalg.check_method(method)
 
     def __call__(self, w: Tensor) -> Tensor:
-        return linalg.polar_factor(_as_matrix(w, self), self.method)
+        return linalg.polar_factor(_as_matrix(w), self.method)
 
     def get_config(self) -> dict[str, Any]:
         return {"method": self.method}
@@ -107,6 +106,7 @@ class ContractiveProjection(keras.constraints.Constraint):
     Raises:
         ValueError: for a norm or method other than these, or a kernel with fewer than
             two axes.
+        TypeError: for a kernel that is not of a floating dtype.
 
     Example:
         ```python
@@ -120,10 +120,10 @@ class ContractiveProjection(keras.constraints.Constraint):
 
     def __init__(self, max_norm: float = 0.999, method: str = "auto") -> None:
         self.max_norm = _checks.max_norm(max_norm)
-        self.method = _checks.one_of("method", method, linalg.METHODS, METHOD_ADVICE)
+        self.method = linalg.check_method(method)
 
     def __call__(self, w: Tensor) -> Tensor:
-        matrix = _as_matrix(w, self)
+        matrix = _as_matrix(w)
         return linalg.clip_singular_values(matrix, self.max_norm, self.method)
 
     def get_config(self) -> dict[str, Any]:

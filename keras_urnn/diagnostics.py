@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
+
+from keras_urnn import _checks
 
 
 def unitarity_error(target: Any) -> float:
@@ -14,14 +17,15 @@ def unitarity_error(target: Any) -> float:
 
     Args:
         target: a matrix of shape `(..., rows, columns)` (a tensor, a Keras variable or
-            an array), or a built cell or layer of this library, whose
-            `recurrent_matrix()` is taken.
+            an array), or a built cell or layer of this library, or a
+            `keras.layers.RNN` over such a cell, whose `recurrent_matrix()` is taken.
 
     Returns:
         A `float`; NaN where an entry is not finite.
 
     Raises:
         ValueError: where there are fewer than two axes, or the layer is not built.
+        TypeError: for another layer.
 
     Example:
         ```python
@@ -63,8 +67,16 @@ def spectral_norm(target: Any) -> float:
 
 
 def _as_array(target: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    target = getattr(target, "cell", target)  # of a layer, ours or `keras.layers.RNN`
     if hasattr(target, "recurrent_matrix"):
         target = target.recurrent_matrix()
+    elif isinstance(target, keras.layers.Layer):
+        raise _checks.type_error(
+            "target",
+            "a matrix, or a layer or cell of this library",
+            target,
+            "Pass the matrix itself: `layer.kernel`, say.",
+        )
     matrix = np.asarray(ops.convert_to_numpy(target), dtype="float64")
     if matrix.ndim < 2:
         raise ValueError(

@@ -5,12 +5,19 @@ from typing import Any, TypeAlias
 
 from keras import ops
 
-from keras_urnn import _backend
+from keras_urnn import _backend, _checks
 from keras_urnn._backend import matmul
 
 Tensor: TypeAlias = Any  # whatever tensor the active backend works with
 
 METHODS = ("auto", "svd", "newton_schulz")
+
+
+def check_method(method: Any) -> str:
+    """Return `method` where it is one of `METHODS`, or raise."""
+    advice = 'Leave it at "auto" unless you compare methods.'
+    return _checks.one_of("method", method, METHODS, advice)
+
 
 EPSILON = {
     "bfloat16": 2.0**-7,
@@ -109,19 +116,26 @@ def _clip_singular_values(matrix: Tensor, max_norm: float, method: str) -> Tenso
         rounding = 2.0 * math.sqrt(tall.shape[-1]) * EPSILON[dtype] * max_norm
         inside = _frobenius(excess) <= rounding
         # What stands out is known to rounding relative to ‖W‖. Far from the set that
-        # is not enough, nor is a float32 SVD anywhere: the rest is then taken off.
+        # is not enough, nor is a float32 SVD anywhere: the rest is then taken off, in
+        # as many passes as the exponent of ‖W‖ asks for.
         if method == "svd":
             coarse = ops.convert_to_tensor(True)
             excess = _svd_excess(tall, max_norm)
         else:
-            coarse = ops.any(norm_bound(tall) > 2.0 * max_norm)
-        clipped = tall - excess
-        clipped = ops.cond(
-            coarse, lambda: clipped - _polar_excess(clipped, max_norm), lambda: clipped
+            coarse = _is_far(tall, max_norm)
+        clipped, _ = ops.while_loop(
+            lambda _, coarse: coarse,
+            lambda w, _: (w - _polar_excess(w, max_norm), _is_far(w, max_norm)),
+            (tall - excess, coarse),
+            maximum_iterations=10,
         )
         clipped = ops.where(inside, tall, clipped)
         clipped = ops.swapaxes(clipped, -1, -2) if wide else clipped
     return ops.where(finite, ops.cast(clipped, dtype), matrix)
+
+
+def _is_far(matrix: Tensor, max_norm: float) -> Tensor:
+    return ops.any(norm_bound(matrix) > 2.0 * max_norm)
 
 
 def norm_bound(matrix: Tensor) -> Tensor:

@@ -8,41 +8,64 @@ from keras import ops
 from keras_urnn import _backend, linalg
 
 BACKEND = keras.backend.backend()
+PROJECTIONS = [
+    linalg.polar_factor,
+    lambda w: linalg.clip_singular_values(w, 0.9),
+]
+
+
+def observe_products(monkeypatch, look):
+    """Call `look(a)` at each product `a @ b` of a projection; return what it gave."""
+    seen = []
+
+    def matmul(a, b):
+        seen.append(look(a))
+        return _backend.matmul(a, b)
+
+    monkeypatch.setattr(linalg, "matmul", matmul)
+    return seen
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX's switch")
-def test_jax_products_of_a_projection_ask_for_the_highest_precision():
+@pytest.mark.parametrize("project", PROJECTIONS)
+def test_jax_products_of_a_projection_ask_for_the_highest_precision(project):
     import jax
 
-    jaxpr = str(jax.make_jaxpr(lambda w: linalg.polar_factor(w))(np.eye(3, dtype="f4")))
+    jaxpr = str(jax.make_jaxpr(project)(np.eye(3, dtype="f4")))
     products = jaxpr.count("dot_general[")
     assert products > 3
-    assert jaxpr.count("Precision.HIGHEST") >= products
+    assert jaxpr.count("Precision.HIGHEST") == 2 * products, "one for each factor"
     assert jax.config.jax_default_matmul_precision is None, "only locally"
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's switch")
-def test_torch_precision_is_raised_inside_and_put_back():
+@pytest.mark.parametrize("project", PROJECTIONS)
+def test_torch_precision_is_raised_inside_and_put_back(project, monkeypatch):
     import torch
 
-    torch.set_float32_matmul_precision("medium")
+    switch = torch.backends.cuda.matmul
+    seen = observe_products(monkeypatch, lambda _: switch.fp32_precision)
+    previous = switch.fp32_precision
+    switch.fp32_precision = "tf32"  # as a user would
     try:
-        with _backend.full_precision():
-            assert torch.get_float32_matmul_precision() == "highest"
-        assert torch.get_float32_matmul_precision() == "medium"
+        project(torch.eye(3))
+        assert switch.fp32_precision == "tf32"
     finally:
-        torch.set_float32_matmul_precision("highest")
+        switch.fp32_precision = previous
+    assert set(seen) == {"ieee"}
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow has no local switch")
-def test_tensorflow_multiplies_in_float64_where_tf32_may_be_used(monkeypatch):
+@pytest.mark.parametrize("project", PROJECTIONS)
+def test_tensorflow_multiplies_in_float64_where_tf32_may_be_used(project, monkeypatch):
     import tensorflow as tf
 
     assert _backend.product_dtype("float32") == "float32", "no GPU here"
+    seen = observe_products(monkeypatch, ops.dtype)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
-    assert _backend.product_dtype("float32") == "float64"
-    q = linalg.polar_factor(ops.convert_to_tensor(np.eye(3, dtype="float32") * 1.01))
-    assert ops.dtype(q) == "float32"
+    out = project(ops.convert_to_tensor(np.eye(3, dtype="float32")))
+    assert set(seen) == {"float64"}
+    assert ops.dtype(out) == "float32"
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
         assert _backend.product_dtype("float32") == "float32"
@@ -61,4 +84,4 @@ def test_matmul_keeps_float64():
     tensor = ops.convert_to_tensor(x)
     product = ops.convert_to_numpy(_backend.matmul(tensor, tensor))
     # One float64 dot product of three terms.
-    np.testing.assert_allclose(product, x @ x, atol=1e-14)
+    np.testing.assert_allclose(product, x @ x, rtol=0, atol=1e-14)

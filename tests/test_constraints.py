@@ -98,5 +98,11 @@ def test_refuses_norms_outside_0_1(bad):
 
 @pytest.mark.parametrize("make", [ku.UnitaryProjection, ku.ContractiveProjection])
 def test_refuses_a_vector(make):
-    with pytest.raises(ValueError, match=r"shape \(\.\.\., rows, columns\)"):
+    with pytest.raises(ValueError, match=r"\(\.\.\., rows, columns\)\. Rec.*\(3,\)"):
         make()(ops.ones((3,)))
+
+
+@pytest.mark.parametrize("make", [ku.UnitaryProjection, ku.ContractiveProjection])
+def test_refuses_integers(make):
+    with pytest.raises(TypeError, match=r"`w.dtype` must be a floating dtype.*int32"):
+        make()(ops.ones((3, 3), dtype="int32"))

@@ -44,6 +44,14 @@ def test_takes_a_cell_and_a_layer():
     assert spectral_norm(layer) == pytest.approx(0.5, rel=1e-6)
 
 
+def test_takes_keras_rnn_over_a_cell_and_refuses_other_layers():
+    rnn = keras.layers.RNN(ku.UnitaryRNNCell(3))
+    rnn.build((None, None, 2))
+    assert unitarity_error(rnn) <= 1e-6
+    with pytest.raises(TypeError, match=r"`target` must be a matrix, or a layer"):
+        spectral_norm(keras.layers.Dense(3))
+
+
 def test_refuses_a_vector_and_an_unbuilt_layer():
     with pytest.raises(ValueError, match=r"`target` must be a matrix"):
         unitarity_error(np.ones(3))

@@ -205,8 +205,12 @@ def test_half_precision_goes_through_float32(dtype):
     )
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e10, 1e20, 1e30])
 def test_extreme_scales_neither_overflow_nor_vanish(scale):
+    for method in linalg.METHODS:
+        w = scale * far(20, (32, 32))
+        clipped = apply(linalg.clip_singular_values, w, MAX_NORM, method)
+        assert np.linalg.norm(clipped.astype("float64"), 2) <= MAX_NORM * (1 + 1e-6)
     q = apply(linalg.polar_factor, scale * near(18, (6, 6)))
     assert np.max(np.abs(q - polar(near(18, (6, 6))))) <= 1e-6
 

@@ -1,6 +1,5 @@
 """The step that the unitary and the contractive cell share."""
 
-from abc import abstractmethod
 from typing import Any, Final
 
 import keras
@@ -74,9 +73,9 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         """The number of real entries of the state."""
         return int(self.units)
 
-    @abstractmethod
     def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
         """The constraint whose set the recurrent matrix must be on."""
+        raise NotImplementedError
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.kernel = self.add_weight(
@@ -123,7 +122,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
 
         new_states = self._split(h)
         if not isinstance(states, (list, tuple)):
-            return h, h
+            return new_states[0], h
         return new_states[0], new_states
 
     def recurrent_matrix(self) -> Tensor:

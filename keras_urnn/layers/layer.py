@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_urnn import _checks
 from keras_urnn.layers.cell import CELL_ARGUMENTS, StructuredRNNCell
 from keras_urnn.linalg import Tensor
 
@@ -62,7 +63,7 @@ class StructuredRNN(keras.layers.RNN):
         )
 
     def _fill(self, initial_state: Any) -> list[Tensor]:
-        """Complete a single state of width `output_units` by zeros."""
+        """Complete a single state of width `output_units` by the rest of the start."""
         given = (
             list(initial_state)
             if isinstance(initial_state, (list, tuple))
@@ -70,9 +71,8 @@ class StructuredRNN(keras.layers.RNN):
         )
         widths = [state.shape[-1] for state in given]
         if self.output_units is not None and widths == [self.output_units]:
-            added = self.state_size[1]
-            zeros = ops.zeros((ops.shape(given[0])[0], added), dtype=given[0].dtype)
-            return [given[0], zeros]
+            _, rest = self.get_initial_state(ops.shape(given[0])[0])
+            return [given[0], ops.cast(rest, given[0].dtype)]
         if widths != self.state_size:
             raise ValueError(
                 f"`initial_state` must hold states of widths {self.state_size}"
@@ -122,7 +122,8 @@ class StructuredRNN(keras.layers.RNN):
 
         Raises:
             TypeError: when `layer` is something else.
-            ValueError: when it is not built.
+            ValueError: when it is not built, its weights are not finite, or its bias
+                would be dropped.
         """
         if not isinstance(layer, keras.layers.SimpleRNN):
             raise TypeError(
@@ -134,7 +135,9 @@ class StructuredRNN(keras.layers.RNN):
                 f"`layer` must be built. Received: {layer.name!r} without weights. "
                 "Call it on data, or `build` it with an input shape."
             )
-        config = {**layer.get_config(), "recurrent_constraint": None, **arguments}
+        config = layer.get_config()
+        config |= {"seed": layer.cell.seed, "recurrent_constraint": None, **arguments}
+        _check_warm_start(layer, config["use_bias"])
         new = cls(**config)
         batch_size = layer.states[0].shape[0] if layer.stateful else None
         new.build((batch_size, None, layer.cell.kernel.shape[0]))
@@ -151,10 +154,19 @@ class StructuredRNN(keras.layers.RNN):
         self.cell.parametrization.assign(nearest)
         moved = np.linalg.norm(nearest - kernel)
         if moved > 0.0:
-            share = moved / np.linalg.norm(kernel)
             warnings.warn(
                 f"{self.name}: the recurrent kernel was moved by {moved:.3g} in the "
-                f"Frobenius norm, {share:.2%} of its own, to the nearest matrix on the "
-                "set; the outputs differ from the original's until trained further.",
+                f"Frobenius norm (its own is {np.linalg.norm(kernel):.3g}), to the "
+                "nearest matrix on the set; the outputs differ from the original's "
+                "until trained further.",
                 stacklevel=3,
             )
+
+
+def _check_warm_start(layer: keras.layers.SimpleRNN, use_bias: bool) -> None:
+    if layer.cell.bias is not None and not use_bias:
+        advice = "Leaving a trained bias out changes the function."
+        raise _checks.error("use_bias", "True, as in `layer`", use_bias, advice)
+    if not all(np.all(np.isfinite(weight)) for weight in layer.cell.get_weights()):
+        advice = "Its training has diverged; start from an earlier state of it."
+        raise _checks.error("layer", "of finite weights", layer.name, advice)

@@ -182,7 +182,9 @@ class UnitaryRNN(StructuredRNN):
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
         learn_initial_state: boolean. Whether to train the state to start from (at first
-            zero). Defaults to `False`.
+            zero). With `stateful=True` it is not trained, as the state carried over
+            takes its place; `reset_state` takes it up, also after loading weights.
+            Defaults to `False`.
         **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
             `keras.layers.SimpleRNN`.
 
@@ -190,7 +192,8 @@ class UnitaryRNN(StructuredRNN):
 
     - `sequences`: tensor of shape `(batch, time, features)`.
     - `initial_state`: tensor of shape `(batch, units)`, or a list of the states. With
-      `output_units` a single tensor of that width will do, the rest being zero.
+      `output_units` a single tensor of that width will do; the rest starts as it
+      would without.
     - `mask`: boolean tensor of shape `(batch, time)`; False skips a step.
     - `training`: boolean. Whether to apply dropout.
 

@@ -48,8 +48,7 @@ class Projection(Parametrization):
     """
 
     def __init__(self, method: str = "auto") -> None:
-        advice = 'Leave it at "auto" unless you compare methods.'
-        self.method = _checks.one_of("method", method, linalg.METHODS, advice)
+        self.method = linalg.check_method(method)
         self._cell: Any = None
 
     def build(self, cell: Any) -> None:
@@ -83,12 +82,12 @@ class Projection(Parametrization):
         kernel = self._cell.recurrent_kernel
         value = np.asarray(ops.convert_to_numpy(matrix), dtype="float64")
         if value.shape != tuple(kernel.shape):
-            raise _checks.error(
-                "matrix",
-                f"of shape {tuple(kernel.shape)}",
-                value.shape,
-                "Pass the recurrent matrix itself.",
-            )
+            advice = "Pass the recurrent matrix itself."
+            expected = str(tuple(kernel.shape))
+            raise _checks.error("matrix.shape", expected, value.shape, advice)
+        if not np.all(np.isfinite(value)):
+            advice = "What it comes from has diverged."
+            raise _checks.error("matrix", "finite", "NaN or Inf in it", advice)
         distance = np.linalg.norm(value - self._nearest(value))
         if not distance <= 4.0 * len(value) * linalg.EPSILON[kernel.dtype]:
             raise ValueError(

@@ -46,8 +46,12 @@ def test_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (
         models["converted"]["test_accuracy"] == models["contractive"]["test_accuracy"]
     )
-    np.testing.assert_allclose(models["converted"]["singular_values"], 1, atol=1e-6)
-    np.testing.assert_allclose(models["unitary"]["singular_values"], 1, atol=1e-6)
+    np.testing.assert_allclose(
+        models["converted"]["singular_values"], 1, rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        models["unitary"]["singular_values"], 1, rtol=0, atol=1e-6
+    )
     assert max(models["contractive"]["singular_values"]) <= 0.999 + 1e-6
     assert result["equivalence"]["largest_test_difference"] < 1e-5
     assert result["equivalence"]["same_class_on_test_images"] == 50
@@ -83,6 +87,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         parts["models"]["unitary"]["eigenvalues"],
         whole["models"]["unitary"]["eigenvalues"],
+        rtol=0,
         atol=1e-5,
     )
     assert parts["equivalence"] is None

@@ -110,7 +110,7 @@ def test_layer_has_its_cells_arguments(make_layer: Callable[..., Any]) -> None:
     shared = own.keys() & cell.keys() - {"name"}
     assert {name: own[name] for name in shared} == {name: cell[name] for name in shared}
     assert "cell" not in own
-    for name in cell.keys() - {"name", "seed", "trainable", "dtype", "max_norm"}:
+    for name in cell.keys() - {"name", "seed", "trainable", "dtype"}:
         assert getattr(layer, name) is getattr(layer.cell, name) or (
             getattr(layer, name) == getattr(layer.cell, name)
         )

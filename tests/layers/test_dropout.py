@@ -27,7 +27,7 @@ def assert_is_mask(mask: Array, tolerance: float = 1e-5) -> None:
     """Check for zeros and `1 / (1 - RATE)`, in about the right proportion."""
     kept = mask > 0.5
     np.testing.assert_allclose(
-        mask, np.where(kept, 1 / (1 - RATE), 0.0), atol=tolerance
+        mask, np.where(kept, 1 / (1 - RATE), 0.0), rtol=0, atol=tolerance
     )
     # Five standard errors of a binomial.
     assert abs(np.mean(kept) - (1 - RATE)) < 5 * np.sqrt(0.25 / mask.size)

@@ -181,6 +181,18 @@ def test_initial_state(make_layer: Callable[..., Any], given: str) -> None:
 
 
 @each_layer
+def test_the_rest_of_a_given_state_starts_as_it_would_without(
+    make_layer: Callable[..., Any],
+) -> None:
+    layer = built(make_layer(UNITS, output_units=2, learn_initial_state=True))
+    learned = to_numpy(layer.cell.learned_initial_state)
+    assert np.all(learned[2:] != 0), "the premise"
+    first = np.broadcast_to(learned[:2], (BATCH, 2))
+    got = layer(sequences(), initial_state=first)
+    np.testing.assert_array_equal(to_numpy(got), to_numpy(layer(sequences())))
+
+
+@each_layer
 @pytest.mark.parametrize("output_units", [None, 2])
 def test_initial_state_in_a_functional_model(
     make_layer: Callable[..., Any], output_units: int | None

@@ -121,3 +121,20 @@ def test_golden_script_refuses_to_overwrite(
         )
     assert (tmp_path / "golden.keras").read_text() == "kept"
     assert not (tmp_path / "golden.npz").exists()
+
+
+@pytest.mark.parametrize("make_layer", [ku.UnitaryRNN, ku.ContractiveRNN])
+def test_a_loaded_stateful_layer_starts_where_it_learned_to_after_a_reset(
+    make_layer: Callable[..., Any], tmp_path: Path
+) -> None:
+    layer = make_layer(UNITS, stateful=True, learn_initial_state=True)
+    x = sequences()
+    model = keras.Sequential([keras.Input(batch_shape=x.shape), layer])
+    randomize(layer.cell)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (layer, loaded.layers[0]):
+        one.reset_state()
+    np.testing.assert_array_equal(
+        to_numpy(loaded(x, training=False)), to_numpy(model(x, training=False))
+    )

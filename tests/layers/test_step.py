@@ -132,6 +132,18 @@ def test_cell_steps_with_a_bare_state(make_cell: Callable[..., Any]) -> None:
         )
 
 
+@each_cell
+def test_a_bare_state_gives_the_first_states_as_output(
+    make_cell: Callable[..., Any],
+) -> None:
+    cell = make_cell(UNITS, output_units=2)
+    cell.build((BATCH, FEATURES))
+    start = normal(BATCH, UNITS, seed=2).astype("float32")
+    output, state = cell(sequences(1)[:, 0], start)
+    assert state.shape == (BATCH, UNITS)
+    np.testing.assert_array_equal(to_numpy(output), to_numpy(state)[:, :2])
+
+
 @each_layer
 @each_variant
 def test_layer_is_rnn_over_its_cell(

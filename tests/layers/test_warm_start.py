@@ -80,11 +80,10 @@ def test_warns_by_how_much(make_layer: Any) -> None:
     moved = np.linalg.norm(to_numpy(layer.recurrent_matrix()) - FAR)
     (warning,) = [one for one in caught if one.category is UserWarning]
     message = str(warning.message)
-    numbers = re.fullmatch(r"warm: .* by (\S+) in the .*, (\S+)% of its own.*", message)
+    numbers = re.fullmatch(r"warm: .* by (\S+) in the .* own is (\S+)\).*", message)
     assert numbers is not None
     assert float(numbers[1]) == pytest.approx(moved, rel=0.01)  # printed to 3 digits
-    share = 100 * moved / np.linalg.norm(FAR)
-    assert float(numbers[2]) == pytest.approx(share, abs=0.01)
+    assert float(numbers[2]) == pytest.approx(np.linalg.norm(FAR), rel=0.01)
     assert warning.filename == __file__
 
 
@@ -111,10 +110,13 @@ def test_takes_over_the_arguments(make_layer: Any) -> None:
         "go_backwards": True,
         "kernel_regularizer": keras.regularizers.L2(0.1),
     }
-    original = simple_rnn(NEAR[make_layer], **arguments, recurrent_constraint="non_neg")
+    original = simple_rnn(
+        NEAR[make_layer], **arguments, seed=5, recurrent_constraint="non_neg"
+    )
     config, expected = (
         layer.get_config() for layer in (make_layer.from_simple_rnn(original), original)
     )
+    assert config["seed"] == 5  # which Keras leaves out of the original's config
     for name in arguments:
         assert config[name] == expected[name]
     assert config["recurrent_constraint"] is None
@@ -159,3 +161,23 @@ def test_refuses_an_unbuilt_layer(make_layer: Any) -> None:
         ValueError, match=r"must be built\. Received: 'mine'.*Call it on"
     ):
         make_layer.from_simple_rnn(original)
+
+
+@each_layer
+def test_a_zero_kernel_is_moved_too(make_layer: Any) -> None:
+    original = simple_rnn(np.zeros_like(FAR))
+    if make_layer is ku.ContractiveRNN:  # zero is contractive
+        make_layer.from_simple_rnn(original)
+        return
+    with pytest.warns(UserWarning, match=r"moved by .* \(its own is 0\)"):
+        make_layer.from_simple_rnn(original)
+
+
+@each_layer
+def test_refuses_to_drop_a_bias_and_weights_that_are_not_finite(
+    make_layer: Any,
+) -> None:
+    with pytest.raises(ValueError, match=r"`use_bias` must be True, as in `layer`"):
+        make_layer.from_simple_rnn(simple_rnn(FAR), use_bias=False)
+    with pytest.raises(ValueError, match=r"`layer` must be of finite weights"):
+        make_layer.from_simple_rnn(simple_rnn(np.nan * FAR))
