@@ -1,6 +1,6 @@
 """What the caller promises about the inputs: the argument `input_bound`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,13 @@ class InputBounds:
             self._named = {}
             self._default = _checked(input_bound)
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the dict; none for a number or an array."""
-        return list(self._named)
+    def check_names(self, known: Collection[str]) -> None:
+        """Raise where the dict has a name that is not among `known`."""
+        unknown = [name for name in self._named if name not in known]
+        if unknown:
+            advice = f"The names here are {sorted(known)}."
+            expected = "a dict by the names of inputs and layers"
+            raise _checks.error("input_bound", expected, unknown, advice)
 
     def named(self, name: str) -> Interval | None:
         """The range promised under this name, if any."""
@@ -60,6 +63,9 @@ class InputBounds:
 
 def _checked(bound: Any) -> Interval:
     try:
+        # NumPy would read "1.0" and True as numbers.
+        if np.asarray(bound).dtype.kind in "bSU":
+            raise TypeError
         values = np.asarray(bound, dtype=np.float64)
     except (TypeError, ValueError):
         raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE) from None

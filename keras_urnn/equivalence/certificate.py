@@ -8,14 +8,17 @@ import keras
 import numpy as np
 
 from keras_urnn import _checks
-from keras_urnn.equivalence.bounds import InputBound, InputBounds, fit
-from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.bounds import InputBound, InputBounds
+from keras_urnn.equivalence.intervals import Interval, arithmetic_dtype
 from keras_urnn.equivalence.models import Rebuilding, rebuild
 from keras_urnn.equivalence.pairs import CellPair, objections
-from keras_urnn.equivalence.recurrent import cells_of, entering_cells
+from keras_urnn.equivalence.recurrent import (
+    cells_of,
+    entering_cells,
+    entering_layer,
+)
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of
 from keras_urnn.equivalence.refusals import (
-    check_cell,
     check_convertible,
     checked_horizon,
     refusal,
@@ -28,6 +31,7 @@ from keras_urnn.equivalence.runs import (
     rounding_tolerance,
     trial_inputs,
 )
+from keras_urnn.equivalence.wiring import copy_objections, flag_objections
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 
@@ -93,14 +97,17 @@ def verify_equivalence(
     recurrent matrix is the corner of the converted one, bit for bit; kernel, bias and
     initial state are the original's; the added states get no input, start at 0, and
     have biases below the bound on what the reachable states send them; the matrix is
-    orthogonal. Nothing is taken from the conversion but its weights.
+    orthogonal. Nothing is taken from the conversion but its weights. The flags of each
+    recurrent layer (`return_sequences`, `go_backwards`, `merge_mode`, ...) and the
+    weights of all other layers of a model must be the original's.
 
     Then each pair of cells runs side by side, all states in view, over random inputs,
     constant corners of the range of its inputs, and the inputs that drive an added
     state hardest: the added states must be exactly 0 at each step and the outputs
-    agree. Models are also run as a whole, on random inputs and constant corners
-    (tokens for an `Embedding`), and what then enters each recurrent layer must stay
-    in the range that the proof is for.
+    agree. (A copy of what is unitary already needs no range: where none is known it
+    runs on inputs of at most 1.) Models are also run as a whole, on random inputs and
+    constant corners (tokens for an `Embedding`), and what then enters each recurrent
+    layer must stay in the range that the proof is for.
 
     Args:
         original: cell, layer or model that was converted.
@@ -140,9 +147,11 @@ def verify_equivalence(
     sampling = Sampling(min(steps, horizon or steps), batch_size, generator)
     if isinstance(original, keras.Model):
         pairs, seen = _of_models(original, converted, bounds, horizon, sampling)
+        reasons = _around_cells(original, converted, [pair.name for pair in pairs])
     else:
         pairs, seen = _of_layers(original, converted, bounds, horizon), []
-    reasons = [reason for pair in pairs for reason in objections(pair, horizon)]
+        reasons = flag_objections(original, converted)
+    reasons += [reason for pair in pairs for reason in objections(pair, horizon)]
     comparable = [pair for pair in pairs if pair.is_comparable]
     seen += [observe(pair, trial_inputs(pair, sampling)) for pair in comparable]
     reasons += [reason for observation in seen for reason in observation.objections]
@@ -167,16 +176,12 @@ def _largest(values: Iterable[float]) -> float:
 def _of_layers(
     original: Any, converted: Any, bounds: InputBounds, horizon: int | None
 ) -> list[CellPair]:
-    for cell in cells_of(original):
-        check_cell(cell, original.name)
-    features = cells_of(original)[0].kernel.shape[0]
-    entering = bounds.of_input(original.name)
-    entering = fit(entering, features, original.name, bounds.given)
+    entering = entering_layer(original, bounds)
     return _cell_pairs(original, converted, entering, horizon)
 
 
 def _cell_pairs(
-    original: Any, converted: Any, entering: Interval, horizon: int | None
+    original: Any, converted: Any, entering: Interval | None, horizon: int | None
 ) -> list[CellPair]:
     old, new = cells_of(original), cells_of(converted)
     if len(old) != len(new):
@@ -220,6 +225,14 @@ def _of_models(
     return pairs, seen + [compare(original.name, *two, tolerance) for two in outputs]
 
 
+def _around_cells(original: Any, converted: Any, names: Iterable[str]) -> list[str]:
+    reasons = copy_objections(original, converted)
+    for name in dict.fromkeys(names):
+        old, new = original.get_layer(name), converted.get_layer(name)
+        reasons += flag_objections(old, new)
+    return reasons
+
+
 def _entering_seen(model: Any, layer: Any, inputs: list[Any]) -> Any:
     """What enters a layer of the model for these inputs of the model."""
     features, *_ = keras.tree.flatten(layer.input)  # a mask may come with them
@@ -230,16 +243,17 @@ def _entering_seen(model: Any, layer: Any, inputs: list[Any]) -> Any:
 def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     """Ten times that of its recurrent layers: those behind may magnify rounding.
 
-    What a run of the whole model has to show, a weight that was not copied or a layer
-    wired to another, is of order 1.
+    What a run of the whole model has to show, a layer wired to another, is of order
+    1, so that it is never more than 1/2.
     """
     recurrences = [recurrence_of(pair.old) for pair in pairs]
-    dtypes = {layer.compute_dtype for layer in model.layers}
-    return 10.0 * max(
+    dtypes = {arithmetic_dtype(layer) for layer in model.layers}
+    largest = max(
         rounding_tolerance(dtype, recurrence.norm, steps)
         for recurrence in recurrences
         for dtype in dtypes
     )
+    return min(0.5, 10.0 * largest)
 
 
 def _model_inputs(model: Any, rebuilding: Rebuilding, sampling: Sampling) -> list[Any]:

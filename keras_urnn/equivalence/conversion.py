@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_urnn.equivalence.bounds import InputBound, InputBounds, fit
+from keras_urnn.equivalence.bounds import InputBound, InputBounds
 from keras_urnn.equivalence.models import rebuild
-from keras_urnn.equivalence.recurrent import cells_of, plan_cell, plan_layer
-from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS, recurrence_of
-from keras_urnn.equivalence.refusals import check_cell, checked_horizon, refusal
+from keras_urnn.equivalence.recurrent import entering_layer, plan_cell, plan_layer
+from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
+from keras_urnn.equivalence.refusals import checked_horizon, refusal
 
 
 def to_unitary(
@@ -39,8 +39,9 @@ def to_unitary(
     A model, Sequential or functional, is rebuilt: its other layers are copied, the
     range of the inputs is carried through them to every recurrent one
     (`equivalence.ranges`), and it is compiled as the original was, with a new
-    optimizer. The original is left alone. What is unitary already is copied; LSTM and
-    GRU layers of a model are copied too, as theorem 1 says nothing about them.
+    optimizer. The original is left alone. What is unitary already is copied, whatever
+    enters it; LSTM and GRU layers of a model are copied too, as theorem 1 says nothing
+    about them.
 
     The promise is for inference (dropout does nothing), for inputs within
     `input_bound`, from the resting state (zeros or learned) and what follows from it;
@@ -49,7 +50,9 @@ def to_unitary(
     last reset. The biases include the rounding of the compute dtype, TF32, bfloat16
     and float16 products included; where that rounding could exceed the distance of
     the norm from 1, a proof for all times isn't possible and four times the
-    first-order effect is included (see `equivalence.reachable`).
+    first-order effect is included (see `equivalence.reachable`). On PyTorch Keras
+    computes the matrix products of its own layers in float32 even under float64: the
+    outputs of a float64 `keras.layers.SimpleRNN` then agree to float32 only.
 
     Args:
         target: cell, layer or model, built. A `ContractiveRNNCell` or
@@ -64,7 +67,10 @@ def to_unitary(
             can't be derived. The inputs of an `Embedding` need none.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for
-            ever, or for smaller biases. Defaults to `None`: any number of steps.
+            ever, for smaller biases over a few steps, or for a proof where rounding
+            could exceed the distance of the norm from 1: the biases then grow with
+            the horizon, and are refused where they overflow. Defaults to `None`: any
+            number of steps.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
@@ -76,7 +82,8 @@ def to_unitary(
             `input_bound` is missing, not positive or not finite, weights are not
             finite or don't exist yet, a cell has recurrent dropout, a bias overflows
             the compute dtype, a model has no recurrent layer, is subclassed, shares
-            or nests layers or wires states.
+            or nests layers, wires states, trains a recurrent layer at inference
+            (`training=True`) or has a layer that can't be made from its config.
 
     Example:
         ```python
@@ -105,19 +112,15 @@ def to_unitary(
 
 
 def _convert_cell(cell: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    check_cell(cell, cell.name)
-    features = cell.kernel.shape[0]
-    entering = fit(bounds.of_input(cell.name), features, cell.name, bounds.given)
-    return plan_cell(cell, entering, horizon, cell.name).build(None, features)
+    entering = entering_layer(cell, bounds)
+    plan = plan_cell(cell, entering, horizon, cell.name)
+    return plan.build(None, entering.lower.size)
 
 
 def _convert_layer(layer: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    for cell in cells_of(layer):
-        check_cell(cell, layer.name)
-    features = recurrence_of(cells_of(layer)[0]).kernel.shape[0]
-    entering = fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
+    entering = entering_layer(layer, bounds)
     plan = plan_layer(layer, entering, horizon)
-    return plan.build(_batch_size(layer), None, features)
+    return plan.build(_batch_size(layer), None, entering.lower.size)
 
 
 def _batch_size(layer: Any) -> int | None:

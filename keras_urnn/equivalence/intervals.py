@@ -131,6 +131,18 @@ def to_float64(variable: Any) -> Array:
 
 
 ZERO = Interval.of(0.0, 0.0)
+ONE = Interval.of(1.0, 1.0)
+
+
+def arithmetic_dtype(layer: Any) -> str:
+    """The dtype that one of Keras' own layers or cells computes in.
+
+    On PyTorch `keras.ops.matmul` and others turn float64 into float32. Our cells
+    don't use them there, so that this is not for them.
+    """
+    if keras.config.backend() == "torch" and layer.compute_dtype == "float64":
+        return "float32"
+    return str(layer.compute_dtype)
 
 
 def symmetric(bound: ArrayLike) -> Interval:

@@ -9,9 +9,8 @@ from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBounds, fit
 from keras_urnn.equivalence.intervals import Interval
 from keras_urnn.equivalence.ranges import layer_range
-from keras_urnn.equivalence.recurrent import Plan, cells_of, plan_layer
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of
-from keras_urnn.equivalence.refusals import check_cell, refusal
+from keras_urnn.equivalence.recurrent import Plan, are_unitary, cells_of, plan_layer
+from keras_urnn.equivalence.refusals import check_cell, check_precision, refusal
 
 # Gated layers stay as they are: theorem 1 says nothing about them.
 _LEFT_ALONE = (keras.layers.LSTM, keras.layers.GRU)
@@ -29,39 +28,54 @@ class Rebuilding:
 
     Attributes:
         entering: dict from the name of each converted layer to the range of its
-            inputs.
+            inputs; `None` where it is not known, and a copy needs none.
         tables: dict from the name of each input that is looked up in an embedding to
             the number of its rows.
     """
 
     def __init__(self, bounds: InputBounds, horizon: int | None) -> None:
         self.bounds, self.horizon = bounds, horizon
-        self.entering: dict[str, Interval] = {}
+        self.entering: dict[str, Interval | None] = {}
         self.tables: dict[str, int] = {}
         self._seen: set[str] = set()
         self._finishing: list[Callable[[], Any]] = []
 
-    def replace(self, layer: Any, entering: Sequence[Interval | None]) -> Any:
-        """Return the unbuilt counterpart of `layer`."""
-        self._check(layer, entering)
+    def replace(
+        self, layer: Any, entering: Sequence[Interval | None], training: bool = False
+    ) -> Any:
+        """Return the unbuilt counterpart of `layer`, called as in the graph."""
+        self._check(layer, entering, training)
         self._seen.add(layer.name)
         if not is_converted(layer):
-            new = type(layer).from_config(layer.get_config())
+            new = _copy(layer)
             if isinstance(layer, keras.Layer):
-                weights = layer.get_weights()
-                self._finishing.append(lambda: new.set_weights(weights))
+                self._finishing.append(lambda: _copy_weights(layer, new))
             return new
         plan = self._plan(layer, entering[0])
         self._finishing.append(plan.finish)
         return plan.layer
 
     def leaving(
-        self, layer: Any, entering: Sequence[Interval | None]
+        self,
+        layer: Any,
+        entering: Sequence[Interval | None],
+        features: int | None,
+        training: bool = False,
     ) -> Interval | None:
-        """The range of the outputs of `layer`, promised or derived, if known."""
+        """The range of the outputs of `layer`, promised or derived, if known.
+
+        Args:
+            layer: one that `replace` has seen.
+            entering: the range of each of its inputs.
+            features: the number of its outputs.
+            training: whether it trains at inference, as the rules don't. Defaults to
+                `False`.
+        """
         promised = self.bounds.named(layer.name)
         if promised is not None and not is_converted(layer):
-            return promised
+            return _fit(promised, features, layer.name, self.bounds)
+        if training:
+            return None
         if is_converted(layer):
             entering = [self.entering[layer.name]]
         known = [interval for interval in entering if interval is not None]
@@ -79,23 +93,21 @@ class Rebuilding:
             expected = "a model with a recurrent layer"
             raise refusal(expected, model.name, "none to convert", advice)
         known = self._seen | set(inputs)
-        unknown = [name for name in self.bounds.names if name not in known]
-        if unknown:
-            advice = f"This model has {sorted(known)}."
-            expected = "a dict by the names of inputs and layers"
-            raise _checks.error("input_bound", expected, unknown, advice)
+        self.bounds.check_names(known)
         for step in self._finishing:
             step()
 
     def _plan(self, layer: Any, entering: Interval | None) -> Plan:
-        for cell in cells_of(layer):
+        cells = cells_of(layer)
+        for cell in cells:
             check_cell(cell, layer.name)
         promised = self.bounds.named(layer.name)
         found = entering if promised is None else promised
-        if found is None:
+        if found is not None:
+            features = cells[0].kernel.shape[0]
+            found = fit(found, features, layer.name, self.bounds.given)
+        elif not are_unitary(cells):
             raise self._unknown(layer)
-        features = recurrence_of(cells_of(layer)[0]).kernel.shape[0]
-        found = fit(found, features, layer.name, self.bounds.given)
         self.entering[layer.name] = found
         return plan_layer(layer, found, self.horizon)
 
@@ -108,25 +120,63 @@ class Rebuilding:
         expected = f"a dict with a bound for what enters {layer.name!r}"
         return _checks.error("input_bound", expected, self.bounds.given, advice)
 
-    def _check(self, layer: Any, entering: Sequence[Any]) -> None:
+    def _check(self, layer: Any, entering: Sequence[Any], training: bool) -> None:
         found = self._hindrance(layer, entering)
+        if training and is_converted(layer):
+            found = "a recurrent layer that trains at inference (`training=True`)"
         if found:
             advice = "A later version will convert it; until then rewrite this part."
             expected = "a plain graph of layers"
             raise refusal(expected, layer.name, found, advice)
+        if isinstance(layer, keras.Layer):
+            check_precision(layer.weights, layer.name)
 
     def _hindrance(self, layer: Any, entering: Sequence[Any]) -> str | None:
         if layer.name in self._seen:
             return "a shared layer, called more than once"
         if isinstance(layer, keras.Model):
             return "a nested model"
-        if isinstance(layer, keras.layers.Wrapper) and is_converted(layer.layer):
+        wrapped = _unwrapped(layer)
+        if isinstance(wrapped, keras.Model):
+            return f"a nested model inside {type(layer).__name__}"
+        if wrapped is not layer and is_converted(wrapped):
             return f"a recurrent layer inside {type(layer).__name__}"
-        if is_converted(layer) and layer.return_state:
+        # The gated ones too: no range is known for their states, nor with a start
+        # other than 0 for their outputs.
+        recurrent = isinstance(wrapped, keras.layers.RNN | keras.layers.Bidirectional)
+        if recurrent and wrapped.return_state:
             return "a state-wired layer (`return_state`)"
-        if is_converted(layer) and len(entering) > 1:
+        if recurrent and len(entering) > 1:
             return "a state-wired layer (`initial_state` given as a tensor)"
         return None
+
+
+def _unwrapped(layer: Any) -> Any:
+    """What is inside a wrapper, however deep."""
+    return _unwrapped(layer.layer) if isinstance(layer, keras.layers.Wrapper) else layer
+
+
+def _copy(layer: Any) -> Any:
+    """Make a layer anew from its config, or raise."""
+    try:
+        return type(layer).from_config(layer.get_config())
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as cause:
+        advice = (
+            "Give it a `get_config` that returns all its arguments, or replace a "
+            "Lambda by a layer of its own; or convert the recurrent layers one by one."
+        )
+        expected = "made of layers that can be made anew from their config"
+        raise refusal(
+            expected, layer.name, f"{type(layer).__name__}: {cause}", advice
+        ) from cause
+
+
+def _copy_weights(layer: Any, new: Any) -> None:
+    new.set_weights(layer.get_weights())
+    wrapped = _unwrapped(new)
+    if isinstance(wrapped, keras.layers.Normalization):
+        # What it computes with is derived from its weights, once.
+        wrapped.finalize_state()
 
 
 def is_converted(layer: Any) -> bool:
@@ -164,7 +214,8 @@ def _rebuild_sequential(model: Any, rebuilding: Rebuilding) -> Any:
     layers = []
     for layer in model.layers:
         layers.append(rebuilding.replace(layer, [interval]))
-        interval = rebuilding.leaving(layer, [interval])
+        shape = keras.tree.flatten(layer.output)[0].shape
+        interval = rebuilding.leaving(layer, [interval], shape[-1])
     entrance = keras.Input(
         batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
     )
@@ -190,9 +241,12 @@ def _rebuild_functional(model: Any, rebuilding: Rebuilding) -> Any:
             if id(tensor) not in intervals:
                 intervals[id(tensor)] = _input_range(tensor, layer, rebuilding)
         entering = [intervals[id(tensor)] for tensor in tensors]
-        outputs = rebuilding.replace(layer, entering)(*args, **kwargs)
-        leaving = rebuilding.leaving(layer, entering)
-        intervals.update({id(tensor): leaving for tensor in _tensors(outputs)})
+        training = _trains(args, kwargs)
+        outputs = rebuilding.replace(layer, entering, training)(*args, **kwargs)
+        for tensor in _tensors(outputs):
+            features = tensor.shape[-1] if tensor.shape else None
+            leaving = rebuilding.leaving(layer, entering, features, training)
+            intervals[id(tensor)] = leaving
         return outputs
 
     # The clone function hands the original on, so that `call` has both the layer and
@@ -200,6 +254,15 @@ def _rebuild_functional(model: Any, rebuilding: Rebuilding) -> Any:
     return keras.models.clone_model(
         model, clone_function=lambda layer: layer, call_function=call
     )
+
+
+def _trains(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a layer was called with `training=True`.
+
+    By position, a flag of another name would count as well: that costs a range.
+    """
+    flags = (*args, kwargs.get("training"))
+    return any(flag is True for flag in flags)
 
 
 def _tensors(structure: Any) -> list[Any]:
@@ -213,10 +276,15 @@ def _input_range(tensor: Any, consumer: Any, rebuilding: Rebuilding) -> Interval
         rebuilding.tables[tensor.name] = consumer.input_dim
         return Interval.of(0.0, consumer.input_dim - 1.0)
     interval = rebuilding.bounds.of_input(tensor.name)
-    features = tensor.shape[-1]
+    return _fit(interval, tensor.shape[-1], tensor.name, rebuilding.bounds)
+
+
+def _fit(
+    interval: Interval, features: int | None, name: str, bounds: InputBounds
+) -> Interval:
     if features is None:
         return interval.collapse()
-    return fit(interval, features, tensor.name, rebuilding.bounds.given)
+    return fit(interval, features, name, bounds.given)
 
 
 def _check_functional(model: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
-from keras_urnn.equivalence.intervals import Array, Interval
+from keras_urnn.equivalence.intervals import Array, Interval, symmetric
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent import added_bias_bounds
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
@@ -30,13 +30,13 @@ class CellPair:
         name: string. The layer they belong to.
         old: built cell, the original.
         new: built cell, the converted one.
-        entering: `Interval` per feature.
+        entering: `Interval` per feature; `None` where a copy needs none.
     """
 
     name: str
     old: Any
     new: Any
-    entering: Interval
+    entering: Interval | None
 
     @property
     def states(self) -> int:
@@ -47,6 +47,13 @@ class CellPair:
     def is_unitary_already(self) -> bool:
         """Whether the original needed no conversion."""
         return type(self.old) is UnitaryRNNCell
+
+    @property
+    def sampled(self) -> Interval:
+        """The range to draw inputs from: `|x| <= 1` where none is known."""
+        if self.entering is not None:
+            return self.entering
+        return symmetric(np.ones(self.old.kernel.shape[0]))
 
     @property
     def is_comparable(self) -> bool:
@@ -83,6 +90,9 @@ def _of_the_cell(pair: CellPair) -> dict[str, bool]:
         f"the recurrent matrix is not orthogonal (error {error:.3g})": error
         <= tolerance,
         "the activation is another": pair.new.activation == pair.old.activation,
+        "a copy has another number of states": (
+            pair.new.units == pair.states or not pair.is_unitary_already
+        ),
         "it outputs another number of states": (
             visible_units(pair.new) == visible_units(pair.old)
         ),
@@ -113,12 +123,21 @@ def _of_the_added_states(
         "an added state does not start at 0": not np.any(new.initial_state[n:]),
     }
     if new.units > n and not pair.is_unitary_already:
-        readout = new.recurrent_matrix[:n, n:]
-        bounds = added_bias_bounds(old, readout, pair.entering, horizon)
-        # `<=` is False for NaN, which is no proof.
-        proved = bool(np.all(new.bias[n:] <= -bounds))
-        findings["the bias of an added state is above what is proved"] = proved
+        findings["the bias of an added state is above what is proved"] = (
+            pair.entering is not None
+            and _is_low_enough(old, new, pair.entering, horizon)
+        )
     return findings
+
+
+def _is_low_enough(
+    old: Recurrence, new: Recurrence, entering: Interval, horizon: int | None
+) -> bool:
+    n = old.units
+    readout = new.recurrent_matrix[:n, n:]
+    bounds = added_bias_bounds(old, readout, entering, horizon)
+    # `<=` is False for NaN, which is no proof.
+    return bool(np.all(new.bias[n:] <= -bounds))
 
 
 def _same(found: Array, expected: Array) -> bool:

@@ -17,10 +17,12 @@ import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import activation_range
 from keras_urnn.equivalence.intervals import (
+    ONE,
     STORAGE_ROUNDOFF,
     ZERO,
     Interval,
     affine,
+    arithmetic_dtype,
     rounded,
     to_float64,
 )
@@ -58,7 +60,7 @@ def layer_range(
 def _finite(found: Interval | None, layer: Any) -> Interval | None:
     if found is None:
         return None
-    found = rounded(found, layer.compute_dtype)
+    found = rounded(found, arithmetic_dtype(layer))
     return found if np.all(np.isfinite(found.largest)) else None
 
 
@@ -101,13 +103,44 @@ def _by_channel(layer: Any, x: Interval) -> Interval:
     return x if layer.data_format == "channels_last" else x.collapse()
 
 
-@_rule("GlobalAveragePooling1D", "GlobalMaxPooling1D")
-def _global_pooling(layer: Any, x: Interval) -> Interval:
+def _mean(layer: Any, x: Interval, terms: int) -> Interval | None:
+    # A rounding for each term of the sum and one for its weight, in any order:
+    # (1 + u)²ᵐ <= exp(2 m u). Beyond exp(1) the bound would say nothing.
+    exponent = 2.0 * terms * STORAGE_ROUNDOFF[arithmetic_dtype(layer)]
+    return x.widen(np.expm1(exponent) * x.largest) if exponent <= 1.0 else None
+
+
+@_rule("GlobalMaxPooling1D")
+def _global_max_pooling(layer: Any, x: Interval) -> Interval:
     return _by_channel(layer, x)
 
 
-@_rule("AveragePooling1D", "MaxPooling1D")
-def _pooling(layer: Any, x: Interval) -> Interval:
+@_rule("GlobalAveragePooling1D")
+def _global_average_pooling(layer: Any, x: Interval) -> Interval | None:
+    steps = _steps(layer)
+    return None if steps is None else _mean(layer, _by_channel(layer, x), steps)
+
+
+def _steps(layer: Any) -> int | None:
+    """The length of what enters a layer, where the graph it is in fixes it."""
+    try:
+        shape = layer.input.shape
+    except AttributeError:  # never called on a symbolic tensor
+        return None
+    return shape[1] if layer.data_format == "channels_last" else shape[2]
+
+
+@_rule("AveragePooling1D")
+def _average_pooling(layer: Any, x: Interval) -> Interval | None:
+    return _mean(layer, _pooled(layer, x), int(np.prod(layer.pool_size)))
+
+
+@_rule("MaxPooling1D")
+def _max_pooling(layer: Any, x: Interval) -> Interval:
+    return _pooled(layer, x)
+
+
+def _pooled(layer: Any, x: Interval) -> Interval:
     # "same" pads, and what with differs between backends.
     pooled = _by_channel(layer, x)
     return pooled.hull(ZERO) if layer.padding == "same" else pooled
@@ -116,8 +149,8 @@ def _pooling(layer: Any, x: Interval) -> Interval:
 @_rule("Dense")
 def _dense(layer: Any, x: Interval) -> Interval | None:
     bias = to_float64(layer.bias) if layer.use_bias else 0.0
-    output = affine(x, to_float64(layer.kernel), bias, layer.compute_dtype)
-    return activation_range(layer.activation, output, layer.compute_dtype)
+    output = affine(x, to_float64(layer.kernel), bias, arithmetic_dtype(layer))
+    return activation_range(layer.activation, output, arithmetic_dtype(layer))
 
 
 @_rule("TimeDistributed")
@@ -127,7 +160,7 @@ def _time_distributed(layer: Any, x: Interval) -> Interval | None:
 
 @_rule("Activation")
 def _activation(layer: Any, x: Interval) -> Interval | None:
-    return activation_range(layer.activation, x, layer.compute_dtype)
+    return activation_range(layer.activation, x, arithmetic_dtype(layer))
 
 
 @_rule("ReLU")
@@ -156,7 +189,7 @@ def _rescaling(layer: Any, x: Interval) -> Interval:
     product = x * Interval.of(layer.scale, layer.scale)
     # The two terms may cancel, so the slack goes with their sizes.
     terms = product.largest + np.abs(layer.offset)
-    slack = 4.0 * STORAGE_ROUNDOFF[layer.compute_dtype] * terms
+    slack = 4.0 * STORAGE_ROUNDOFF[arithmetic_dtype(layer)] * terms
     return (product + Interval.of(layer.offset, layer.offset)).widen(slack)
 
 
@@ -178,7 +211,7 @@ def _batch_normalization(layer: Any, x: Interval) -> Interval | None:
     product = x * Interval.of(scale, scale)
     # The terms may cancel, so the slack goes with their sizes.
     terms = product.largest + mean.largest + beta.largest
-    slack = 8.0 * STORAGE_ROUNDOFF[layer.compute_dtype] * terms
+    slack = 8.0 * STORAGE_ROUNDOFF[arithmetic_dtype(layer)] * terms
     return (product - mean + beta).widen(slack)
 
 
@@ -193,7 +226,7 @@ def _layer_normalization(layer: Any, x: Interval) -> Interval | None:
         return None  # x keeps its mean; m isn't known
     gamma = to_float64(layer.gamma) if layer.scale else np.ones(layer.beta.shape)
     beta = to_float64(layer.beta) if layer.center else np.zeros(gamma.shape)
-    unit, epsilon = STORAGE_ROUNDOFF[layer.compute_dtype], float(layer.epsilon)
+    unit, epsilon = STORAGE_ROUNDOFF[arithmetic_dtype(layer)], float(layer.epsilon)
     largest = float(x.largest.max())
     error = 8.0 * (gamma.size + 8) * unit * largest**2
     bound = np.sqrt((gamma.size - 1) * max(1.0, error / epsilon))
@@ -208,23 +241,31 @@ def _add(layer: Any, x: Interval, *others: Interval) -> Interval:
     total, terms = x, x.largest
     for other in others:
         total, terms = total + other, terms + other.largest
-    return total.widen(len(others) * STORAGE_ROUNDOFF[layer.compute_dtype] * terms)
+    return total.widen(len(others) * STORAGE_ROUNDOFF[arithmetic_dtype(layer)] * terms)
 
 
 @_rule("Subtract")
 def _subtract(layer: Any, x: Interval, other: Interval) -> Interval:
-    slack = STORAGE_ROUNDOFF[layer.compute_dtype] * (x.largest + other.largest)
+    slack = STORAGE_ROUNDOFF[arithmetic_dtype(layer)] * (x.largest + other.largest)
     return (x - other).widen(slack)
 
 
 @_rule("Multiply")
 def _multiply(layer: Any, x: Interval, *others: Interval) -> Interval:
+    # Keras puts a 1 where an input is masked, and a 0 where all of them are.
+    product = x.hull(ONE)
     for other in others:
-        x = x * other
-    return x
+        product = product * other.hull(ONE)
+    slack = 2.0 * len(others) * STORAGE_ROUNDOFF[arithmetic_dtype(layer)]
+    return product.widen(slack * product.largest).hull(ZERO)
 
 
-@_rule("Average", "Maximum", "Minimum")
+@_rule("Average")
+def _average(layer: Any, x: Interval, *others: Interval) -> Interval | None:
+    return _mean(layer, x.hull(*others), 1 + len(others))
+
+
+@_rule("Maximum", "Minimum")
 def _between(layer: Any, x: Interval, *others: Interval) -> Interval:
     return x.hull(*others)
 

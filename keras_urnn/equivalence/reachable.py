@@ -29,7 +29,7 @@ class Recurrence:
         bias: float64 array of shape `(n,)`, `b`; zeros where the cell has none.
         initial_state: float64 array of shape `(n,)`, the state at rest: zeros, or
             what was learned (it may be negative).
-        dtype: string. The compute dtype of the cell.
+        dtype: string. The dtype that the cell computes in.
         stored_dtype: string. The dtype its weights are stored in.
     """
 
@@ -66,7 +66,7 @@ class ReachableStates:
     """A ball and a box that hold every state from the initial one on.
 
     Attributes:
-        radius: float. `‖h‖ <= radius`.
+        radius: float. `‖h‖ <= radius`; infinite where a long horizon leaves no bound.
         box: `Interval` of shape `(n,)`.
         dtype: string. The compute dtype whose rounding is included.
     """
@@ -75,6 +75,11 @@ class ReachableStates:
     box: Interval
     dtype: str
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a finite bound."""
+        return bool(np.isfinite(self.radius))
+
     def supremum(self, readout: Array) -> Array:
         """Bound `h @ readout` per column, as computed in `dtype`, and 0.
 
@@ -82,6 +87,9 @@ class ReachableStates:
         the product. At least 0: an added state whose readout is never positive
         needs no bias, and gets none that could switch it on.
         """
+        if not self.is_bounded:
+            # Infinity times a weight of 0 would not be a number.
+            return np.full(readout.shape[1], np.inf)
         by_box = self.box.linear(readout).upper
         by_ball = self.radius * np.linalg.norm(readout, axis=0)
         error = product_error(self.dtype, len(readout))
@@ -109,6 +117,11 @@ def reachable_states(
     state, and a stateful layer goes on from one: both stay inside (with a horizon,
     as long as all steps since the last reset are counted).
 
+    Where the ball for all times is proved, the one over a horizon lies in it. Where
+    it is not (`_contraction`), the one over a horizon still is, but it may grow like
+    `aᵏ` with `a > 1`: beyond a few steps it is the larger, and in the end not finite.
+    Whoever gives a horizon asks for the proof, so the smaller number isn't taken.
+
     The promise holds for the state at rest (zeros or learned) and what follows from
     it, not for an arbitrary `initial_state` given by the caller.
     """
@@ -117,7 +130,7 @@ def reachable_states(
     start = recurrence.initial_state
     # After a step states are not negative; the initial ones may be.
     box = Interval.of(np.minimum(start, 0.0), np.maximum(start, radius))
-    for _ in range(NARROWING_PASSES):
+    for _ in range(NARROWING_PASSES if np.isfinite(radius) else 0):
         box = _narrow(recurrence, box, driven, radius)
     return ReachableStates(radius, box, recurrence.dtype)
 
@@ -134,6 +147,8 @@ def _radius(recurrence: Recurrence, drive: Array, horizon: int | None) -> float:
     for _ in range(horizon):
         reached = (norm + growth) * reached + float(v)
         radius = max(radius, reached)
+        if not np.isfinite(radius):
+            break
     return radius
 
 

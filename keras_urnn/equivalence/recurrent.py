@@ -1,11 +1,13 @@
 """Theorem 1 for one recurrent layer: each cell's weights, and the layer around."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_urnn.equivalence.bounds import InputBounds, fit
 from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
@@ -144,12 +146,29 @@ def cells_of(layer: Any) -> list[Any]:
     return [layer]
 
 
-def plan_cell(cell: Any, entering: Interval, horizon: int | None, name: str) -> Plan:
+def are_unitary(cells: Sequence[Any]) -> bool:
+    """Whether all of these cells are to be copied: a copy needs no range."""
+    return all(type(cell) is UnitaryRNNCell for cell in cells)
+
+
+def entering_layer(layer: Any, bounds: InputBounds) -> Interval:
+    """The range given for what enters a built layer or cell on its own, or raise."""
+    for cell in cells_of(layer):
+        check_cell(cell, layer.name)
+    bounds.check_names([layer.name])
+    features = cells_of(layer)[0].kernel.shape[0]
+    return fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
+
+
+def plan_cell(
+    cell: Any, entering: Interval | None, horizon: int | None, name: str
+) -> Plan:
     """Plan the conversion of one cell; a unitary one is copied."""
     check_cell(cell, name)
     if type(cell) is UnitaryRNNCell:
         return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
     check_convertible(cell, name, horizon)
+    assert entering is not None  # only copies are planned without
     recurrence = recurrence_of(cell)
     new = dilated_weights(recurrence, entering, horizon)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
@@ -180,7 +199,7 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
     }
 
 
-def plan_layer(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+def plan_layer(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
     """Plan the conversion of a recurrent layer, one by one where it holds several."""
     if isinstance(layer, keras.layers.Bidirectional):
         return _plan_bidirectional(layer, entering, horizon)
@@ -199,19 +218,20 @@ def plan_layer(layer: Any, entering: Interval, horizon: int | None) -> Plan:
 
 
 def entering_cells(
-    layer: Any, entering: Interval, horizon: int | None
-) -> list[Interval]:
-    """The range of the inputs of each of `cells_of(layer)`."""
+    layer: Any, entering: Interval | None, horizon: int | None
+) -> list[Interval | None]:
+    """The range of the inputs of each of `cells_of(layer)`; `None` if not needed."""
     if isinstance(layer, keras.layers.Bidirectional):
         forward = entering_cells(layer.forward_layer, entering, horizon)
         return forward + entering_cells(layer.backward_layer, entering, horizon)
-    ranges = [entering]
-    for cell in cells_of(layer)[:-1]:
-        ranges.append(_leaving(cell, ranges[-1], horizon))
+    ranges, cells = [entering], cells_of(layer)
+    for i, cell in enumerate(cells[:-1]):
+        copied = are_unitary(cells[i + 1 :])
+        ranges.append(None if copied else _leaving(cell, ranges[-1], horizon))
     return ranges
 
 
-def _plan_rnn(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+def _plan_rnn(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
     cells = cells_of(layer)
     for cell in cells:
         check_cell(cell, layer.name)
@@ -235,18 +255,21 @@ def _restacked(stack: Any, cells: list[Any]) -> Any:
     return keras.layers.StackedRNNCells.from_config(config)
 
 
-def _leaving(cell: Any, entering: Interval, horizon: int | None) -> Interval:
+def _leaving(cell: Any, entering: Interval | None, horizon: int | None) -> Interval:
     if type(cell) is not UnitaryRNNCell:
         check_convertible(cell, cell.name, horizon)
-    found = cell_range(cell, entering, horizon)
+    found = None if entering is None else cell_range(cell, entering, horizon)
     if found is None:
-        advice = "Give the largest number of steps as `horizon`."
-        found_here = "its outputs, which enter the next cell, are not bounded for ever"
+        advice = "Give the largest number of steps, or a smaller one, as `horizon`."
+        time = "for ever" if horizon is None else f"over {horizon} steps"
+        found_here = f"its outputs, which enter the next cell, are not bounded {time}"
         raise refusal("bounded", cell.name, found_here, advice)
     return found
 
 
-def _plan_bidirectional(layer: Any, entering: Interval, horizon: int | None) -> Plan:
+def _plan_bidirectional(
+    layer: Any, entering: Interval | None, horizon: int | None
+) -> Plan:
     forward = plan_layer(layer.forward_layer, entering, horizon)
     backward = plan_layer(layer.backward_layer, entering, horizon)
     config = layer.get_config()

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import activation_range
-from keras_urnn.equivalence.intervals import ZERO, Interval, to_float64
+from keras_urnn.equivalence.intervals import (
+    ZERO,
+    Interval,
+    arithmetic_dtype,
+    to_float64,
+)
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
@@ -35,7 +40,7 @@ def recurrence_of(cell: Any) -> Recurrence:
         recurrent_matrix=matrix,
         bias=zeros if cell.bias is None else to_float64(cell.bias),
         initial_state=zeros if learned is None else to_float64(learned),
-        dtype=cell.compute_dtype,
+        dtype=cell.compute_dtype if ours else arithmetic_dtype(cell),
         stored_dtype=cell.variable_dtype,
     )
 
@@ -49,7 +54,12 @@ def visible_units(cell: Any) -> int:
 def recurrent_range(
     layer: Any, entering: Interval, horizon: int | None
 ) -> Interval | None:
-    """The range of the outputs and states of a recurrent layer, if known."""
+    """The range of the outputs of a recurrent layer, if known.
+
+    It isn't where states are outputs too: the cell state of an LSTM is not bounded.
+    """
+    if layer.return_state:
+        return None
     found = cell_range(layer.cell, entering, horizon)
     # A masked step gives zeros or the state it holds, which is in the cell's range.
     return None if found is None else found.hull(ZERO)
@@ -103,9 +113,12 @@ def _simple_range(
     if cell.activation is keras.activations.relu:
         if horizon is None and not recurrence.is_contractive:
             return None
-        states = reachable_states(recurrence, entering, horizon).box
+        reachable = reachable_states(recurrence, entering, horizon)
+        if not reachable.is_bounded:
+            return None
+        states = reachable.box
     else:
-        activated = activation_range(cell.activation, _REAL_LINE, cell.compute_dtype)
+        activated = activation_range(cell.activation, _REAL_LINE, recurrence.dtype)
         if activated is None:
             return None
         start = recurrence.initial_state
@@ -135,7 +148,7 @@ def _is_gate(gate: Interval) -> bool:
 
 
 def _gate_and_value(cell: Any) -> tuple[Interval | None, Interval | None]:
-    dtype = cell.compute_dtype
+    dtype = arithmetic_dtype(cell)
     return (
         activation_range(cell.recurrent_activation, _REAL_LINE, dtype),
         activation_range(cell.activation, _REAL_LINE, dtype),

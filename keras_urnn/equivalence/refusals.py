@@ -48,9 +48,23 @@ def check_cell(cell: Any, name: str) -> None:
     if not cell.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."
         raise refusal("built", name, "no weights", advice)
+    check_precision(cell.weights, name)
     if not all(np.all(np.isfinite(w)) for w in _weights(cell)):
         advice = "Training has diverged; lower the learning rate or clip gradients."
         raise refusal("of finite weights", name, "NaN or Inf in its weights", advice)
+
+
+def check_precision(weights: Sequence[Any], name: str) -> None:
+    """Raise where weights of dtype float64 are not stored in it."""
+    for weight in (weight for weight in weights if weight.dtype == "float64"):
+        stored = keras.ops.convert_to_numpy(weight).dtype
+        if stored != np.float64:
+            advice = (
+                "JAX computes in float32 unless asked otherwise: start Python with "
+                "JAX_ENABLE_X64=1."
+            )
+            found = f"weights of dtype float64 that are stored in {stored}"
+            raise refusal("of the precision it says", name, found, advice)
 
 
 def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
@@ -71,10 +85,12 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
 def check_biases(biases: Array, dtype: str, name: str) -> None:
     """Raise where a bias is too large a number for the compute dtype."""
     lowest = float(biases.min(initial=0.0))
-    if -lowest > LARGEST[dtype]:
+    # Written so that NaN fails.
+    if not -lowest <= LARGEST[dtype]:
         advice = (
-            "Give the number of steps as `horizon`, a tighter `input_bound`, a smaller "
-            "norm, or compute in mixed_bfloat16 or float32."
+            "Give a smaller number of steps as `horizon` (or, with a norm below 1, no "
+            "`horizon`), a tighter `input_bound`, a smaller norm, or compute in "
+            "mixed_bfloat16, float32 or float64."
         )
         expected = (
             f"small enough for {dtype}, whose largest number is {LARGEST[dtype]:g}"

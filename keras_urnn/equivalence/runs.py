@@ -115,8 +115,8 @@ def trial_inputs(pair: CellPair, sampling: Sampling) -> Array:
     """Random, constant and adverse inputs in the range of what enters a cell."""
     old, new = recurrence_of(pair.old), recurrence_of(pair.new)
     n, shape = old.units, (sampling.steps, len(old.kernel))
-    drawn = sampling.inputs(pair.entering, shape)
-    driven = _adverse(old, new.recurrent_matrix[:n, n:], pair.entering, sampling)
+    drawn = sampling.inputs(pair.sampled, shape)
+    driven = _adverse(old, new.recurrent_matrix[:n, n:], pair.sampled, sampling)
     return np.concatenate([drawn, *driven])
 
 
@@ -125,16 +125,25 @@ def observe(pair: CellPair, x: Array) -> Observation:
     old, new = recurrence_of(pair.old), recurrence_of(pair.new)
     n = old.units
     expected, states = _all_states(pair.old, x), _all_states(pair.new, x)
-    tolerance = rounding_tolerance(new.dtype, old.norm, x.shape[1])
+    # The original may compute in less: see `arithmetic_dtype`.
+    tolerance = max(
+        rounding_tolerance(dtype, old.norm, x.shape[1])
+        for dtype in (old.dtype, new.dtype)
+    )
     seen = compare(pair.name, expected, states[..., :n], tolerance)
-    entering = pair.entering
-    inside = np.all((entering.lower <= x) & (x <= entering.upper))
-    seen = replace(seen, inside=bool(inside))
+    seen = replace(seen, inside=_stays_inside(x, pair.entering))
     if new.units == n:
         return seen
     largest = float(np.max(np.abs(states[..., n:])))
     distance = -float(np.max(_added_preactivations(new, n, x, states)))
     return replace(seen, largest_added=largest, distance=distance)
+
+
+def _stays_inside(x: Array, entering: Interval | None) -> bool:
+    """Whether `x` is in the range that a proof is for; a copy is proved for all."""
+    if entering is None:
+        return True
+    return bool(np.all((entering.lower <= x) & (x <= entering.upper)))
 
 
 def _adverse(

@@ -161,6 +161,53 @@ def test_another_network_is_reported() -> None:
     assert not verify(original, build(ku.ContractiveRNN(N))).equivalent
 
 
+FLAGS = (
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_another_way_through_the_sequence_is_reported(flag: str) -> None:
+    original, converted = pair()
+    setattr(converted, flag, not getattr(original, flag))
+    reason = f"{original.name}: `{flag}` is True, not False"
+    assert verify(original, converted).reasons == (reason,)
+
+
+def both(**kwargs: Any) -> Any:
+    forward = ku.ContractiveRNN(2, max_norm=0.9, name="half")
+    layer = keras.layers.Bidirectional(forward, name="both", **kwargs)
+    layer.build((None, None, FEATURES))
+    return layer
+
+
+def test_another_merge_of_the_two_directions_is_reported() -> None:
+    original = both()
+    converted = to_unitary(original, input_bound=BOUND)
+    assert verify(original, converted).equivalent
+    converted.merge_mode = "sum"
+    reason = "both: `merge_mode` is 'sum', not 'concat'"
+    assert verify(original, converted).reasons == (reason,)
+    converted.merge_mode = "concat"
+    converted.backward_layer.go_backwards = False
+    assert "`go_backwards` is False" in verify(original, converted).reasons[0]
+
+
+def test_another_kind_of_layer_is_reported() -> None:
+    original, converted = pair()
+    assert "not a recurrent layer" in verify(original, converted.cell).reasons[0]
+    original = both()
+    new = to_unitary(original, input_bound=BOUND)
+    cells = [new.forward_layer.cell, new.backward_layer.cell]
+    stack = keras.layers.RNN(cells)
+    assert "not a Bidirectional layer" in verify(original, stack).reasons[0]
+
+
 def test_a_copy_of_a_unitary_layer_is_equivalent() -> None:
     layer = ku.UnitaryRNN(3, "tanh")
     layer.build((None, None, FEATURES))
@@ -168,6 +215,20 @@ def test_a_copy_of_a_unitary_layer_is_equivalent() -> None:
     assert report.equivalent
     assert report.states_before == report.states_after == 3
     assert report.smallest_distance == np.inf
+
+
+def test_a_unitary_layer_with_states_added_is_no_copy() -> None:
+    # Off for these inputs, but nothing proves that they stay so.
+    layer = ku.UnitaryRNN(2)
+    layer.build((None, None, FEATURES))
+    larger = ku.UnitaryRNN(3, output_units=2)
+    larger.build((None, None, FEATURES))
+    kernel, matrix, bias = layer.get_weights()
+    matrix = np.block([[matrix, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]])
+    weights = [np.pad(kernel, ((0, 0), (0, 1))), matrix, np.append(bias, -1.0)]
+    larger.set_weights(weights)
+    reason = f"{layer.name}: a copy has another number of states"
+    assert verify(layer, larger).reasons == (reason,)
 
 
 def test_the_report_prints_as_a_short_table() -> None:

@@ -264,6 +264,15 @@ def test_what_is_unitary_already_is_copied(activation: str) -> None:
         np.testing.assert_array_equal(old, new)
 
 
+def test_a_stack_of_unitary_cells_is_copied_at_any_length() -> None:
+    # The first one's states may grow for ever; the second is copied all the same.
+    layer = keras.layers.RNN([ku.UnitaryRNNCell(3), ku.UnitaryRNNCell(2)])
+    layer.build((None, None, FEATURES))
+    converted = to_unitary(layer, input_bound=BOUND)
+    x = inputs(recurrence(3, 0.9, 1), 20, seed=3).astype("float32")
+    np.testing.assert_array_equal(run(layer, x), run(converted, x))
+
+
 def test_an_orthogonal_layer_needs_a_horizon_and_no_added_state() -> None:
     layer = keras.layers.SimpleRNN(4, "relu", return_sequences=True)
     layer.build((None, None, FEATURES))

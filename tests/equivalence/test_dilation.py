@@ -58,9 +58,11 @@ def test_the_columns_of_the_readout_are_s_q() -> None:
     # R Rᵀ q = σ² q, and ‖s q‖² = s² = 1 - σ².
     squares = (readout**2).sum(axis=0)
     np.testing.assert_allclose(
-        R @ R.T @ readout, (1.0 - squares) * readout, atol=ORTHOGONAL
+        R @ R.T @ readout, (1.0 - squares) * readout, rtol=0, atol=ORTHOGONAL
     )
-    np.testing.assert_allclose(readout @ readout.T, np.eye(5) - R @ R.T, atol=1e-14)
+    np.testing.assert_allclose(
+        readout @ readout.T, np.eye(5) - R @ R.T, rtol=0, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9, 1e-12])

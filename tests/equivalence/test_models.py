@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 from tests.equivalence.networks import Array
-from tests.helpers import to_numpy
+from tests.helpers import precision, to_numpy
 
 L = keras.layers
 FEATURES, STEPS = 3, 6
@@ -55,7 +55,7 @@ def test_a_model_trained_on_digits_is_converted(make: Callable[[], Any]) -> None
     found = converted.predict(images, batch_size=600, verbose=0)
     assert (expected.argmax(axis=1) == labels).mean() > 0.3  # it has learned
     # Probabilities: errors of 1e-6 relative in the states, magnified by the softmax.
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert converted.name == model.name
     assert type(converted) is type(model)
     report = verify_equivalence(
@@ -109,6 +109,27 @@ def several() -> Any:
 
 
 SEQUENCE = {"return_sequences": True}
+
+
+def adapted() -> Any:
+    """What the layers of its own data compute with is derived from their weights."""
+    model = sequential(
+        contractive(**SEQUENCE),
+        L.TimeDistributed(L.Normalization(), name="each"),
+        L.Normalization(name="all"),
+        L.Dense(2),
+    )
+    data = np.random.default_rng(0).normal(3.0, 2.0, size=(9, STEPS, 2))
+    model.get_layer("each").layer.adapt(data[0])
+    model.get_layer("all").adapt(data)
+    return model
+
+
+def converted_already() -> Any:
+    model = sequential(contractive(**SEQUENCE), contractive(), L.Dense(2))
+    return to_unitary(model, input_bound=2.0)
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "one-layer": lambda: sequential(contractive()),
     "stacked": lambda: sequential(contractive(**SEQUENCE), contractive()),
@@ -124,6 +145,15 @@ MODELS: dict[str, Callable[[], Any]] = {
         L.RNN([ku.ContractiveRNNCell(3), ku.ContractiveRNNCell(2)]), L.Dense(1)
     ),
     "unitary": lambda: sequential(ku.UnitaryRNN(3, "tanh", **SEQUENCE), contractive()),
+    "adapted": adapted,
+    "all-unitary": lambda: sequential(
+        ku.UnitaryRNN(3, **SEQUENCE), L.LayerNormalization(), ku.UnitaryRNN(3)
+    ),
+    "unitary-cells": lambda: sequential(
+        ku.UnitaryRNN(3, **SEQUENCE),
+        L.RNN([ku.UnitaryRNNCell(3), ku.UnitaryRNNCell(2)]),
+    ),
+    "converted-already": converted_already,
     "embedded": embedded,
     "embedded-functional": embedded_functional,
     "several": several,
@@ -152,6 +182,44 @@ def behind_a_convolution() -> Any:
     h = contractive(return_sequences=True, name="before")(x)
     h = L.Conv1D(2, 3, name="convolution")(h)
     return randomize(keras.Model(x, contractive(name="behind")(h)))
+
+
+def trained(layer: Any, **kwargs: Any) -> Any:
+    x = keras.Input((STEPS, FEATURES), name="x")
+    layer.name = "trained"
+    h = layer(x, **kwargs)
+    return randomize(keras.Model(x, contractive(name="behind")(h)))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: L.Dropout(0.5), lambda: L.TimeDistributed(L.Dropout(0.5))]
+)
+def test_a_layer_that_trains_at_inference_has_no_range(
+    make: Callable[[], Any],
+) -> None:
+    with pytest.raises(ValueError, match="what enters 'behind'"):
+        to_unitary(trained(make(), training=True), input_bound=1.0)
+    bound = {"x": 1.0, "trained": 2.0}
+    promised = to_unitary(trained(make(), training=True), input_bound=bound)
+    assert promised.get_layer("behind").cell.units == 4
+    assert to_unitary(trained(make(), training=False), input_bound=1.0).built
+
+
+def test_a_unitary_layer_behind_an_unknown_range_is_copied() -> None:
+    x = keras.Input((STEPS, FEATURES), name="x")
+    h = L.Conv1D(2, 3)(contractive(return_sequences=True)(x))
+    model = randomize(keras.Model(x, ku.UnitaryRNN(2, name="copied")(h)))
+    converted = to_unitary(model, input_bound=2.0)
+    report = verify_equivalence(
+        model, converted, input_bound=2.0, steps=12, batch_size=2
+    )
+    assert report.equivalent, report
+    kernel = converted.get_layer("copied").cell.kernel
+    kernel.assign(1.01 * to_numpy(kernel))
+    report = verify_equivalence(
+        model, converted, input_bound=2.0, steps=12, batch_size=2
+    )
+    assert "copied: the input kernel is not the original's" in report.reasons
 
 
 def test_the_error_names_the_layer_whose_range_can_not_be_derived() -> None:
@@ -247,8 +315,28 @@ def test_a_weight_that_is_not_copied_is_reported() -> None:
     head = converted.get_layer("head")
     head.kernel.assign(-to_numpy(head.kernel))
     report = verify_equivalence(model, converted, input_bound=1.0, batch_size=2)
-    assert not report.equivalent
-    assert "outputs differ" in report.reasons[0]
+    assert report.reasons[0] == "head: its weights are not the original's"
+    assert "outputs differ" in report.reasons[1]
+
+
+def test_weights_that_are_not_copied_are_reported_in_half_precision() -> None:
+    # At norm 0.999 rounding may change the states by half of their size.
+    with precision("mixed_bfloat16"):
+        model = sequential(ku.ContractiveRNN(2), L.Dense(2, name="head"))
+        converted = to_unitary(model, input_bound=1.0)
+    head = converted.get_layer("head")
+    for factor, words in ((1.001, "head: its weights"), (-1.0, "outputs differ")):
+        head.kernel.assign(factor * to_numpy(model.get_layer("head").kernel))
+        report = verify_equivalence(model, converted, input_bound=1.0, batch_size=2)
+        assert words in "\n".join(report.reasons)
+
+
+def test_a_layer_that_is_missing_is_reported() -> None:
+    model = sequential(contractive(name="c"), L.Dense(2, name="head"))
+    shorter = sequential(contractive(name="c"), L.Dense(2, name="other"))
+    converted = to_unitary(shorter, input_bound=1.0)
+    report = verify_equivalence(model, converted, input_bound=1.0, batch_size=2)
+    assert report.reasons[0] == f"head: not in {converted.name}"
 
 
 def test_one_bias_raised_in_a_model_is_reported_with_its_layer() -> None:

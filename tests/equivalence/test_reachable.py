@@ -81,6 +81,24 @@ def test_a_horizon_counts_the_steps() -> None:
     assert bounds.box.upper == pytest.approx(7.0, rel=1e-12)
 
 
+@pytest.mark.parametrize("horizon", [1, 10, 1000, 40000])
+def test_a_horizon_never_widens_what_is_proved_for_all_times(horizon: int) -> None:
+    network = recurrence(8, 0.999, seed=2)
+    for_ever = reachable_states(network, ENTERING, None)
+    within = reachable_states(network, ENTERING, horizon)
+    assert within.radius <= for_ever.radius * (1.0 + 1e-12)
+    assert np.all(within.box.upper <= for_ever.box.upper * (1.0 + 1e-12))
+
+
+def test_rounding_may_leave_no_bound_over_a_long_horizon() -> None:
+    # In bfloat16 the norm may be 1.01 as computed: 1.01 to the 80000 overflows.
+    network = single(0.999, "bfloat16")
+    bounds = reachable_states(network, symmetric([1.0]), 80000)
+    assert not bounds.is_bounded
+    assert bounds.supremum(np.array([[0.0, 1.0]])).tolist() == [np.inf, np.inf]
+    assert reachable_states(network, symmetric([1.0]), None).is_bounded
+
+
 def test_the_initial_state_is_a_reachable_state() -> None:
     network = single(0.5, initial_state=np.array([-9.0]))
     bounds = reachable_states(network, symmetric([1.0]), None)

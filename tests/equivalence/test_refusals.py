@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
-from keras_urnn.equivalence import to_unitary
+from keras_urnn.equivalence import to_unitary, verify_equivalence
 from tests.equivalence.layers import build
 from tests.equivalence.networks import FEATURES
-from tests.helpers import precision
+from tests.helpers import precision, to_numpy
 
 L = keras.layers
 
@@ -58,6 +58,42 @@ def state_given() -> Any:
     x, start = keras.Input((5, FEATURES)), keras.Input((2,))
     y = ku.ContractiveRNN(2, name="wired")(x, initial_state=start)
     return keras.Model([x, start], y)
+
+
+def gated_states(layer: Any) -> Any:
+    """What is remembered by a gated layer enters one that would be converted."""
+    x = keras.Input((5, FEATURES))
+    *_, state = layer(x)
+    h = L.RepeatVector(3)(state)
+    return keras.Model(x, ku.ContractiveRNN(2)(h))
+
+
+def gated_start() -> Any:
+    x, start = keras.Input((5, FEATURES)), keras.Input((2,))
+    h = L.GRU(2, return_sequences=True, name="wired")(x, initial_state=start)
+    return keras.Model([x, start], ku.ContractiveRNN(2)(h))
+
+
+def trained_at_inference() -> Any:
+    x = keras.Input((5, FEATURES))
+    return keras.Model(x, ku.ContractiveRNN(2, name="here")(x, training=True))
+
+
+def nested_in_a_wrapper() -> Any:
+    inner = keras.Sequential([keras.Input((5, FEATURES)), ku.ContractiveRNN(2)])
+    outer = L.TimeDistributed(inner, name="outer")
+    return keras.Sequential(
+        [keras.Input((2, 5, FEATURES)), outer, ku.ContractiveRNN(2)]
+    )
+
+
+class NoConfig(keras.layers.Layer):
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = units
+
+    def call(self, x: Any) -> Any:
+        return x
 
 
 class Subclassed(keras.Model):
@@ -129,6 +165,31 @@ TARGETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "nested": (nested, ["inner", "nested model"]),
     "return-state": (state_returned, ["wired", "return_state"]),
     "initial-state": (state_given, ["wired", "initial_state"]),
+    "lstm-states": (
+        lambda: gated_states(L.LSTM(2, return_state=True, name="wired")),
+        ["wired", "return_state"],
+    ),
+    "gru-states": (
+        lambda: gated_states(L.GRU(2, return_state=True, name="wired")),
+        ["wired", "return_state"],
+    ),
+    "bidirectional-states": (
+        lambda: gated_states(
+            L.Bidirectional(L.LSTM(2, return_state=True), name="wired")
+        ),
+        ["wired", "return_state"],
+    ),
+    "gru-start": (gated_start, ["wired", "initial_state"]),
+    "training": (trained_at_inference, ["here", "`training=True`"]),
+    "nested-in-a-wrapper": (nested_in_a_wrapper, ["outer", "nested model inside"]),
+    "no-config": (
+        lambda: plain(NoConfig(2), ku.ContractiveRNN(2)),
+        ["NoConfig", "get_config", "one by one"],
+    ),
+    "lambda": (
+        lambda: plain(L.Lambda(lambda x: 2 * x, name="twice"), ku.ContractiveRNN(2)),
+        ["twice", "Lambda"],
+    ),
     "wrapped": (
         lambda: keras.Sequential(
             [
@@ -164,6 +225,10 @@ BAD_BOUNDS = [
     [1.0, np.inf, 1.0],
     [],
     "large",
+    "1.0",
+    True,
+    ["1.0", "1.0", "1.0"],
+    [True, True, True],
     [[1.0, 1.0, 1.0]],
 ]
 
@@ -191,6 +256,26 @@ def test_a_bound_for_another_number_of_features_is_refused(kind: str) -> None:
         to_unitary(target, input_bound=[1.0, 2.0])
 
 
+def test_a_bound_for_another_number_of_outputs_is_refused() -> None:
+    layers = [ku.ContractiveRNN(3, return_sequences=True, name="c"), L.Dense(4)]
+    model = plain(L.Dense(3, name="before"), *layers)
+    bound = {model.inputs[0].name: 1.0, "before": [1.0, 2.0]}
+    with pytest.raises(ValueError, match="3 numbers, the features of 'before'"):
+        to_unitary(model, input_bound=bound)
+
+
+@pytest.mark.parametrize("check", [to_unitary, verify_equivalence])
+@pytest.mark.parametrize("kind", ["layer", "cell"])
+def test_a_bound_for_something_else_than_the_target_is_refused(
+    check: Any, kind: str
+) -> None:
+    layer = build(ku.ContractiveRNN(3, name="here"))
+    target = layer if kind == "layer" else layer.cell
+    arguments = [target] if check is to_unitary else [target, target]
+    with pytest.raises(ValueError, match=r"Received: input_bound=\['other'\]"):
+        check(*arguments, input_bound={target.name: 1.0, "other": 1.0})
+
+
 @pytest.mark.parametrize("horizon", [0, -3, 2.5, "long", True])
 def test_a_horizon_that_is_no_number_of_steps_is_refused(horizon: Any) -> None:
     with pytest.raises(ValueError, match="`horizon` must be a positive integer"):
@@ -202,6 +287,36 @@ def test_a_bias_that_overflows_half_precision_is_refused() -> None:
         layer = simple(0.5)
         with pytest.raises(ValueError, match=r"largest number is 65504.*bias -"):
             to_unitary(layer, input_bound=6e4)
+
+
+def test_a_horizon_beyond_every_bound_is_refused() -> None:
+    # Rounding may put the norm above 1, and a power of it above every number.
+    with precision("float32"):
+        layer = ku.ContractiveRNN(64, seed=1)
+        layer.build((None, None, FEATURES))
+    with pytest.raises(ValueError, match=r"the bias -inf.*smaller number of steps"):
+        to_unitary(layer, input_bound=1.0, horizon=40000)
+    converted = to_unitary(layer, input_bound=1.0, horizon=1000)
+    assert np.all(np.isfinite(to_numpy(converted.cell.bias)))
+    report = verify_equivalence(
+        layer, converted, input_bound=1.0, horizon=1000, steps=50, batch_size=2
+    )
+    assert report.equivalent, report
+
+
+def test_float64_that_jax_stores_in_float32_is_refused(run_python: Any) -> None:
+    code = """
+import warnings
+warnings.simplefilter("ignore")  # JAX says that it truncates
+import keras_urnn as ku
+layer = ku.ContractiveRNN(4, dtype="float64")
+layer.build((None, None, 3))
+try:
+    ku.to_unitary(layer, input_bound=1.0)
+except ValueError as error:
+    print("JAX_ENABLE_X64=1" in str(error))
+"""
+    assert run_python(code, KERAS_BACKEND="jax", JAX_ENABLE_X64="0").split() == ["True"]
 
 
 def test_an_unbounded_cell_inside_a_stack_is_refused() -> None:

@@ -1,0 +1,67 @@
+"""What surrounds the converted cells: the flags of their layers, and other layers."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.models import is_converted
+
+_FLAGS = (
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+)
+
+
+def flag_objections(old: Any, new: Any) -> list[str]:
+    """In what a converted layer or cell goes through its sequence another way."""
+    if isinstance(old, keras.layers.Bidirectional):
+        return _of_both_directions(old, new)
+    if not isinstance(old, keras.layers.RNN):
+        return []  # a cell has none
+    if not isinstance(new, keras.layers.RNN):
+        return [f"{old.name}: not a recurrent layer, but a {type(new).__name__}"]
+    return _differing(old, new, _FLAGS)
+
+
+def _of_both_directions(old: Any, new: Any) -> list[str]:
+    if not isinstance(new, keras.layers.Bidirectional):
+        return [f"{old.name}: not a Bidirectional layer, but a {type(new).__name__}"]
+    return (
+        _differing(old, new, ("merge_mode",))
+        + flag_objections(old.forward_layer, new.forward_layer)
+        + flag_objections(old.backward_layer, new.backward_layer)
+    )
+
+
+def _differing(old: Any, new: Any, names: tuple[str, ...]) -> list[str]:
+    return [
+        f"{old.name}: `{name}` is {getattr(new, name)!r}, not {getattr(old, name)!r}"
+        for name in names
+        if getattr(new, name) != getattr(old, name)
+    ]
+
+
+def copy_objections(original: Any, converted: Any) -> list[str]:
+    """Which of the layers of a model that are not converted are not copies."""
+    copies = {layer.name: layer for layer in converted.layers}
+    found = []
+    for layer in original.layers:
+        if layer.name not in copies:
+            found.append(f"{layer.name}: not in {converted.name}")
+        elif not is_converted(layer) and not _same(layer, copies[layer.name]):
+            found.append(f"{layer.name}: its weights are not the original's")
+    return found
+
+
+def _same(layer: Any, copy: Any) -> bool:
+    if not isinstance(layer, keras.Layer):
+        return True  # an operation has no weights
+    weights, copied = layer.get_weights(), copy.get_weights()
+    return len(weights) == len(copied) and all(
+        np.array_equal(a, b) for a, b in zip(weights, copied, strict=True)
+    )
