@@ -29,9 +29,10 @@ mutants: .venv/dev.stamp  ## break the package line by line: each must be caught
 	@echo "== mutants: tests/mutants/mutants.toml"
 	$(PY) tests/mutants/run.py
 
-bench: .venv/dev.stamp  ## time the projections
-	@echo "== bench: benchmarks/projections.py"
+bench: .venv/dev.stamp  ## time the projections and the conversion
+	@echo "== bench: benchmarks/projections.py, benchmarks/conversion.py"
 	$(PY) benchmarks/projections.py
+	$(PY) benchmarks/conversion.py
 
 lint: .venv/dev.stamp  ## ruff (check and format) and mypy
 	@echo "== lint: ruff check, ruff format --check, mypy"
