@@ -67,8 +67,13 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long", action="store_true", help="run the long tests")
-    parser.add_argument("backends", nargs="*", choices=BACKENDS, default=BACKENDS)
-    return parser.parse_args()
+    parser.add_argument("backends", nargs="*", help="all three unless named")
+    arguments = parser.parse_args()
+    arguments.backends = arguments.backends or list(BACKENDS)
+    unknown = set(arguments.backends) - set(BACKENDS)
+    if unknown:
+        parser.error(f"unknown backends {sorted(unknown)}: choose from {BACKENDS}")
+    return arguments
 
 
 def run_backend(backend: str, long: bool) -> Outcome:
