@@ -24,6 +24,7 @@ from keras_urnn.equivalence.refusals import (
     refusal,
 )
 from keras_urnn.equivalence.runs import (
+    OUTPUT_TOLERANCE,
     Observation,
     Sampling,
     compare,
@@ -247,7 +248,8 @@ def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     1, so that it is never more than 1/2.
     """
     recurrences = [recurrence_of(pair.old) for pair in pairs]
-    dtypes = {arithmetic_dtype(layer) for layer in model.layers}
+    # Those that compute with integers, as a lookup, round nothing.
+    dtypes = {arithmetic_dtype(layer) for layer in model.layers} & set(OUTPUT_TOLERANCE)
     largest = max(
         rounding_tolerance(dtype, recurrence.norm, steps)
         for recurrence in recurrences

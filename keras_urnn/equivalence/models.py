@@ -1,5 +1,6 @@
 """Theorem 1 for a whole model: rebuild it around its converted recurrent layers."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class Rebuilding:
         if not is_converted(layer):
             new = _copy(layer)
             if isinstance(layer, keras.Layer):
-                self._finishing.append(lambda: _copy_weights(layer, new))
+                self._finishing.append(lambda: _copy_learned(layer, new))
             return new
         plan = self._plan(layer, entering[0])
         self._finishing.append(plan.finish)
@@ -171,12 +172,17 @@ def _copy(layer: Any) -> Any:
         ) from cause
 
 
-def _copy_weights(layer: Any, new: Any) -> None:
+def _copy_learned(layer: Any, new: Any) -> None:
     new.set_weights(layer.get_weights())
-    wrapped = _unwrapped(new)
-    if isinstance(wrapped, keras.layers.Normalization):
+    wrapped, copy = _unwrapped(layer), _unwrapped(new)
+    if isinstance(copy, keras.layers.Normalization):
         # What it computes with is derived from its weights, once.
-        wrapped.finalize_state()
+        copy.finalize_state()
+    if hasattr(copy, "load_assets"):
+        # What Keras saves beside weights and config: the vocabulary of a lookup.
+        with tempfile.TemporaryDirectory() as folder:
+            wrapped.save_assets(folder)
+            copy.load_assets(folder)
 
 
 def is_converted(layer: Any) -> bool:
@@ -275,6 +281,12 @@ def _input_range(tensor: Any, consumer: Any, rebuilding: Rebuilding) -> Interval
         # Tokens are bounded by the table, and what they give by its rows.
         rebuilding.tables[tensor.name] = consumer.input_dim
         return Interval.of(0.0, consumer.input_dim - 1.0)
+    if tensor.dtype == "string":
+        advice = (
+            "Text has no bound, and is not what is verified: split the model behind "
+            "the lookup, and convert the part that takes its numbers."
+        )
+        raise refusal("a model of numbers", tensor.name, "an input of text", advice)
     interval = rebuilding.bounds.of_input(tensor.name)
     return _fit(interval, tensor.shape[-1], tensor.name, rebuilding.bounds)
 

@@ -47,6 +47,8 @@ def layer_range(
         horizon: integer or `None`. The largest number of steps that recurrent layers
             make, for those that are bounded over a finite time only.
     """
+    if arithmetic_dtype(layer) not in STORAGE_ROUNDOFF:
+        return None  # integers: what rounding, or wrapping around, does isn't known
     if isinstance(layer, keras.layers.Bidirectional):
         found = wrapped_range(layer, entering[0], horizon)
     elif type(layer) in RECURRENT_LAYERS:

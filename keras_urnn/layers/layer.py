@@ -62,6 +62,28 @@ class StructuredRNN(keras.layers.RNN):
             sequences, initial_state=initial_state, mask=mask, training=training
         )
 
+    def inner_loop(
+        self,
+        sequences: Tensor,
+        initial_state: Any,
+        mask: Tensor | None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, Any]:
+        last, outputs, states = super().inner_loop(
+            sequences, initial_state, mask, training
+        )
+        if mask is None:
+            return last, outputs, states
+        # Backends differ in what a masked step outputs: JAX the state before the
+        # first real step, where there is no output to repeat, and the last output
+        # in spite of `zero_output_for_mask` when unrolled.
+        shown = ops.flip(mask, axis=1) if self.go_backwards else mask
+        if not self.zero_output_for_mask:
+            shown = ops.cumsum(ops.cast(shown, "int32"), axis=1) > 0
+        if self.return_sequences:
+            outputs = ops.where(shown[..., None], outputs, 0.0)
+        return ops.where(shown[:, -1:], last, 0.0), outputs, states
+
     def _fill(self, initial_state: Any) -> list[Tensor]:
         """Complete a single state of width `output_units` by the rest of the start."""
         given = (

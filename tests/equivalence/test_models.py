@@ -299,6 +299,23 @@ def test_a_compiled_model_gives_a_compiled_one(make: Callable[[], Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "wrapped"])
+def test_an_adapted_vocabulary_is_copied(wrap: bool) -> None:
+    ids = np.array([[100, 107, 100, 103]])
+    lookup = L.IntegerLookup()
+    lookup.adapt(ids)
+    # Outputs of a `TimeDistributed` layer are tensors for each step on their own.
+    steps = (L.Reshape((-1, 1)), L.TimeDistributed(lookup), L.Reshape((-1,)))
+    layers = [*(steps if wrap else [lookup]), L.Embedding(4, 3), contractive(name="c")]
+    tokens = keras.Input((4,), dtype="int32", name="ids")
+    model = randomize(keras.Sequential([tokens, *layers]))
+    bound = {"ids": 110.0, "c": 3.0}
+    converted = to_unitary(model, input_bound=bound)
+    expected = to_numpy(model(ids))
+    np.testing.assert_allclose(to_numpy(converted(ids)), expected, rtol=0, atol=1e-6)
+    assert verify_equivalence(model, converted, input_bound=bound).equivalent
+
+
 def test_a_converted_model_is_saved_and_loaded(tmp_path: Any) -> None:
     converted = to_unitary(both_directions(), input_bound=1.0)
     converted.save(tmp_path / "model.keras")

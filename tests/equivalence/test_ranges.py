@@ -311,6 +311,7 @@ def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> No
         lambda: L.GlobalAveragePooling1D(),  # of any number of steps
         lambda: ku.UnitaryRNN(2),
         lambda: L.LayerNormalization(rms_scaling=True),
+        lambda: L.Identity(dtype="int32"),
         lambda: type("MyDense", (L.Dense,), {})(2),
     ],
 )

@@ -87,6 +87,12 @@ def nested_in_a_wrapper() -> Any:
     )
 
 
+def text() -> Any:
+    words = keras.Input((5,), dtype="string", name="words")
+    tokens = L.StringLookup(vocabulary=["a", "b"])(words)
+    return keras.Model(words, ku.ContractiveRNN(2)(L.Embedding(4, 3)(tokens)))
+
+
 class NoConfig(keras.layers.Layer):
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -186,6 +192,7 @@ TARGETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: plain(NoConfig(2), ku.ContractiveRNN(2)),
         ["NoConfig", "get_config", "one by one"],
     ),
+    "text": (text, ["words", "an input of text", "behind the lookup"]),
     "lambda": (
         lambda: plain(L.Lambda(lambda x: 2 * x, name="twice"), ku.ContractiveRNN(2)),
         ["twice", "Lambda"],

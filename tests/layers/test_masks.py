@@ -16,6 +16,7 @@ from tests.helpers import (
     Array,
     built,
     each_layer,
+    normal,
     randomize,
     reference_states,
     sequences,
@@ -67,33 +68,51 @@ def test_mask_holds_state_and_output(
     assert_close(last, expected[:, -1])
 
 
+def shown(states: Array, mask: Array) -> Array:
+    """Return the outputs: the states, but 0 before there is one to repeat."""
+    return np.where(np.maximum.accumulate(mask, axis=1)[..., None], states, 0.0)
+
+
 @each_layer
+@each_mask
 @each_output
-@pytest.mark.parametrize("name", ["middle", "trailing"])
 @pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("return_sequences", [False, True])
 def test_mask_with_a_learned_start(
-    make_layer: Callable[..., Any], name: str, output_units: int | None, unroll: bool
+    make_layer: Callable[..., Any],
+    mask: Array,
+    output_units: int | None,
+    unroll: bool,
+    return_sequences: bool,
 ) -> None:
-    # The first step is real here: at a masked one, backends differ in the output.
-    options = {"return_sequences": True, "unroll": unroll, "learn_initial_state": True}
-    layer = built(make_layer(UNITS, output_units=output_units, **options))
-    expected = reference_states(layer.cell, sequences(), relu, MASKS[name])
-    got = layer(sequences(), mask=MASKS[name])
-    assert_close(got, expected[..., : layer.cell.output_size])
-
-
-@each_layer
-@each_output
-def test_learned_start_survives_masked_first_steps(
-    make_layer: Callable[..., Any], output_units: int | None
-) -> None:
+    options = {"return_sequences": return_sequences, "unroll": unroll}
     layer = built(
-        make_layer(UNITS, output_units=output_units, learn_initial_state=True)
+        make_layer(
+            UNITS, output_units=output_units, learn_initial_state=True, **options
+        )
     )
-    mask = MASKS["leading"]
-    expected = reference_states(layer.cell, sequences(), relu, mask)[:, -1]
+    expected = shown(reference_states(layer.cell, sequences(), relu, mask), mask)
+    expected = expected if return_sequences else expected[:, -1]
     got = layer(sequences(), mask=mask)
     assert_close(got, expected[..., : layer.cell.output_size])
+
+
+@each_layer
+@each_mask
+@each_output
+def test_mask_backwards_from_a_given_start(
+    make_layer: Callable[..., Any], mask: Array, output_units: int | None
+) -> None:
+    options = {"return_sequences": True, "return_state": True, "go_backwards": True}
+    layer = built(make_layer(UNITS, output_units=output_units, **options))
+    start = normal(BATCH, UNITS, seed=4).astype("float32")
+    given = [start] if output_units is None else [start[:, :2], start[:, 2:]]
+    outputs, *states = layer(sequences(), initial_state=given, mask=mask)
+    x, mask = sequences()[:, ::-1], mask[:, ::-1]
+    expected = reference_states(layer.cell, x, relu, mask, start)
+    assert_close(outputs, shown(expected, mask)[..., : layer.cell.output_size])
+    last = np.concatenate([to_numpy(state) for state in states], axis=-1)
+    assert_close(last, expected[:, -1])
 
 
 @each_layer
@@ -110,12 +129,15 @@ def test_mask_backwards(
 
 @each_layer
 @each_output
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("name", ["leading", "mixed", "trailing"])
 def test_zero_output_for_mask(
-    make_layer: Callable[..., Any], output_units: int | None
+    make_layer: Callable[..., Any], output_units: int | None, unroll: bool, name: str
 ) -> None:
-    options = {"return_sequences": True, "zero_output_for_mask": True}
+    options = {"return_sequences": True, "zero_output_for_mask": True, "unroll": unroll}
+    options["learn_initial_state"] = True
     layer = built(make_layer(UNITS, output_units=output_units, **options))
-    mask = MASKS["mixed"]
+    mask = MASKS[name]
     states = reference_states(layer.cell, sequences(), relu, mask)
     expected = np.where(mask[..., None], states, 0.0)[..., : layer.cell.output_size]
     assert_close(layer(sequences(), mask=mask), expected)
