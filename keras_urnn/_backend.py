@@ -1,4 +1,4 @@
-"""The one place that may import a backend: products in full precision."""
+"""The one place that may import a backend: full precision, automatic gradients."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,3 +85,41 @@ def _jitted(
     import jax
 
     return jax.jit(partial(function, **dict(settings)))
+
+
+def gradients(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
+    """The gradients of a scalar function of a list of tensors, as a function of it.
+
+    TensorFlow and JAX compile it at its first call, so keep what is returned.
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.jit(jax.grad(function))
+    if backend == "torch":
+        return partial(_torch_gradients, function)
+    import tensorflow as tf
+
+    return tf.function(partial(_tensorflow_gradients, function))
+
+
+def _torch_gradients(
+    function: Callable[[list[Any]], Any], tensors: list[Any]
+) -> list[Any]:
+    import torch
+
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    # Not `backward`, which would add to the gradients of all weights as well.
+    return list(torch.autograd.grad(function(leaves), leaves))
+
+
+def _tensorflow_gradients(
+    function: Callable[[list[Any]], Any], tensors: list[Any]
+) -> list[Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = function(tensors)
+    return tape.gradient(value, tensors)

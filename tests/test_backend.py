@@ -85,3 +85,22 @@ def test_matmul_keeps_float64():
     product = ops.convert_to_numpy(_backend.matmul(tensor, tensor))
     # One float64 dot product of three terms.
     np.testing.assert_allclose(product, x @ x, rtol=0, atol=1e-14)
+
+
+def test_gradients_are_those_of_the_formula():
+    layer = keras.layers.SimpleRNN(3)
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    layer(x)
+    before = layer.get_weights()
+    slopes = _backend.gradients(lambda t: ops.sum(layer(t[0] * t[1])))
+    ones = np.ones_like(x)
+    first, second = slopes([ops.convert_to_tensor(x), ops.convert_to_tensor(ones)])
+    first, second = ops.convert_to_numpy(first), ops.convert_to_numpy(second)
+    # For f(x y): y ∂f/∂y = x ∂f/∂x, and y is 1.
+    np.testing.assert_allclose(second, x * first, rtol=0, atol=1e-5)
+    step = 1e-2 * first / np.linalg.norm(first)
+    up, down = (ops.convert_to_numpy(layer(x + s * step)).sum() for s in (1, -1))
+    slope = np.linalg.norm(first)
+    assert (up - down) / 2e-2 == pytest.approx(slope, rel=1e-2)
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

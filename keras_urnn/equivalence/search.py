@@ -1,0 +1,54 @@
+"""Search the inputs within a bound for some on which two networks differ."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_urnn import _backend
+from keras_urnn.equivalence.intervals import Array, Interval
+
+# Each goes half as far as the one before: all of the range, a half, a quarter, ...
+STEPS = 8
+
+
+def most_different(
+    first: Callable[[list[Any]], Any],
+    second: Callable[[list[Any]], Any],
+    inputs: Sequence[Array],
+    ranges: Sequence[Interval],
+) -> list[Array]:
+    """Climb from `inputs` to where the outputs of two networks differ most.
+
+    Projected ascent of `Σ |y - y'|²` by the sign of its gradient: what moves every
+    input of every step to that end of its range from which the difference grows.
+
+    Args:
+        first: function from a list of input tensors to a list of output tensors.
+        second: the same for the other network.
+        inputs: one array per input, floating point.
+        ranges: the range of each of them.
+
+    Returns:
+        The inputs reached, as arrays of the same shapes and dtypes.
+    """
+
+    def difference(tensors: list[Any]) -> Any:
+        pairs = zip(first(tensors), second(tensors), strict=True)
+        return sum(ops.sum(ops.square(y - other)) for y, other in pairs)
+
+    climb = _backend.gradients(difference)
+    reached = list(inputs)
+    for step in range(STEPS):
+        slopes = climb([ops.convert_to_tensor(x) for x in reached])
+        reached = [
+            _moved(x, np.asarray(ops.convert_to_numpy(slope)), interval, 2.0**-step)
+            for x, slope, interval in zip(reached, slopes, ranges, strict=True)
+        ]
+    return reached
+
+
+def _moved(x: Array, slope: Array, interval: Interval, share: float) -> Array:
+    step = share * (interval.upper - interval.lower) * np.sign(slope)
+    return np.clip(x + step, interval.lower, interval.upper).astype(x.dtype)
