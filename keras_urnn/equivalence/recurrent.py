@@ -51,6 +51,8 @@ _REPLACED = (
     "parametrization",
     "output_units",
     "learn_initial_state",
+    "resting_state",
+    "state_scale",
     "recurrent_initializer",
     "recurrent_regularizer",
     "recurrent_constraint",
@@ -184,8 +186,9 @@ def _kept(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
-    ours = type(cell) in OUR_CELLS
+    learned = type(cell) in OUR_CELLS and cell.learn_initial_state
     units, visible = len(new.bias), visible_units(cell)
+    starts_elsewhere = bool(np.any(new.initial_state)) and not learned
     return {
         "units": units,
         "seed": cell.seed,
@@ -195,7 +198,9 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
         "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,
-        "learn_initial_state": ours and cell.learned_initial_state is not None,
+        "learn_initial_state": learned,
+        "resting_state": new.initial_state if starts_elsewhere else None,
+        "state_scale": None,
     }
 
 

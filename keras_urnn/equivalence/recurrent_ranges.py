@@ -33,8 +33,8 @@ def recurrence_of(cell: Any) -> Recurrence:
     """Read the weights of a built cell out, in float64."""
     ours = type(cell) in OUR_CELLS
     matrix = to_float64(cell.recurrent_matrix() if ours else cell.recurrent_kernel)
-    learned = cell.learned_initial_state if ours else None
     zeros = np.zeros(len(matrix))
+    learned = _start(cell) if ours else None
     return Recurrence(
         kernel=to_float64(cell.kernel),
         recurrent_matrix=matrix,
@@ -43,6 +43,13 @@ def recurrence_of(cell: Any) -> Recurrence:
         dtype=cell.compute_dtype if ours else arithmetic_dtype(cell),
         stored_dtype=cell.variable_dtype,
     )
+
+
+def _start(cell: Any) -> Any:
+    """The initial state of one of our cells, if it isn't zero."""
+    if cell.learned_initial_state is not None:
+        return cell.learned_initial_state
+    return cell.resting_state
 
 
 def visible_units(cell: Any) -> int:
@@ -109,6 +116,8 @@ def _stacked_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None
 ) -> Interval | None:
+    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+        return None
     recurrence = recurrence_of(cell)
     if cell.activation is keras.activations.relu:
         if horizon is None and not recurrence.is_contractive:

@@ -9,7 +9,11 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.equivalence.intervals import LARGEST, Array
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS, recurrence_of
+from keras_urnn.equivalence.recurrent_ranges import (
+    OUR_CELLS,
+    SIMPLE_CELLS,
+    recurrence_of,
+)
 
 # Constant on a half-line, so that a conversion exists, but not yet here.
 _FLAT_SOMEWHERE = (
@@ -77,6 +81,9 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
         raise refusal(
             "without recurrent dropout", name, "recurrent_dropout > 0", advice
         )
+    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+        advice = "A later version will convert it; until then train without a scale."
+        raise refusal("without a state scale", name, "a `state_scale`", advice)
     if cell.activation is not keras.activations.relu:
         _refuse_activation(cell.activation, name)
     _check_norm(recurrence_of(cell), name, horizon)
