@@ -35,7 +35,7 @@ def prune_inactive(
     Theorem 1 backwards: the states found by `inactive_states` are exactly 0 at each
     step, and are taken out with their rows and columns. What is left of a unitary RNN
     is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
-    recurrent matrix, bias and learned initial state of the original, bit for bit (and
+    recurrent matrix, bias and initial state of the original, bit for bit (and
     less, where the original itself had such states).
 
     States that are outputs are kept, inactive or not: removing them would change what
@@ -129,9 +129,12 @@ def _plan_cell(name: str, cell: Any, found: Inactivity) -> Plan:
         return Plan(type(cell).from_config(config), [cell.get_weights()])
     rest = restricted(recurrence_of(cell), kept)
     config["units"] = len(kept)
-    # Weights are set afterwards; the identity is the cheapest matrix to project.
+    # Only our cells hide states. Weights are set afterwards; the identity is the
+    # cheapest matrix to project.
     config["recurrent_initializer"] = "identity"
     config["output_units"] = visible if visible < len(kept) else None
+    if cell.resting_state is not None:
+        config["resting_state"] = [cell.resting_state[i] for i in kept]
     new = _class_for(cell, rest, name)
     if new is not type(cell):
         config["max_norm"] = 1.0

@@ -253,6 +253,16 @@ def test_hidden_states_of_the_original_stay_hidden() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_resting_state_comes_back() -> None:
+    layer = build(ku.ContractiveRNN(3, resting_state=[1.0, -2.0, 0.5]))
+    converted = to_unitary(layer, input_bound=BOUND)
+    assert len(converted.resting_state) == 6
+    back = prune_inactive(converted, input_bound=BOUND)
+    assert back.resting_state == layer.resting_state
+    x = inputs(recurrence(3, 0.9, 1), 20, seed=3).astype("float32")
+    np.testing.assert_array_equal(run(back, x), run(layer, x))
+
+
 def stack() -> Any:
     return L.RNN([ku.ContractiveRNNCell(3), L.SimpleRNNCell(4, "relu")], name="stack")
 
@@ -288,6 +298,25 @@ def test_several_cells_come_back(make: Callable[[], Any], names: list[str]) -> N
     assert len(layer.weights) == len(back.weights)
     for one, other in zip(layer.get_weights(), back.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_next_cell_of_a_stack_sees_all_that_leaves_the_first() -> None:
+    # The first rests at 2, and the second's last state sees that less 1.9.
+    first, second = L.SimpleRNNCell(1, "relu"), ku.ContractiveRNNCell(2, output_units=1)
+    layer = L.RNN([first, second])
+    layer.build((None, None, 1))
+    first.set_weights([np.ones((1, 1)), np.full((1, 1), 0.5), np.zeros(1)])
+    weights = [np.ones((1, 2)), np.zeros((2, 2)), np.array([0.0, -1.9])]
+    second.set_weights(weights)
+    assert inactive_states(layer, input_bound=1.0)[1].indices == ()
+    second.set_weights([*weights[:2], np.array([0.0, -2.1])])
+    assert inactive_states(layer, input_bound=1.0)[1].removable == (1,)
+    # At norm 1 the first may grow for ever: nothing is known of what leaves it.
+    first.recurrent_kernel.assign([[1.0]])
+    found = inactive_states(layer, input_bound=1.0)
+    assert [cell.bounded for cell in found] == [False, False]
+    assert found[1].indices == ()
+    assert inactive_states(layer, input_bound=1.0, horizon=2)[1].removable == (1,)
 
 
 def test_a_stateful_layer_keeps_its_batch_size() -> None:
@@ -476,6 +505,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "dropout": (
         lambda: build(ku.UnitaryRNN(2, recurrent_dropout=0.5)),
         ["recurrent dropout", "`recurrent_dropout=0`"],
+    ),
+    "scale": (
+        lambda: build(ku.ContractiveRNN(2, state_scale=[1.0, 2.0])),
+        ["a `state_scale`"],
     ),
     "unbuilt": (lambda: ku.UnitaryRNN(2), ["built", "call it on data"]),
     "nan": (lambda: by_hand(bias=np.nan), ["finite weights", "NaN or Inf"]),
