@@ -2,7 +2,14 @@
 
 from keras_urnn import callbacks, constraints, diagnostics, parametrizations
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
-from keras_urnn.equivalence import EquivalenceReport, to_unitary, verify_equivalence
+from keras_urnn.equivalence import (
+    EquivalenceReport,
+    inactive_states,
+    measure_input_bound,
+    prune_inactive,
+    to_unitary,
+    verify_equivalence,
+)
 from keras_urnn.layers import (
     ContractiveRNN,
     ContractiveRNNCell,
@@ -23,7 +30,10 @@ __all__ = [
     "callbacks",
     "constraints",
     "diagnostics",
+    "inactive_states",
+    "measure_input_bound",
     "parametrizations",
+    "prune_inactive",
     "to_unitary",
     "verify_equivalence",
 ]

@@ -1,6 +1,22 @@
-"""Theorem 1 as a function, and the certificate that checks its work."""
+"""Theorem 1 as a function, backwards too, and the certificate of its work."""
 
 from keras_urnn.equivalence.certificate import EquivalenceReport, verify_equivalence
 from keras_urnn.equivalence.conversion import to_unitary
+from keras_urnn.equivalence.inactive import (
+    InactiveStates,
+    InactivityReport,
+    inactive_states,
+)
+from keras_urnn.equivalence.measure import measure_input_bound
+from keras_urnn.equivalence.pruning import prune_inactive
 
-__all__ = ["EquivalenceReport", "to_unitary", "verify_equivalence"]
+__all__ = [
+    "EquivalenceReport",
+    "InactiveStates",
+    "InactivityReport",
+    "inactive_states",
+    "measure_input_bound",
+    "prune_inactive",
+    "to_unitary",
+    "verify_equivalence",
+]

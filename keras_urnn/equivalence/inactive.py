@@ -1,0 +1,225 @@
+"""`inactive_states`: what can be taken out of a recurrent cell or layer, and why."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.bounds import InputBound, InputBounds
+from keras_urnn.equivalence.inactivity import Inactivity, prove_inactive
+from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.recurrent import (
+    CONVERTED_LAYERS,
+    cells_of,
+    entering_layer,
+)
+from keras_urnn.equivalence.recurrent_ranges import (
+    OUR_CELLS,
+    SIMPLE_CELLS,
+    recurrence_of,
+    visible_units,
+)
+from keras_urnn.equivalence.refusals import checked_horizon, refusal
+
+
+@dataclass(frozen=True)
+class InactiveStates:
+    """The states of one cell that no admissible input can switch on.
+
+    Attributes:
+        name: string. The layer, and the cell where the layer is a stack of them.
+        units: integer. The number of states of the cell.
+        output_units: integer. How many of them, the first, it outputs.
+        indices: tuple of integers. The states that stay exactly 0.
+        margins: tuple of floats, one for each. The distance from 0 of the supremum of
+            its pre-activation, rounding included: it stays at least so far from
+            switching on.
+        bounded: boolean. Whether the other states have a bound. Without one hardly
+            anything can be proved; give a `horizon`.
+    """
+
+    name: str
+    units: int
+    output_units: int
+    indices: tuple[int, ...]
+    margins: tuple[float, ...]
+    bounded: bool
+
+    @property
+    def removable(self) -> tuple[int, ...]:
+        """Those that are not outputs, which `prune_inactive` removes."""
+        return tuple(i for i in self.indices if i >= self.output_units)
+
+
+class InactivityReport(tuple[InactiveStates, ...]):
+    """What `inactive_states` found, cell by cell; it prints as a short table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        row = "{:<28} {:>7} {:>9} {:>10} {:>16}".format
+        lines = [row("cell", "states", "inactive", "removable", "smallest margin")]
+        for cell in self:
+            margin = f"{min(cell.margins):.3g}" if cell.margins else "-"
+            counts = cell.units, len(cell.indices), len(cell.removable)
+            lines.append(row(cell.name, *counts, margin))
+        lines += [
+            f"- {cell.name}: no bound on the other states; give the largest number of "
+            "steps, or a smaller one, as `horizon`"
+            for cell in self
+            if not cell.bounded
+        ]
+        return "\n".join(lines)
+
+
+def inactive_states(
+    target: Any, *, input_bound: InputBound, horizon: int | None = None
+) -> InactivityReport:
+    """Find the states of a ReLU RNN that no admissible input can switch on.
+
+    These are the states that `prune_inactive` removes, those that are outputs apart.
+    A state is found when it starts at 0 and
+
+        sup h @ R[:, i] + x @ K[:, i] + b_i <= 0,
+
+    the supremum being over all inputs within `input_bound` and over a ball and a box
+    that hold all states of the others (`equivalence.reachable`), rounding in the
+    compute dtype included. The set is the largest one for which this is a proof
+    (`equivalence.inactivity`). A state that is not in it may still be inactive, as the
+    ball and the box hold more than what can be reached.
+
+    At norm 1 states may grow for ever. So the states found must leave others of norm
+    below 1, as those that `to_unitary` adds do, or `horizon` must be given; only a
+    state that the others never push up needs no bound on them.
+
+    Args:
+        target: cell or layer, built, with ReLU: a `UnitaryRNNCell`,
+            `ContractiveRNNCell` or `keras.layers.SimpleRNNCell`, the layer of one,
+            `keras.layers.RNN` over such cells (one or a list), or `Bidirectional` of
+            these.
+        input_bound: float, array of shape `(features,)`, or dict from the layer's
+            name to one of these. The largest |x| that the inputs can take.
+        horizon: integer or `None`. The largest number of steps between two resets of
+            the state, for which alone the result then holds. Defaults to `None`: any
+            number of steps.
+
+    Returns:
+        A tuple of one `InactiveStates` for each cell, with `name`, `units`,
+        `output_units`, `indices`, `margins`, `bounded` and `removable`; it prints as
+        a table.
+
+    Raises:
+        ValueError: when `target` is a model, another layer or cell, not built, not
+            ReLU, has recurrent dropout, a state scale or weights that are not finite,
+            or `input_bound` or `horizon` is not usable.
+
+    Example:
+        ```python
+        layer = keras_urnn.ContractiveRNN(4)
+        y = layer(keras.random.normal((2, 10, 3)))  # shape (2, 4)
+        unitary = keras_urnn.to_unitary(layer, input_bound=1.0)
+        found = keras_urnn.inactive_states(unitary, input_bound=1.0)
+        print(found)
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
+    """
+    proved = prove(target, input_bound, horizon)
+    return InactivityReport(_report(*found) for found in proved)
+
+
+class Proved(NamedTuple):
+    """One cell of a target, and the states that stay 0 in it.
+
+    Attributes:
+        name: string that tells the cell from the others of the target.
+        cell: built cell.
+        found: `Inactivity`.
+    """
+
+    name: str
+    cell: Any
+    found: Inactivity
+
+
+def prove(target: Any, input_bound: InputBound, horizon: Any) -> list[Proved]:
+    """Check all arguments, and prove what can be of each of `cells_of(target)`."""
+    _check_kind(target)
+    entering = entering_layer(target, InputBounds(input_bound))
+    for name, cell in _named_cells(target):
+        _check_step(cell, name)
+    return _of_layer(target, entering, checked_horizon(horizon))
+
+
+def _check_kind(target: Any) -> None:
+    """Raise unless `target` is a cell, a recurrent layer or two of them."""
+    name, kind = getattr(target, "name", repr(target)), type(target)
+    if isinstance(target, keras.Model):
+        advice = (
+            "Prune its recurrent layers one by one, each with the bound on what enters "
+            "it, and build the model anew around them."
+        )
+        raise refusal("a recurrent cell or layer", name, "a model", advice)
+    if kind is keras.layers.Bidirectional:
+        _check_kind(target.forward_layer)
+        _check_kind(target.backward_layer)
+    elif kind not in (*CONVERTED_LAYERS, *SIMPLE_CELLS):
+        advice = "Only what `to_unitary` converts, and what it returns, can be pruned."
+        raise refusal("a recurrent cell or layer", name, kind.__name__, advice)
+
+
+def _check_step(cell: Any, name: str) -> None:
+    """Raise unless the cell is ReLU, without recurrent dropout or state scale."""
+    if cell.recurrent_dropout > 0.0:
+        advice = "The proof is for the states as they are; set `recurrent_dropout=0`."
+        found = "recurrent_dropout > 0"
+        raise refusal("without recurrent dropout", name, found, advice)
+    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+        advice = "A later version will prune it; until then train without a scale."
+        raise refusal("without a state scale", name, "a `state_scale`", advice)
+    if cell.activation is not keras.activations.relu:
+        advice = (
+            "The proof needs an activation that is 0 on a half-line, and this version "
+            "knows ReLU only; a smooth one switches no state off exactly."
+        )
+        found = f"activation {getattr(cell.activation, '__name__', cell.activation)}"
+        raise refusal("a ReLU recurrence", name, found, advice)
+
+
+def _named_cells(target: Any) -> list[tuple[str, Any]]:
+    """The cells in the order of `cells_of`, by names that tell them apart."""
+    if isinstance(target, keras.layers.Bidirectional):
+        return _named_cells(target.forward_layer) + _named_cells(target.backward_layer)
+    cells = cells_of(target)
+    if len(cells) == 1:
+        return [(target.name, cells[0])]
+    return [(f"{target.name}/{cell.name}", cell) for cell in cells]
+
+
+def _of_layer(target: Any, entering: Interval, horizon: int | None) -> list[Proved]:
+    if isinstance(target, keras.layers.Bidirectional):
+        forward = _of_layer(target.forward_layer, entering, horizon)
+        return forward + _of_layer(target.backward_layer, entering, horizon)
+    proved = []
+    known: Interval | None = entering
+    for name, cell in _named_cells(target):
+        found = prove_inactive(recurrence_of(cell), known, horizon)
+        proved.append(Proved(name, cell, found))
+        # What a cell of a stack outputs enters the next.
+        m, box = visible_units(cell), found.box
+        known = None if box is None else Interval(box.lower[:m], box.upper[:m])
+    return proved
+
+
+def _report(name: str, cell: Any, found: Inactivity) -> InactiveStates:
+    indices = np.flatnonzero(found.states)
+    return InactiveStates(
+        name=name,
+        units=int(cell.units),
+        output_units=visible_units(cell),
+        indices=tuple(indices.tolist()),
+        margins=tuple((-found.suprema[indices]).tolist()),
+        bounded=found.box is not None,
+    )

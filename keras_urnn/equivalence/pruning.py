@@ -1,0 +1,164 @@
+"""Backwards from theorem 1: take the states out that nothing can switch on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_urnn.equivalence.bounds import InputBound
+from keras_urnn.equivalence.dilation import dilate
+from keras_urnn.equivalence.inactive import Proved, prove
+from keras_urnn.equivalence.inactivity import Inactivity, restricted
+from keras_urnn.equivalence.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.recurrent import Plan, cells_of
+from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
+from keras_urnn.equivalence.refusals import refusal
+from keras_urnn.layers.cell import CELL_ARGUMENTS
+from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
+from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
+
+_LAYER_OF = {
+    keras.layers.SimpleRNNCell: keras.layers.SimpleRNN,
+    ContractiveRNNCell: ContractiveRNN,
+    UnitaryRNNCell: UnitaryRNN,
+}
+
+
+def prune_inactive(
+    target: Any, *, input_bound: InputBound, horizon: int | None = None
+) -> Any:
+    """Return the same RNN without the states that no admissible input can switch on.
+
+    Theorem 1 backwards: the states found by `inactive_states` are exactly 0 at each
+    step, and are taken out with their rows and columns. What is left of a unitary RNN
+    is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
+    recurrent matrix, bias and initial state of the original, bit for bit (and
+    less, where the original itself had such states).
+
+    States that are outputs are kept, inactive or not: removing them would change what
+    the layer gives. So states are removed from cells with `output_units` only; where
+    none is left to hide, `output_units` is `None` in the result, and `return_state`
+    gives one tensor less. Where nothing can be removed an equal copy is returned.
+
+    What is left of a unitary matrix is a corner of it, of norm at most 1: the cell
+    becomes a `ContractiveRNNCell` with `max_norm=1.0`, whose projection leaves that
+    corner as it is; where the corner is still orthogonal it stays a `UnitaryRNNCell`.
+    Contractive cells keep class and `max_norm`. Name, dtype policy, initializers,
+    regularizers, constraints and all flags are kept; a bias is kept, zero or not. A
+    stateful layer starts from its resting state.
+
+    The promise is that of `to_unitary`: for inference, for inputs within
+    `input_bound`, from the resting state and, with `horizon`, for so many steps since
+    the last reset. The outputs agree to rounding, as sums are formed in another order.
+
+    Args:
+        target: cell or layer, as for `inactive_states`. The recurrent layers of a
+            model are pruned one by one, each with the bound on what enters it.
+        input_bound: float, array or dict, as for `inactive_states`.
+        horizon: integer or `None`, as for `inactive_states`. Give the one that was
+            given to `to_unitary`. Defaults to `None`.
+
+    Returns:
+        A built cell for a cell, a built layer for a layer.
+
+    Raises:
+        ValueError: as for `inactive_states`, and when the matrix of a unitary cell
+            has norm above 1: its weights were set, and not yet projected.
+
+    Example:
+        ```python
+        layer = keras_urnn.ContractiveRNN(4)
+        y = layer(keras.random.normal((2, 10, 3)))  # shape (2, 4)
+        unitary = keras_urnn.to_unitary(layer, input_bound=1.0)
+        pruned = keras_urnn.prune_inactive(unitary, input_bound=1.0)
+        pruned.recurrent_matrix()  # shape (4, 4)
+        ```
+
+    Reference:
+        - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
+    """
+    proved = prove(target, input_bound, horizon)
+    features = cells_of(target)[0].kernel.shape[0]
+    if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
+        states = keras.tree.flatten(target.states) if target.stateful else []
+        batch_size = states[0].shape[0] if states else None
+        return _plan_layer(target, iter(proved)).build(batch_size, None, features)
+    return _plan_cell(*proved[0]).build(None, features)
+
+
+def _plan_layer(layer: Any, proved: Iterator[Proved]) -> Plan:
+    if isinstance(layer, keras.layers.Bidirectional):
+        forward = _plan_layer(layer.forward_layer, proved)
+        backward = _plan_layer(layer.backward_layer, proved)
+        config = layer.get_config()
+        config["layer"] = keras.layers.serialize(forward.layer)
+        config["backward_layer"] = keras.layers.serialize(backward.layer)
+        new = keras.layers.Bidirectional.from_config(config)
+        return Plan(new, forward.weights + backward.weights)
+    plans = [_plan_cell(*next(proved)) for _ in cells_of(layer)]
+    new = _around([plan.layer for plan in plans], layer)
+    return Plan(new, [weights for plan in plans for weights in plan.weights])
+
+
+def _around(cells: list[Any], layer: Any) -> Any:
+    """A layer with the flags of `layer` around new cells."""
+    config = layer.get_config()
+    if type(layer) is keras.layers.RNN:
+        serialized = [keras.layers.serialize(cell) for cell in cells]
+        config["cell"] = serialized[0]
+        if isinstance(layer.cell, keras.layers.StackedRNNCells):
+            stack = {**layer.cell.get_config(), "cells": serialized}
+            new = keras.layers.StackedRNNCells.from_config(stack)
+            config["cell"] = keras.layers.serialize(new)
+        return keras.layers.RNN.from_config(config)
+    cell = cells[0].get_config()
+    config |= {name: cell[name] for name in CELL_ARGUMENTS if name in cell}
+    return _LAYER_OF[type(cells[0])](**config)
+
+
+def _plan_cell(name: str, cell: Any, found: Inactivity) -> Plan:
+    """Plan the cell without its hidden inactive states."""
+    visible = visible_units(cell)
+    hidden = np.arange(cell.units) >= visible
+    kept = np.flatnonzero(~(found.states & hidden))
+    config = {**cell.get_config(), "seed": cell.seed}
+    if len(kept) == cell.units:
+        return Plan(type(cell).from_config(config), [cell.get_weights()])
+    rest = restricted(recurrence_of(cell), kept)
+    config["units"] = len(kept)
+    # Only our cells hide states. Weights are set afterwards; the identity is the
+    # cheapest matrix to project.
+    config["recurrent_initializer"] = "identity"
+    config["output_units"] = visible if visible < len(kept) else None
+    if cell.resting_state is not None:
+        config["resting_state"] = [cell.resting_state[i] for i in kept]
+    new = _class_for(cell, rest, name)
+    if new is not type(cell):
+        config["max_norm"] = 1.0
+    return Plan(new.from_config(config), [_weights(cell, rest)])
+
+
+def _class_for(cell: Any, rest: Recurrence, name: str) -> type[Any]:
+    """Where what is left of a unitary matrix belongs; contractive ones stay."""
+    if type(cell) is not UnitaryRNNCell:
+        return type(cell)
+    if rest.norm > 1.0 + rest.tolerance:
+        advice = (
+            "Its weights were set and not projected since; assign "
+            "`cell.recurrent_kernel.constraint(cell.recurrent_kernel)` to it."
+        )
+        found = f"a recurrent matrix that keeps spectral norm {rest.norm:.6g}"
+        raise refusal("unitary where it says so", name, found, advice)
+    # Orthogonal is what theorem 1 would add no state to.
+    added = dilate(rest.recurrent_matrix, MACHINE_EPSILON[rest.stored_dtype]).readout
+    return ContractiveRNNCell if added.size else UnitaryRNNCell
+
+
+def _weights(cell: Any, rest: Recurrence) -> list[NDArray[np.float64]]:
+    """The weights that `cell` has, in its order."""
+    weights = [rest.kernel, rest.recurrent_matrix]
+    weights += [rest.bias] if cell.use_bias else []
+    return weights + ([rest.initial_state] if cell.learn_initial_state else [])
