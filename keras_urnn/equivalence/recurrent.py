@@ -14,6 +14,8 @@ from keras_urnn.equivalence.intervals import (
     SMALLEST_NORMAL,
     Array,
     Interval,
+    magnitude,
+    product_error,
     round_down,
     to_float64,
 )
@@ -51,6 +53,7 @@ _REPLACED = (
     "parametrization",
     "output_units",
     "learn_initial_state",
+    "resting_state",
     "recurrent_initializer",
     "recurrent_regularizer",
     "recurrent_constraint",
@@ -77,36 +80,65 @@ class UnitaryWeights:
 
 
 def added_bias_bounds(
-    recurrence: Recurrence, readout: Array, entering: Interval, horizon: int | None
+    recurrence: Recurrence, columns: Array, entering: Interval, horizon: int | None
 ) -> Array:
-    """The number that the bias of each added state must stay below, negated.
+    """How far out on its half-line the bias of each added state must at least be.
 
-    Added state `i` sees `h @ readout[:, i]` of the reachable states `h`, nothing of
-    the input, and 0 of the other added states while these are off.
+    `columns` are those of the added states in the orthogonal matrix. Added state `i`
+    sees `h @ columns[:n, i]` of the reachable states `h`, nothing of the input, and
+    `c @ columns[n:, i]` of the added states while all of these rest at `c`. With the
+    half-line `side z >= side edge` it stays there where
+
+        side b_i >= side (edge - c @ columns[n:, i]) + sup -side h @ columns[:n, i].
+
+    At least 0: no bias is made to switch an added state on where nothing is seen.
     """
+    flat, n = recurrence.flat, recurrence.units
+    assert flat is not None  # `check_convertible` refuses the others
+    readout, among = columns[:n], columns[n:]
     states = reachable_states(recurrence, entering, horizon)
-    return states.supremum(readout) + SMALLEST_NORMAL[recurrence.dtype]
+    seen = states.supremum(-flat.side * readout)
+    shift = flat.edge - flat.value * among.sum(axis=0)
+    terms = abs(flat.value) * magnitude(among, recurrence.dtype).sum(axis=0)
+    slack = product_error(recurrence.dtype, len(columns)) * (terms + abs(flat.edge))
+    tiny = SMALLEST_NORMAL[recurrence.dtype]
+    return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
 
 
 def dilated_weights(
     recurrence: Recurrence, entering: Interval, horizon: int | None
 ) -> UnitaryWeights:
-    """Theorem 1: add `r` states that stay 0, for an orthogonal recurrent matrix."""
-    stored = recurrence.stored_dtype
+    """Theorem 1: add `r` states that stay at `c`, for an orthogonal matrix.
+
+    They send `c @ U[n:, :n]` to the first `n` states, whose bias takes it back.
+    """
+    flat, stored = recurrence.flat, recurrence.stored_dtype
+    assert flat is not None  # `check_convertible` refuses the others
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
     matrix = _as_stored(dilation.matrix, stored)
     n, added = recurrence.units, len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix[:n, n:], entering, horizon)
+    bounds = added_bias_bounds(recurrence, matrix[:, n:], entering, horizon)
     # The certificate forms the same bound in another order of summation; 1e-12 is
     # more than that, and less than anything else. The bias is exact in the compute
-    # dtype, so that no cast moves it up.
-    bias = round_down(-bounds * (1.0 + 1e-12), recurrence.dtype)
+    # dtype, so that no cast moves it back.
+    bounds += 1e-12 * (bounds + abs(flat.edge) + abs(flat.value))
+    bias = -flat.side * round_down(-bounds, recurrence.dtype)
     return UnitaryWeights(
         kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),
         recurrent_matrix=matrix,
-        bias=np.concatenate([recurrence.bias, bias]),
-        initial_state=np.pad(recurrence.initial_state, (0, added)),
+        bias=np.concatenate([first_biases(recurrence, matrix), bias]),
+        initial_state=np.pad(
+            recurrence.initial_state, (0, added), constant_values=flat.value
+        ),
     )
+
+
+def first_biases(recurrence: Recurrence, matrix: Array) -> Array:
+    """The biases of the first `n` states: `b`, less what added ones at rest send."""
+    n, flat = recurrence.units, recurrence.flat
+    if flat is None or flat.value == 0.0:
+        return recurrence.bias
+    return recurrence.bias - flat.value * matrix[n:, :n].sum(axis=0)
 
 
 def _as_stored(matrix: Array, dtype: str) -> Array:
@@ -184,18 +216,21 @@ def _kept(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
-    ours = type(cell) in OUR_CELLS
+    learns = type(cell) in OUR_CELLS and cell.learned_initial_state is not None
     units, visible = len(new.bias), visible_units(cell)
+    starts = new.initial_state.any() and not learns
     return {
         "units": units,
         "seed": cell.seed,
-        "activation": "relu",
+        # A layer as activation is made anew.
+        "activation": cell.get_config()["activation"],
         "use_bias": True,
         # Weights are set afterwards; the identity is the cheapest matrix to project.
         "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,
-        "learn_initial_state": ours and cell.learned_initial_state is not None,
+        "learn_initial_state": learns,
+        "resting_state": new.initial_state.tolist() if starts else None,
     }
 
 
