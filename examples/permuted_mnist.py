@@ -12,7 +12,7 @@ used once, after training.
 
 Expected: `--dataset digits` takes about two minutes on two cores; both trained
 models reach a test accuracy between 0.91 and 0.97. `--dataset mnist` (784 steps,
-96 units) reaches about 0.64 (contractive) and 0.69 (unitary) after one epoch. In
+96 units) reaches 0.6 to 0.7 after one epoch, by the seed more than by the layer. In
 both the converted model gives the same outputs as the original, up to rounding.
 
     python examples/permuted_mnist.py --dataset digits --output demo

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 
 def message(argument: str, expected: str, received: Any, advice: str) -> str:
     """One sentence each: the expectation, what came, and the way out."""
@@ -35,6 +37,18 @@ def is_number(value: Any) -> bool:
         and not isinstance(value, bool)
         and math.isfinite(float(value))
     )
+
+
+def numbers(argument: str, value: Any, size: int, advice: str) -> list[float]:
+    """Return `size` finite numbers as a list of `float`, or raise."""
+    given = value.tolist() if isinstance(value, np.ndarray) else value
+    if (
+        not isinstance(given, list | tuple)
+        or len(given) != size
+        or not all(is_number(number) for number in given)
+    ):
+        raise error(argument, f"a sequence of {size} finite numbers", value, advice)
+    return [float(number) for number in given]
 
 
 def positive_integer(argument: str, value: Any, advice: str) -> int:

@@ -32,6 +32,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "output-units": {"output_units": 2},
     "learned-start": {"learn_initial_state": True},
     "both": {"output_units": 2, "learn_initial_state": True},
+    "scaled-from-rest": {
+        "state_scale": [1.0, 4.0, 0.5, 3.0, 1.0],
+        "resting_state": [0.0, -0.5, 1.0, 0.25, 2.0],
+    },
 }
 each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
@@ -110,17 +114,20 @@ def reference_states(
 ) -> Array:
     """Return the states `h_t = φ(h_{t-1} R + x_t K + b)` of all steps, in NumPy.
 
-    Where the mask is False the state stays what it was.
+    With a scale `d` they are `h_t = φ((h_{t-1}∘d) R + (x_t K + b)∘d) / d`. Where
+    the mask is False the state stays what it was.
     """
     K, R = to_numpy(cell.kernel), to_numpy(cell.recurrent_kernel)
     b = 0.0 if cell.bias is None else to_numpy(cell.bias)
     if start is None:
         learned = cell.learned_initial_state
-        start = np.zeros(len(R)) if learned is None else to_numpy(learned)
+        resting = np.zeros(len(R)) if cell.resting_state is None else cell.resting_state
+        start = np.asarray(resting) if learned is None else to_numpy(learned)
+    d = np.ones(len(R)) if cell.state_scale is None else np.asarray(cell.state_scale)
     h = np.broadcast_to(start, (len(x), len(R)))
     states = []
     for t in range(x.shape[1]):
-        new = activation(h @ R + x[:, t] @ K + b)
+        new = activation((h * d) @ R + (x[:, t] @ K + b) * d) / d
         h = new if mask is None else np.where(mask[:, t, None], new, h)
         states.append(h)
     return np.stack(states, axis=1)

@@ -82,8 +82,9 @@ def to_unitary(
             `input_bound` is missing, not positive or not finite, weights are not
             finite or don't exist yet, a cell has recurrent dropout, a bias overflows
             the compute dtype, a model has no recurrent layer, is subclassed, shares
-            or nests layers, wires states, trains a recurrent layer at inference
-            (`training=True`) or has a layer that can't be made from its config.
+            or nests layers, wires states, takes text, trains a recurrent layer at
+            inference (`training=True`) or has a layer that can't be made from its
+            config.
 
     Example:
         ```python

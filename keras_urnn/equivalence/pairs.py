@@ -168,7 +168,7 @@ def _is_far_enough(
     if old.flat is None:
         return False
     n = old.units
-    bounds = added_bias_bounds(old, new.recurrent_matrix[:, n:], entering, horizon)
+    bounds = added_bias_bounds(old, new.recurrent_matrix, entering, horizon)
     # `>=` is False for NaN, which is no proof.
     return bool(np.all(old.flat.side * new.bias[n:] >= bounds))
 

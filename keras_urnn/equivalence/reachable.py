@@ -85,9 +85,10 @@ class Recurrence:
         return self.norm * (self.flat.slope if self.flat else 1.0)
 
     @property
-    def has_bounded_range(self) -> bool:
-        """Whether `φ` bounds the states, whatever the norm."""
-        return bool(np.all(np.isfinite(self.image(REAL_LINE).largest)))
+    def is_bounded(self) -> bool:
+        """Whether the states are bounded for ever: by the norm, or by `φ` itself."""
+        bounded = bool(np.all(np.isfinite(self.image(REAL_LINE).largest)))
+        return bounded or (self.flat is not None and self.is_contractive)
 
     def image(self, z: Interval) -> Interval:
         """The range of `φ` on `z` as computed; the real line where it isn't known."""
@@ -132,9 +133,14 @@ class ReachableStates:
 
 
 def reachable_states(
-    recurrence: Recurrence, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    slack: Array | float = 0.0,
 ) -> ReachableStates:
     """Bound the states over all inputs in `entering`.
+
+    `slack` is how far rounding may carry what else is added to `xK + b`.
 
     A ball first. With `z = xK + b` per unit, `a` a bound on the norm of `R` as
     computed, and `v` such that `|φ(y + z)| <= |y| + v` per unit (`_drive`),
@@ -162,6 +168,7 @@ def reachable_states(
     it, not for an arbitrary `initial_state` given by the caller.
     """
     driven = affine(entering, recurrence.kernel, recurrence.bias, recurrence.dtype)
+    driven = driven.widen(slack)
     start = recurrence.initial_state
     widest = recurrence.image(REAL_LINE)
     within = float(np.linalg.norm(widest.hull(Interval.of(start, start)).largest))
@@ -177,7 +184,7 @@ def reachable_states(
 
 def _ball(recurrence: Recurrence, driven: Interval, horizon: int | None) -> float:
     flat, norm = recurrence.flat, recurrence.norm
-    if flat is None or (horizon is None and not recurrence.is_contractive):
+    if flat is None or (horizon is None and norm >= 1.0):
         return float("inf")
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)

@@ -54,6 +54,7 @@ _REPLACED = (
     "output_units",
     "learn_initial_state",
     "resting_state",
+    "state_scale",
     "recurrent_initializer",
     "recurrent_regularizer",
     "recurrent_constraint",
@@ -80,28 +81,29 @@ class UnitaryWeights:
 
 
 def added_bias_bounds(
-    recurrence: Recurrence, columns: Array, entering: Interval, horizon: int | None
+    recurrence: Recurrence, matrix: Array, entering: Interval, horizon: int | None
 ) -> Array:
     """How far out on its half-line the bias of each added state must at least be.
 
-    `columns` are those of the added states in the orthogonal matrix. Added state `i`
-    sees `h @ columns[:n, i]` of the reachable states `h`, nothing of the input, and
-    `c @ columns[n:, i]` of the added states while all of these rest at `c`. With the
-    half-line `side z >= side edge` it stays there where
+    In the orthogonal `matrix` added state `j` sees `h @ matrix[:n, j]` of the
+    reachable states `h`, nothing of the input, and `c @ matrix[n:, j]` of the added
+    states while all of these rest at `c`. With the half-line `side z >= side edge` it
+    stays there where
 
-        side b_i >= side (edge - c @ columns[n:, i]) + sup -side h @ columns[:n, i].
+        side b_j >= side (edge - c @ matrix[n:, j]) + sup -side h @ matrix[:n, j].
 
     At least 0: no bias is made to switch an added state on where nothing is seen.
     """
-    flat, n = recurrence.flat, recurrence.units
+    flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
     assert flat is not None  # `check_convertible` refuses the others
-    readout, among = columns[:n], columns[n:]
-    states = reachable_states(recurrence, entering, horizon)
-    seen = states.supremum(-flat.side * readout)
-    shift = flat.edge - flat.value * among.sum(axis=0)
-    terms = abs(flat.value) * magnitude(among, recurrence.dtype).sum(axis=0)
-    slack = product_error(recurrence.dtype, len(columns)) * (terms + abs(flat.edge))
-    tiny = SMALLEST_NORMAL[recurrence.dtype]
+    error = product_error(dtype, len(matrix))
+    # What added states at rest send is rounded, and so is the bias that takes it back.
+    sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
+    states = reachable_states(recurrence, entering, horizon, 2.0 * error * sent)
+    seen = states.supremum(-flat.side * matrix[:n, n:])
+    shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
+    slack = error * (kept + abs(flat.edge))
+    tiny = SMALLEST_NORMAL[dtype]
     return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
 
 
@@ -116,8 +118,8 @@ def dilated_weights(
     assert flat is not None  # `check_convertible` refuses the others
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
     matrix = _as_stored(dilation.matrix, stored)
-    n, added = recurrence.units, len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix[:, n:], entering, horizon)
+    added = len(matrix) - recurrence.units
+    bounds = added_bias_bounds(recurrence, matrix, entering, horizon)
     # The certificate forms the same bound in another order of summation; 1e-12 is
     # more than that, and less than anything else. The bias is exact in the compute
     # dtype, so that no cast moves it back.
@@ -216,9 +218,9 @@ def _kept(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
-    learns = type(cell) in OUR_CELLS and cell.learned_initial_state is not None
+    learned = type(cell) in OUR_CELLS and cell.learn_initial_state
     units, visible = len(new.bias), visible_units(cell)
-    starts = new.initial_state.any() and not learns
+    starts_elsewhere = bool(np.any(new.initial_state)) and not learned
     return {
         "units": units,
         "seed": cell.seed,
@@ -229,8 +231,9 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
         "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,
-        "learn_initial_state": learns,
-        "resting_state": new.initial_state.tolist() if starts else None,
+        "learn_initial_state": learned,
+        "resting_state": new.initial_state if starts_elsewhere else None,
+        "state_scale": None,
     }
 
 

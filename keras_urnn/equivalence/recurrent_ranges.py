@@ -32,8 +32,8 @@ def recurrence_of(cell: Any) -> Recurrence:
     """Read the weights of a built cell out, in float64."""
     ours = type(cell) in OUR_CELLS
     matrix = to_float64(cell.recurrent_matrix() if ours else cell.recurrent_kernel)
-    learned = cell.learned_initial_state if ours else None
     zeros = np.zeros(len(matrix))
+    learned = _start(cell) if ours else None
     return Recurrence(
         kernel=to_float64(cell.kernel),
         recurrent_matrix=matrix,
@@ -43,6 +43,13 @@ def recurrence_of(cell: Any) -> Recurrence:
         stored_dtype=cell.variable_dtype,
         activation=cell.activation,
     )
+
+
+def _start(cell: Any) -> Any:
+    """The initial state of one of our cells, if it isn't zero."""
+    if cell.learned_initial_state is not None:
+        return cell.learned_initial_state
+    return cell.resting_state
 
 
 def visible_units(cell: Any) -> int:
@@ -109,7 +116,12 @@ def _stacked_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None
 ) -> Interval | None:
-    reachable = reachable_states(recurrence_of(cell), entering, horizon)
+    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+        return None
+    recurrence = recurrence_of(cell)
+    if horizon is None and not recurrence.is_bounded:
+        return None
+    reachable = reachable_states(recurrence, entering, horizon)
     if not reachable.is_bounded:
         return None
     states = reachable.box

@@ -11,7 +11,11 @@ from keras_urnn import _checks
 from keras_urnn.equivalence.flat_activations import flat_activation
 from keras_urnn.equivalence.intervals import LARGEST, Array
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS, recurrence_of
+from keras_urnn.equivalence.recurrent_ranges import (
+    OUR_CELLS,
+    SIMPLE_CELLS,
+    recurrence_of,
+)
 
 # Of the activations that are constant on no half-line, the nearest that is; "relu"
 # for all others.
@@ -80,6 +84,9 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
         raise refusal(
             "without recurrent dropout", name, "recurrent_dropout > 0", advice
         )
+    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+        advice = "A later version will convert it; until then train without a scale."
+        raise refusal("without a state scale", name, "a `state_scale`", advice)
     _check_activation(cell, name)
     _check_norm(recurrence_of(cell), name, horizon)
 
@@ -162,8 +169,7 @@ def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:
             "`recurrent_constraint`."
         )
         raise refusal("of spectral norm below 1", name, found, advice)
-    bounded = recurrence.is_contractive or recurrence.has_bounded_range
-    if horizon is None and not bounded:
+    if horizon is None and not recurrence.is_bounded:
         advice = (
             "At norm 1 the states may grow without bound: give the largest number of "
             "steps as `horizon`, train a `ContractiveRNN`, or use an activation of "

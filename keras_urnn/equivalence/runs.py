@@ -54,7 +54,8 @@ class Observation:
     Attributes:
         name: string. What was run.
         absolute: float. `max|y - y'|`.
-        relative: float. The same over `max|y|`.
+        relative: float. The same over `max|y|`, or over the value that added states
+            rest at where that is larger: it is taken off again in each step.
         tolerance: float. What rounding may do to `relative`.
         largest_added: float. The largest distance of an added state from its rest.
         distance: float. The smallest distance of an added state's pre-activation from
@@ -88,10 +89,12 @@ class Observation:
         return found
 
 
-def compare(name: str, expected: Array, found: Array, tolerance: float) -> Observation:
-    """Compare the outputs of two runs."""
+def compare(
+    name: str, expected: Array, found: Array, tolerance: float, scale: float = 0.0
+) -> Observation:
+    """Compare the outputs of two runs, relative to `max|y|` or a larger `scale`."""
     absolute = float(np.max(np.abs(expected - found)))
-    scale = float(np.max(np.abs(expected)))
+    scale = max(scale, float(np.max(np.abs(expected))))
     relative = absolute / scale if absolute and scale else absolute
     return Observation(name, absolute, relative, tolerance)
 
@@ -143,11 +146,13 @@ def observe(pair: CellPair, x: Array) -> Observation:
     dtypes, steps = (old.dtype, new.dtype), x.shape[1]
     steps = min(telling_steps(dtype, old.growth, steps) for dtype in dtypes)
     tolerance = max(rounding_tolerance(dtype, old.growth, steps) for dtype in dtypes)
-    seen = compare(pair.name, expected[:, :steps], states[:, :steps, :n], tolerance)
+    rest = new.flat.value if new.flat else 0.0
+    outputs = expected[:, :steps], states[:, :steps, :n]
+    seen = compare(pair.name, *outputs, tolerance, abs(rest))
     seen = replace(seen, inside=_stays_inside(x, pair.entering))
     if new.units == n or new.flat is None:
         return seen
-    largest = float(np.max(np.abs(states[..., n:] - new.flat.value)))
+    largest = float(np.max(np.abs(states[..., n:] - rest)))
     beyond = new.flat.side * (_added_preactivations(new, n, x, states) - new.flat.edge)
     return replace(seen, largest_added=largest, distance=float(np.min(beyond)))
 

@@ -30,6 +30,8 @@ CELL_ARGUMENTS: Final = (
     "parametrization",
     "output_units",
     "learn_initial_state",
+    "resting_state",
+    "state_scale",
 )
 
 
@@ -47,6 +49,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         parametrization: Any,
         output_units: int | None,
         learn_initial_state: bool,
+        resting_state: Any,
+        state_scale: Any,
         **kwargs: Any,
     ) -> None:
         units = _checks.positive_integer("units", units, "It is the number of states.")
@@ -57,6 +61,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         self.parametrization = parametrizations.get(parametrization)
         self.output_units = _check_output_units(output_units, self.width)
         self.learn_initial_state = bool(learn_initial_state)
+        self.resting_state = _check_resting_state(resting_state, self.width)
+        self.state_scale = _check_state_scale(state_scale, self.width)
         if self.output_units is not None:
             # Two states, so that the output is `states[0]`: Keras on JAX takes
             # `states[0]` for the previous output at a masked step.
@@ -98,7 +104,9 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         self.learned_initial_state = None
         if self.learn_initial_state:
             self.learned_initial_state = self.add_weight(
-                shape=(self.width,), name="initial_state", initializer="zeros"
+                shape=(self.width,),
+                name="initial_state",
+                initializer=keras.initializers.Constant(self._resting()),
             )
 
     def call(
@@ -112,13 +120,19 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         if training and state_mask is not None:
             h = h * state_mask
 
-        # h_t = φ(x_t K + b + h_{t-1} R)
+        # h_t = φ(x_t K + b + h_{t-1} R), or with a scale d
+        # h_t = φ((x_t K + b)∘d + (h_{t-1}∘d) R) / d
         x = ops.cast(sequence, self.compute_dtype)
         z = matmul(x, ops.convert_to_tensor(self.kernel))
         if self.bias is not None:
             z = ops.add(z, self.bias)
+        if self.state_scale is not None:
+            d = ops.convert_to_tensor(self.state_scale, dtype=self.compute_dtype)
+            z, h = z * d, h * d
         z = z + self.parametrization.apply(h, self.parametrization.prepare())
         h = z if self.activation is None else self.activation(z)
+        if self.state_scale is not None:
+            h = h / d
 
         new_states = self._split(h)
         if not isinstance(states, (list, tuple)):
@@ -139,16 +153,19 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         return self.parametrization.matrix()
 
     def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
-        """The states at rest: zeros, or what was learned. A list of tensors."""
-        state = ops.zeros((batch_size, self.width), dtype=self.compute_dtype)
+        """The states at rest: zeros, what was given or learned. A list of tensors."""
+        state = ops.convert_to_tensor(self._resting(), dtype=self.compute_dtype)
         if self.learn_initial_state:
             if not self.built:
                 raise ValueError(
                     f"`{self.name}` must be built to have a learned initial state. "
                     "Received: built=False. Call it on data, or `build` it first."
                 )
-            state = state + ops.cast(self.learned_initial_state, self.compute_dtype)
-        return self._split(state)
+            state = ops.cast(self.learned_initial_state, self.compute_dtype)
+        return self._split(ops.zeros((batch_size, self.width), state.dtype) + state)
+
+    def _resting(self) -> list[float]:
+        return self.resting_state or [0.0] * self.width
 
     def get_recurrent_dropout_mask(self, step_input: Tensor) -> Tensor | None:
         # Keras asks for it with the first state, which `output_units` narrows; the
@@ -175,6 +192,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             ),
             "output_units": self.output_units,
             "learn_initial_state": self.learn_initial_state,
+            "resting_state": self.resting_state,
+            "state_scale": self.state_scale,
         }
 
 
@@ -201,3 +220,20 @@ def _check_output_units(output_units: int | None, width: int) -> int | None:
         expected = f"None or an integer in [1, {width - 1}]"
         raise _checks.error("output_units", expected, output_units, advice)
     return int(output_units)
+
+
+def _check_resting_state(value: Any, width: int) -> list[float] | None:
+    if value is None:
+        return None
+    advice = "It is the state to start from; leave it at None to start from zero."
+    return _checks.numbers("resting_state", value, width, advice)
+
+
+def _check_state_scale(value: Any, width: int) -> list[float] | None:
+    if value is None:
+        return None
+    advice = "It is the positive number that each state is multiplied by in the step."
+    scale = _checks.numbers("state_scale", value, width, advice)
+    if min(scale) <= 0.0:
+        raise _checks.error("state_scale", "positive", value, advice)
+    return scale

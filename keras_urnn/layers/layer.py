@@ -38,6 +38,8 @@ class StructuredRNN(keras.layers.RNN):
     parametrization = property(attrgetter("cell.parametrization"))
     output_units = property(attrgetter("cell.output_units"))
     learn_initial_state = property(attrgetter("cell.learn_initial_state"))
+    resting_state = property(attrgetter("cell.resting_state"))
+    state_scale = property(attrgetter("cell.state_scale"))
 
     def __init__(self, cell: StructuredRNNCell, **kwargs: Any) -> None:
         activity_regularizer = kwargs.pop("activity_regularizer", None)
@@ -104,7 +106,7 @@ class StructuredRNN(keras.layers.RNN):
         return given
 
     def reset_state(self) -> None:
-        """Put a stateful layer back at its initial state: zeros, or the learned."""
+        """Put a stateful layer back at its initial state: zeros, given or learned."""
         if self.states is None:
             return
         batch_size = self.states[0].shape[0]

@@ -54,7 +54,13 @@ class UnitaryRNNCell(StructuredRNNCell):
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
         learn_initial_state: boolean. Whether to train the state to start from (at first
-            zero). Defaults to `False`.
+            `resting_state`). Defaults to `False`.
+        resting_state: sequence of `units` numbers, or None. The state to start from, or
+            to learn from; zero if None. Converted layers use it. Defaults to `None`.
+        state_scale: sequence of `units` positive numbers, or None. With a scale `d`
+            the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
+            same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
+            Converted layers use it. Defaults to `None`.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
 
     Call arguments:
@@ -99,6 +105,8 @@ class UnitaryRNNCell(StructuredRNNCell):
         parametrization: Any = "projection",
         output_units: int | None = None,
         learn_initial_state: bool = False,
+        resting_state: Any = None,
+        state_scale: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -120,6 +128,8 @@ class UnitaryRNNCell(StructuredRNNCell):
             parametrization=parametrization,
             output_units=output_units,
             learn_initial_state=learn_initial_state,
+            resting_state=resting_state,
+            state_scale=state_scale,
             **kwargs,
         )
 
@@ -182,9 +192,15 @@ class UnitaryRNN(StructuredRNN):
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
         learn_initial_state: boolean. Whether to train the state to start from (at first
-            zero). With `stateful=True` it is not trained, as the state carried over
-            takes its place; `reset_state` takes it up, also after loading weights.
-            Defaults to `False`.
+            `resting_state`). With `stateful=True` it is not trained, as the state
+            carried over takes its place; `reset_state` takes it up, also after loading
+            weights. Defaults to `False`.
+        resting_state: sequence of `units` numbers, or None. The state to start from, or
+            to learn from; zero if None. Converted layers use it. Defaults to `None`.
+        state_scale: sequence of `units` positive numbers, or None. With a scale `d`
+            the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
+            same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
+            Converted layers use it. Defaults to `None`.
         **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
             `keras.layers.SimpleRNN`.
 
@@ -238,6 +254,8 @@ class UnitaryRNN(StructuredRNN):
         parametrization: Any = "projection",
         output_units: int | None = None,
         learn_initial_state: bool = False,
+        resting_state: Any = None,
+        state_scale: Any = None,
         **kwargs: Any,
     ) -> None:
         cell = UnitaryRNNCell(
@@ -259,6 +277,8 @@ class UnitaryRNN(StructuredRNN):
             parametrization=parametrization,
             output_units=output_units,
             learn_initial_state=learn_initial_state,
+            resting_state=resting_state,
+            state_scale=state_scale,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="unitary_rnn_cell",

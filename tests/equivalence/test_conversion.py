@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_urnn as ku
-from keras_urnn.equivalence import to_unitary
+from keras_urnn.equivalence import to_unitary, verify_equivalence
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.recurrent import dilated_weights
 from tests.equivalence.layers import SOURCES, STEPS, build, full_states, run
@@ -125,6 +125,16 @@ def test_the_weights_are_those_of_the_theorem() -> None:
     np.testing.assert_array_equal(start2, np.pad(start, (0, 4)))
     assert np.all(b2[4:] < 0.0)
     assert start.min() < 0.0
+
+
+def test_a_resting_state_is_kept() -> None:
+    start = [1.0, -2.0, 0.0, 3.0]
+    layer = build(ku.ContractiveRNN(4, resting_state=start, return_sequences=True))
+    converted = to_unitary(layer, input_bound=BOUND)
+    assert converted.resting_state == start + 4 * [0.0]
+    x = inputs(recurrence(4, 0.9, 1), 20, seed=3).astype("float32")
+    assert difference(run(layer, x), run(converted, x)) <= 1e-6
+    assert verify_equivalence(layer, converted, input_bound=BOUND).equivalent
 
 
 def test_the_original_is_left_alone() -> None:

@@ -151,6 +151,10 @@ TARGETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: simple(0.5, recurrent_dropout=0.5),
         ["recurrent dropout", "`recurrent_dropout=0`"],
     ),
+    "scale": (
+        lambda: build(ku.ContractiveRNN(2, state_scale=[1.0, 2.0])),
+        ["a `state_scale`"],
+    ),
     "lstm": (lambda: L.LSTM(2), ["LSTMCell", "Gated cells"]),
     "dense": (lambda: L.Dense(2), ["Dense", "theorem 1"]),
     "number": (lambda: 3, ["int", "a recurrent cell, layer or model"]),

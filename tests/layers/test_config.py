@@ -40,6 +40,8 @@ NOT_DEFAULT: dict[str, Callable[[], Any]] = {
     "parametrization": lambda: ku.parametrizations.Projection(method="svd"),
     "output_units": lambda: 3,
     "learn_initial_state": lambda: True,
+    "resting_state": lambda: [1.0, -2.0] + 5 * [0.0],
+    "state_scale": lambda: [2.0, 0.75] + 5 * [1.0],
     "zero_output_for_mask": lambda: True,
     "name": lambda: "mine",
     "dtype": lambda: "mixed_bfloat16",
@@ -130,6 +132,7 @@ def test_layer_gives_its_cell_its_dtype(
 @pytest.mark.parametrize("name", LAYERS)
 def test_arguments_stand_in_the_order_of_keras(name: str) -> None:
     own = ["parametrization", "output_units", "learn_initial_state"]
+    own += ["resting_state", "state_scale"]
     own = ["max_norm", *own] if name == "contractive" else own
     for ours, theirs in (
         (CELLS[name], keras.layers.SimpleRNNCell),
@@ -153,6 +156,8 @@ def test_defaults(make: Callable[..., Any]) -> None:
         ),
         "output_units": None,
         "learn_initial_state": False,
+        "resting_state": None,
+        "state_scale": None,
         "dropout": 0.0,
         "recurrent_dropout": 0.0,
         "seed": None,

@@ -38,21 +38,31 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def twin(layer: Any, **options: Any) -> Any:
-    """Return a `SimpleRNN` with the weights of `layer`; not its initial state."""
-    arguments = {"activation": layer.activation, "use_bias": layer.use_bias}
-    arguments |= {"return_sequences": layer.return_sequences}
-    arguments |= {"go_backwards": layer.go_backwards}
-    simple = keras.layers.SimpleRNN(layer.units, **(arguments | options))
+    """Return a `SimpleRNN` that does what `layer` does, but starts at zero.
+
+    A scale `d` goes into its weights and its activation: `h_t = φ(d∘z_t) / d`, with
+    `z_t = h_{t-1} diag(d) R diag(1/d) + x_t K + b`.
+    """
+    d = np.asarray(layer.state_scale or np.ones(layer.units), "float32")
+    scale = ops.convert_to_tensor(d)
+    arguments = {"use_bias": layer.use_bias, "go_backwards": layer.go_backwards}
+    arguments |= {"return_sequences": layer.return_sequences, **options}
+    arguments["activation"] = lambda z: layer.activation(z * scale) / scale
+    simple = keras.layers.SimpleRNN(layer.units, **arguments)
     kernel = layer.cell.kernel
     simple.build((BATCH, None, kernel.shape[0]))
-    simple.set_weights(layer.get_weights()[: len(simple.weights)])
+    weights = layer.get_weights()[: len(simple.weights)]
+    weights[1] = d[:, None] * weights[1] / d
+    simple.set_weights(weights)
     return simple
 
 
 def start_of(layer: Any) -> Array:
     """Return the initial state of a batch, as a `SimpleRNN` takes it."""
-    learned = layer.cell.learned_initial_state
-    start = np.zeros(layer.units) if learned is None else to_numpy(learned)
+    learned, resting = layer.cell.learned_initial_state, layer.resting_state
+    start = np.asarray(resting or np.zeros(layer.units))
+    if learned is not None:
+        start = to_numpy(learned)
     return np.tile(start, (BATCH, 1)).astype("float32")
 
 
@@ -69,8 +79,7 @@ def test_same_numbers_as_simple_rnn(
     make_layer: Callable[..., Any], variant: dict[str, Any], options: dict[str, Any]
 ) -> None:
     layer = built(make_layer(UNITS, **variant, **options))
-    x, activation = sequences(), options.get("activation", "relu")
-    simple = twin(layer, **(options | {"activation": activation, "return_state": True}))
+    x, simple = sequences(), twin(layer, **(options | {"return_state": True}))
     expected, expected_state = simple(x, initial_state=[start_of(layer)])
 
     got = layer(x)

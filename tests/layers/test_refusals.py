@@ -1,5 +1,6 @@
 """Wrong arguments are refused at construction: which, what came, what to do."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,13 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
     ),
     "output-units-2.0": ("output_units", 2.0, r"integer in \[1, 4\]", "leave it at"),
     "output-units-true": ("output_units", True, r"integer in \[1, 4\]", "leave it at"),
+    "resting-number": ("resting_state", 1.0, "sequence of 5 finite", "start from"),
+    "resting-short": ("resting_state", [1.0], "sequence of 5 finite", "start from"),
+    "resting-nan": ("resting_state", [NAN] * 5, "sequence of 5 finite", "start from"),
+    "resting-text": ("resting_state", "abcde", "sequence of 5 finite", "start from"),
+    "scale-short": ("state_scale", [1.0], "sequence of 5 finite", "multiplied by"),
+    "scale-true": ("state_scale", [True] * 5, "sequence of 5 finite", "multiplied by"),
+    "scale-0": ("state_scale", [1.0, 1, 1, 0, 1], "positive", "multiplied by"),
 }
 REFUSED_NORMS = [1.5, 0, 0.0, -0.5, NAN, float("inf"), "x", None, True]
 
@@ -48,7 +56,8 @@ REFUSED_NORMS = [1.5, 0, 0.0, -0.5, NAN, float("inf"), "x", None, True]
 @pytest.mark.parametrize("refused", REFUSED)
 def test_refuses(make: Callable[..., Any], refused: str) -> None:
     argument, value, expected, advice = REFUSED[refused]
-    message = rf"`{argument}` must be .*{expected}.*Received: {argument}={value!r}\. "
+    message = rf"`{argument}` must be .*{expected}.*Received: {argument}="
+    message += re.escape(f"{value!r}. ")
     with pytest.raises(ValueError, match=message + rf".*{advice}"):
         make(**{"units": UNITS, argument: value})
 

@@ -154,3 +154,18 @@ def test_initializers_of_the_other_weights(make_cell: Callable[..., Any]) -> Non
     assert np.all(to_numpy(cell.kernel) == 2.0)
     assert np.all(to_numpy(cell.bias) == 1.0)
     assert np.all(to_numpy(cell.learned_initial_state) == 0.0)
+
+
+@each_cell
+@pytest.mark.parametrize("learned", [False, True])
+def test_starts_where_it_is_told_to(
+    make_cell: Callable[..., Any], learned: bool
+) -> None:
+    start = [1.0, -2.0, 0.0, 0.5, 3.0]
+    cell = make_cell(UNITS, resting_state=np.array(start), learn_initial_state=learned)
+    cell.build((None, FEATURES))
+    (state,) = cell.get_initial_state(batch_size=2)
+    np.testing.assert_array_equal(to_numpy(state), [start, start])
+    if learned:
+        cell.learned_initial_state.assign(np.ones(UNITS))
+        np.testing.assert_array_equal(to_numpy(cell.get_initial_state(1)[0]), 1.0)
