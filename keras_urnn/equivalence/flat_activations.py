@@ -84,7 +84,7 @@ def _of_a_layer(relu: Any) -> FlatActivation | None:
 
 
 def _as_computed(number: float, layer: Any) -> float:
-    return float(to_float64(keras.ops.cast(number, layer.compute_dtype)))
+    return float(to_float64(keras.ops.cast([number], layer.compute_dtype))[0])
 
 
 def same_activation(one: Any, other: Any) -> bool:

@@ -32,6 +32,7 @@ CONVERTED: dict[str, Callable[[Array], Array]] = {
 RELU_LAYERS = [(2.0, 0.0, 0.0), (None, 0.0, 0.5), (1.5, 0.25, 0.0), (0.3, 0.5, 0.25)]
 BOUNDED = ("relu6", "hard_sigmoid", "hard_tanh", "sparse_sigmoid")
 activations = st.sampled_from(list(CONVERTED))
+learns = st.booleans()
 
 
 def relu_layer(
@@ -66,8 +67,9 @@ def recurrence(
     dtype: str = "float64",
     scale: float = 1.0,
     activation: str = "relu",
+    learned: bool = True,
 ) -> Recurrence:
-    """Return a network with biases and a partly negative initial state."""
+    """Return a network with biases and a partly negative, or zero, initial state."""
     generator = np.random.default_rng(seed + 1)
 
     def stored(values: Array) -> Array:
@@ -77,7 +79,7 @@ def recurrence(
         kernel=stored(scale * generator.normal(size=(FEATURES, n))),
         recurrent_matrix=stored(contraction(n, norm, seed)),
         bias=stored(scale * generator.normal(size=n)),
-        initial_state=stored(scale * generator.normal(size=n)),
+        initial_state=learned * stored(scale * generator.normal(size=n)),
         dtype=dtype,
         stored_dtype=dtype,
         activation=keras.activations.get(activation),
