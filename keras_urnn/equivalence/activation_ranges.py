@@ -24,11 +24,14 @@ EXACT: dict[Any, Callable[[Array], Array]] = {
     _ACTIVATIONS.relu6: lambda x: np.clip(x, 0.0, 6.0),
     _ACTIVATIONS.hard_tanh: lambda x: np.clip(x, -1.0, 1.0),
 }
-# Straight pieces are computed to rounding and keep exact zeros.
-PIECEWISE_LINEAR: dict[Any, Callable[[Array], Array]] = {
+# Straight and quadratic pieces are computed to rounding and keep exact zeros.
+PIECEWISE: dict[Any, Callable[[Array], Array]] = {
     _ACTIVATIONS.leaky_relu: lambda x: np.maximum(x, 0.2 * x),
     _ACTIVATIONS.hard_sigmoid: lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
     _ACTIVATIONS.sparse_sigmoid: lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
+    _ACTIVATIONS.sparse_plus: lambda x: np.where(
+        x < 1.0, 0.25 * np.maximum(x + 1.0, 0.0) ** 2, x
+    ),
 }
 # Compilers may compute these through another of them, to an absolute error.
 CURVED = (
@@ -39,7 +42,6 @@ CURVED = (
     _ACTIVATIONS.sigmoid,
     _ACTIVATIONS.log_sigmoid,
     _ACTIVATIONS.softplus,
-    _ACTIVATIONS.sparse_plus,
     _ACTIVATIONS.squareplus,
     _ACTIVATIONS.softsign,
     _ACTIVATIONS.exponential,
@@ -74,8 +76,8 @@ def activation_range(activation: Any, x: Interval, dtype: str) -> Interval | Non
         hump = Interval.of(np.minimum(dip, 0.0), np.maximum(x.upper, 0.0))
         return rounded(hump, dtype)
     nudged = rounded(x, dtype)
-    if activation in PIECEWISE_LINEAR:
-        return rounded(nudged.map(PIECEWISE_LINEAR[activation]), dtype)
+    if activation in PIECEWISE:
+        return rounded(nudged.map(PIECEWISE[activation]), dtype)
     if activation not in CURVED:
         return None
     image = rounded(nudged.map(lambda end: _evaluate(activation, end, dtype)), dtype)

@@ -90,10 +90,10 @@ def to_unitary(
             least 1 without a horizon or above 1 with one, the activation is constant
             on no half-line, `input_bound` is missing, not positive or not finite,
             weights are not finite or don't exist yet, a cell has recurrent dropout, a
-            bias overflows the compute dtype, a model has no recurrent layer, is subclassed, shares
-            or nests layers, wires states, takes text, trains a recurrent layer at
-            inference (`training=True`) or has a layer that can't be made from its
-            config.
+            bias overflows the compute dtype, a model has no recurrent layer, is
+            subclassed, shares or nests layers, wires states, takes text, trains a
+            recurrent layer at inference (`training=True`) or has a layer that can't be
+            made from its config.
 
     Example:
         ```python
