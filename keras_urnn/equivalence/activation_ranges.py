@@ -1,5 +1,6 @@
 """Which values an activation can take on an interval."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,17 +16,23 @@ from keras_urnn.equivalence.intervals import (
 
 _ACTIVATIONS = keras.activations
 
-# Both kinds are non-decreasing, so that the ends of the interval give the ends of the
-# range. Straight pieces are computed to rounding and keep exact zeros.
-PIECEWISE_LINEAR = (
-    _ACTIVATIONS.linear,
-    _ACTIVATIONS.relu,
-    _ACTIVATIONS.relu6,
-    _ACTIVATIONS.leaky_relu,
-    _ACTIVATIONS.hard_tanh,
-    _ACTIVATIONS.hard_sigmoid,
-    _ACTIVATIONS.sparse_sigmoid,
-)
+# Non-decreasing, as the curved ones below: the ends of an interval give the ends of
+# the range. These round nothing.
+EXACT: dict[Any, Callable[[Array], Array]] = {
+    _ACTIVATIONS.linear: lambda x: x,
+    _ACTIVATIONS.relu: lambda x: np.maximum(x, 0.0),
+    _ACTIVATIONS.relu6: lambda x: np.clip(x, 0.0, 6.0),
+    _ACTIVATIONS.hard_tanh: lambda x: np.clip(x, -1.0, 1.0),
+}
+# Straight and quadratic pieces are computed to rounding and keep exact zeros.
+PIECEWISE: dict[Any, Callable[[Array], Array]] = {
+    _ACTIVATIONS.leaky_relu: lambda x: np.maximum(x, 0.2 * x),
+    _ACTIVATIONS.hard_sigmoid: lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    _ACTIVATIONS.sparse_sigmoid: lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
+    _ACTIVATIONS.sparse_plus: lambda x: np.where(
+        x < 1.0, 0.25 * np.maximum(x + 1.0, 0.0) ** 2, x
+    ),
+}
 # Compilers may compute these through another of them, to an absolute error.
 CURVED = (
     _ACTIVATIONS.elu,
@@ -35,7 +42,6 @@ CURVED = (
     _ACTIVATIONS.sigmoid,
     _ACTIVATIONS.log_sigmoid,
     _ACTIVATIONS.softplus,
-    _ACTIVATIONS.sparse_plus,
     _ACTIVATIONS.squareplus,
     _ACTIVATIONS.softsign,
     _ACTIVATIONS.exponential,
@@ -50,6 +56,9 @@ LOWEST = {
 }
 
 
+REAL_LINE = Interval.of(-np.inf, np.inf)
+
+
 def activation_range(activation: Any, x: Interval, dtype: str) -> Interval | None:
     """Return the range of `activation` on `x` as computed in `dtype`, if known.
 
@@ -58,15 +67,41 @@ def activation_range(activation: Any, x: Interval, dtype: str) -> Interval | Non
     """
     if activation is _ACTIVATIONS.softmax:
         return Interval.of(0.0, 1.0)
+    if type(activation) is keras.layers.ReLU:
+        return _of_a_layer(activation, x, dtype)
+    if activation in EXACT:
+        return x.map(EXACT[activation])
     if activation in LOWEST:
         dip = np.maximum(LOWEST[activation], x.lower)
-        return Interval.of(np.minimum(dip, 0.0), np.maximum(x.upper, 0.0))
-    if activation not in PIECEWISE_LINEAR + CURVED:
-        return None
+        hump = Interval.of(np.minimum(dip, 0.0), np.maximum(x.upper, 0.0))
+        return rounded(hump, dtype)
     nudged = rounded(x, dtype)
-    image = nudged.map(lambda end: _evaluate(activation, end, dtype))
-    absolute = 0.0 if activation in PIECEWISE_LINEAR else 8.0 * STORAGE_ROUNDOFF[dtype]
-    return rounded(image, dtype).widen(absolute)
+    if activation in PIECEWISE:
+        return rounded(nudged.map(PIECEWISE[activation]), dtype)
+    if activation not in CURVED:
+        return None
+    image = rounded(nudged.map(lambda end: _evaluate(activation, end, dtype)), dtype)
+    return image.widen(8.0 * STORAGE_ROUNDOFF[dtype])
+
+
+def evaluation_error(activation: Any, dtype: str) -> float:
+    """Bound how far rounding carries `φ(z)`, relative to `1 + |φ(z)|`."""
+    return 0.0 if activation in EXACT else 16.0 * STORAGE_ROUNDOFF[dtype]
+
+
+def _of_a_layer(relu: Any, x: Interval, dtype: str) -> Interval:
+    coarser = max(dtype, relu.compute_dtype, key=STORAGE_ROUNDOFF.__getitem__)
+    x, threshold, slope = rounded(x, coarser), relu.threshold, relu.negative_slope
+    # Above the threshold the value, below it a slope from 0: there may be a jump.
+    kept = x.map(lambda end: np.clip(end, threshold, relu.max_value))
+    if not np.any(x.lower < threshold):
+        found = kept
+    elif slope == 0.0:
+        found = kept.hull(Interval.of(0.0, 0.0))
+    else:
+        leaked = x.map(lambda end: slope * np.minimum(end - threshold, 0.0))
+        found = kept.hull(leaked)
+    return rounded(found, coarser)
 
 
 def _evaluate(activation: Any, x: Array, dtype: str) -> Array:

@@ -29,6 +29,14 @@ def to_unitary(
     singular values of `R` below 1: `n` for a contractive cell. All of it is computed
     in float64 NumPy whatever the backend, and cast to the weights' dtype at the end.
 
+    The same holds for every activation that is constant on a half-line: `relu6`,
+    `hard_sigmoid`, `hard_tanh`, `sparse_sigmoid`, `sparse_plus`, `hard_silu`, and a
+    `keras.layers.ReLU` with `max_value` or `threshold` (which jumps there, so that
+    rounding at the threshold may differ). Where the constant `c` isn't 0, as -1 for
+    `hard_tanh`, the added states start and stay at `c`, and what they send is taken
+    off the bias of the others; outputs then agree to the rounding of numbers of size
+    `c`. Where the activation is bounded, so are the states, whatever the norm.
+
     The converted cell has `units = n + r` and `output_units = n`, so that what is
     around it is untouched: outputs, masks and a caller's `initial_state` of width `n`
     stay as they were, and `return_state` gives the added states as one tensor more.
@@ -59,7 +67,8 @@ def to_unitary(
             `keras.layers.SimpleRNNCell`, `ContractiveRNN`, `keras.layers.SimpleRNN`,
             `keras.layers.RNN` over such cells (one or a list), `Bidirectional` of
             these, or a Sequential or functional model with any number of them; with
-            ReLU and a spectral norm below 1.
+            an activation that is constant on a half-line and a spectral norm below 1
+            (at most 1 where the activation is bounded).
         input_bound: float, array of shape `(features,)`, or dict. The largest |x|
             that the inputs can take. In a dict an entry bounds what enters the model
             by the input of that name, what enters the recurrent layer of that name,
@@ -67,10 +76,10 @@ def to_unitary(
             can't be derived. The inputs of an `Embedding` need none.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for
-            ever, for smaller biases over a few steps, or for a proof where rounding
-            could exceed the distance of the norm from 1: the biases then grow with
-            the horizon, and are refused where they overflow. Defaults to `None`: any
-            number of steps.
+            ever unless the activation is bounded, for smaller biases over a few
+            steps, or for a proof where rounding could exceed the distance of the norm
+            from 1: the biases then grow with the horizon, and are refused where they
+            overflow. Defaults to `None`: any number of steps.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
@@ -78,13 +87,13 @@ def to_unitary(
 
     Raises:
         ValueError: when theorem 1 does not hold or can't be applied: the norm is at
-            least 1 without a horizon or above 1 with one, the activation is not ReLU,
-            `input_bound` is missing, not positive or not finite, weights are not
-            finite or don't exist yet, a cell has recurrent dropout, a bias overflows
-            the compute dtype, a model has no recurrent layer, is subclassed, shares
-            or nests layers, wires states, takes text, trains a recurrent layer at
-            inference (`training=True`) or has a layer that can't be made from its
-            config.
+            least 1 without a horizon or above 1 with one, the activation is constant
+            on no half-line, `input_bound` is missing, not positive or not finite,
+            weights are not finite or don't exist yet, a cell has recurrent dropout, a
+            bias overflows the compute dtype, a model has no recurrent layer, is
+            subclassed, shares or nests layers, wires states, takes text, trains a
+            recurrent layer at inference (`training=True`) or has a layer that can't be
+            made from its config.
 
     Example:
         ```python

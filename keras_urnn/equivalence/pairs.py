@@ -6,9 +6,15 @@ from typing import Any
 import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
-from keras_urnn.equivalence.intervals import Array, Interval, symmetric
+from keras_urnn.equivalence.flat_activations import same_activation
+from keras_urnn.equivalence.intervals import (
+    MACHINE_EPSILON,
+    Array,
+    Interval,
+    symmetric,
+)
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import added_bias_bounds
+from keras_urnn.equivalence.recurrent import added_bias_bounds, first_biases
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
@@ -66,6 +72,14 @@ class CellPair:
         )
 
     @property
+    def largest_added_bias(self) -> float:
+        """The largest `|b|` of an added state; 0 where there is none."""
+        if not self.is_comparable:
+            return float("inf")
+        added = recurrence_of(self.new).bias[self.states :]
+        return float(np.max(np.abs(added), initial=0.0))
+
+    @property
     def unitarity_error(self) -> float:
         """`max|UᵀU - I|` of the converted cell; infinite if it has no such matrix."""
         return unitarity_error(self.new) if self.is_comparable else float("inf")
@@ -89,7 +103,9 @@ def _of_the_cell(pair: CellPair) -> dict[str, bool]:
     return {
         f"the recurrent matrix is not orthogonal (error {error:.3g})": error
         <= tolerance,
-        "the activation is another": pair.new.activation == pair.old.activation,
+        "the activation is another": same_activation(
+            pair.new.activation, pair.old.activation
+        ),
         "a copy has another number of states": (
             pair.new.units == pair.states or not pair.is_unitary_already
         ),
@@ -107,7 +123,7 @@ def _of_the_first_states(old: Recurrence, new: Recurrence) -> dict[str, bool]:
             corner, old.recurrent_matrix
         ),
         "the input kernel is not the original's": _same(new.kernel[:, :n], old.kernel),
-        "the bias is not the original's": _same(new.bias[:n], old.bias),
+        "the bias is not the original's": _has_the_bias(old, new),
         "the initial state is not the original's": _same(
             new.initial_state[:n], old.initial_state
         ),
@@ -120,24 +136,41 @@ def _of_the_added_states(
     n = old.units
     findings = {
         "an added state sees the input": not np.any(new.kernel[:, n:]),
-        "an added state does not start at 0": not np.any(new.initial_state[n:]),
+        "an added state does not start at rest": _start_at_rest(old, new),
     }
     if new.units > n and not pair.is_unitary_already:
-        findings["the bias of an added state is above what is proved"] = (
+        findings["the bias of an added state is beyond what is proved"] = (
             pair.entering is not None
-            and _is_low_enough(old, new, pair.entering, horizon)
+            and _is_far_enough(old, new, pair.entering, horizon)
         )
     return findings
 
 
-def _is_low_enough(
+def _has_the_bias(old: Recurrence, new: Recurrence) -> bool:
+    """Whether it is the original's, less what the added states at rest send."""
+    n, expected = old.units, first_biases(old, new.recurrent_matrix)
+    if old.flat is None or old.flat.value == 0.0:
+        return _same(new.bias[:n], expected)
+    # To the rounding of what is stored; NaN fails.
+    sent = abs(old.flat.value) * np.abs(new.recurrent_matrix[n:, :n]).sum(axis=0)
+    rounding = MACHINE_EPSILON[new.stored_dtype] * (np.abs(old.bias) + sent)
+    return bool(np.all(np.abs(new.bias[:n] - expected) <= rounding))
+
+
+def _start_at_rest(old: Recurrence, new: Recurrence) -> bool:
+    added = new.initial_state[old.units :]
+    return bool(np.all(added == (old.flat.value if old.flat else 0.0)))
+
+
+def _is_far_enough(
     old: Recurrence, new: Recurrence, entering: Interval, horizon: int | None
 ) -> bool:
+    if old.flat is None:
+        return False
     n = old.units
-    readout = new.recurrent_matrix[:n, n:]
-    bounds = added_bias_bounds(old, readout, entering, horizon)
-    # `<=` is False for NaN, which is no proof.
-    return bool(np.all(new.bias[n:] <= -bounds))
+    bounds = added_bias_bounds(old, new.recurrent_matrix, entering, horizon)
+    # `>=` is False for NaN, which is no proof.
+    return bool(np.all(old.flat.side * new.bias[n:] >= bounds))
 
 
 def _same(found: Array, expected: Array) -> bool:

@@ -166,13 +166,8 @@ def _activation(layer: Any, x: Interval) -> Interval | None:
 
 
 @_rule("ReLU")
-def _relu(layer: Any, x: Interval) -> Interval:
-    # Above the threshold the value, below it a slope from 0: there may be a jump.
-    threshold = float(layer.threshold)
-    kept = x.map(lambda end: np.clip(end, threshold, layer.max_value))
-    slope = float(layer.negative_slope)
-    leaked = x.map(lambda end: slope * np.minimum(end - threshold, 0.0))
-    return kept.hull(leaked) if np.any(x.lower < threshold) else kept
+def _relu(layer: Any, x: Interval) -> Interval | None:
+    return activation_range(layer, x, arithmetic_dtype(layer))
 
 
 @_rule("LeakyReLU")

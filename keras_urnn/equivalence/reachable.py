@@ -1,11 +1,19 @@
-"""Which states a ReLU recurrence with norm at most 1 can reach."""
+"""Which states a recurrence can reach."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import keras
 import numpy as np
 
+from keras_urnn.equivalence.activation_ranges import (
+    REAL_LINE,
+    activation_range,
+    evaluation_error,
+)
 from keras_urnn.equivalence.dilation import norm_tolerance
+from keras_urnn.equivalence.flat_activations import FlatActivation, flat_activation
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
     Array,
@@ -21,7 +29,7 @@ NARROWING_PASSES = 50
 
 @dataclass(frozen=True, eq=False)
 class Recurrence:
-    """The numbers of one ReLU cell: `h_t = (h_{t-1} @ R + x_t @ K + b)⁺`.
+    """The numbers of one cell: `h_t = φ(h_{t-1} @ R + x_t @ K + b)`.
 
     Attributes:
         kernel: float64 array of shape `(features, n)`, `K`.
@@ -31,6 +39,7 @@ class Recurrence:
             what was learned (it may be negative).
         dtype: string. The dtype that the cell computes in.
         stored_dtype: string. The dtype its weights are stored in.
+        activation: callable, `φ`. Defaults to `keras.activations.relu`.
     """
 
     kernel: Array
@@ -39,6 +48,7 @@ class Recurrence:
     initial_state: Array
     dtype: str
     stored_dtype: str
+    activation: Any = keras.activations.relu
 
     @property
     def units(self) -> int:
@@ -59,6 +69,31 @@ class Recurrence:
     def is_contractive(self) -> bool:
         """Whether the norm is below 1, and not only by rounding."""
         return self.norm < 1.0 - self.tolerance
+
+    @property
+    def flat(self) -> FlatActivation | None:
+        """What is known of `φ`, if it is constant on a half-line."""
+        return flat_activation(self.activation)
+
+    @property
+    def growth(self) -> float:
+        """The factor by which a step can grow what rounding did before it.
+
+        The norm times the slope of `φ`, which is taken as 1 where nothing is known of
+        `φ`: what has another is copied only.
+        """
+        return self.norm * (self.flat.slope if self.flat else 1.0)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the states are bounded for ever: by the norm, or by `φ` itself."""
+        bounded = bool(np.all(np.isfinite(self.image(REAL_LINE).largest)))
+        return bounded or (self.flat is not None and self.is_contractive)
+
+    def image(self, z: Interval) -> Interval:
+        """The range of `φ` on `z` as computed; the real line where it isn't known."""
+        found = activation_range(self.activation, z, self.dtype)
+        return REAL_LINE if found is None else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,24 +133,31 @@ class ReachableStates:
 
 
 def reachable_states(
-    recurrence: Recurrence, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    slack: Array | float = 0.0,
 ) -> ReachableStates:
     """Bound the states over all inputs in `entering`.
 
-    A ball first. With `v = sup (xK + b)⁺` per unit, `a` a bound on the norm of `R`
-    as computed, and `(h R + v)⁺ <= (h R)⁺ + v⁺`,
+    `slack` is how far rounding may carry what else is added to `xK + b`.
+
+    A ball first. With `z = xK + b` per unit, `a` a bound on the norm of `R` as
+    computed, and `v` such that `|φ(y + z)| <= |y| + v` per unit (`_drive`),
 
         ‖h‖ <= max(‖h_{-1}‖, ‖v‖ / (1 - a))                     at all times,
         ‖h‖ <= max over k of aᵏ ‖h_{-1}‖ + (1 + ... + aᵏ⁻¹) ‖v‖  for k <= horizon.
 
-    Then a box, narrowed from the ball unit by unit: a state of the set is the initial
-    one or one step from the set, so any number of passes of
+    Where `φ` is bounded its range is another bound, whatever the norm and for all
+    times. Then a box, narrowed from these unit by unit: a state of the set is the
+    initial one or one step from the set, so any number of passes of
 
-        u <- min(u, max(h_{-1}, (u R⁺ - l R⁻ + v)⁺))
+        u <- min(u, max(h_{-1}, sup φ(u R⁺ - l R⁻ + z)))
 
-    leaves a bound, and each pass may include its own rounding. Masked steps repeat a
-    state, and a stateful layer goes on from one: both stay inside (with a horizon,
-    as long as all steps since the last reset are counted).
+    and likewise for the lower end `l` leaves a bound, and each pass may include its
+    own rounding. Masked steps repeat a state, and a stateful layer goes on from one:
+    both stay inside (with a horizon, as long as all steps since the last reset are
+    counted).
 
     Where the ball for all times is proved, the one over a horizon lies in it. Where
     it is not (`_contraction`), the one over a horizon still is, but it may grow like
@@ -126,21 +168,32 @@ def reachable_states(
     it, not for an arbitrary `initial_state` given by the caller.
     """
     driven = affine(entering, recurrence.kernel, recurrence.bias, recurrence.dtype)
-    radius = _radius(recurrence, np.maximum(driven.upper, 0.0), horizon)
+    driven = driven.widen(slack)
     start = recurrence.initial_state
-    # After a step states are not negative; the initial ones may be.
-    box = Interval.of(np.minimum(start, 0.0), np.maximum(start, radius))
+    widest = recurrence.image(REAL_LINE)
+    within = float(np.linalg.norm(widest.hull(Interval.of(start, start)).largest))
+    radius = min(_ball(recurrence, driven, horizon), within)
+    box = Interval.of(
+        np.minimum(start, np.maximum(widest.lower, -radius)),
+        np.maximum(start, np.minimum(widest.upper, radius)),
+    )
     for _ in range(NARROWING_PASSES if np.isfinite(radius) else 0):
         box = _narrow(recurrence, box, driven, radius)
     return ReachableStates(radius, box, recurrence.dtype)
 
 
-def _radius(recurrence: Recurrence, drive: Array, horizon: int | None) -> float:
+def _ball(recurrence: Recurrence, driven: Interval, horizon: int | None) -> float:
+    flat, norm = recurrence.flat, recurrence.norm
+    if flat is None or (horizon is None and norm >= 1.0):
+        return float("inf")
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)
     growth = error * float(np.linalg.norm(sizes, 2))
+    # As computed |φ(z)| is at most (1 + rounding) |φ(z)| + rounding.
+    rounding = evaluation_error(recurrence.activation, recurrence.dtype)
+    growth += rounding * (norm + growth)
+    drive = (1.0 + rounding) * _drive(recurrence, flat, driven) + rounding
     start, v = np.linalg.norm(recurrence.initial_state), np.linalg.norm(drive)
-    norm = recurrence.norm
     if horizon is None:
         return float(max(start, v / _contraction(norm, growth)))
     radius = reached = float(start)
@@ -150,6 +203,17 @@ def _radius(recurrence: Recurrence, drive: Array, horizon: int | None) -> float:
         if not np.isfinite(radius):
             break
     return radius
+
+
+def _drive(recurrence: Recurrence, flat: FlatActivation, driven: Interval) -> Array:
+    """The least `v` known such that `|φ(y + z)| <= |y| + v` for all `z` in `driven`.
+
+    `|z| + κ`, as `|φ(z)| <= |z| + κ`; or `max(z, 0) + κ`, as `φ(z) <= max(z, 0) + κ`,
+    but no less than how far `φ` falls below 0: for ReLU `max(z, 0)`.
+    """
+    depth = np.maximum(-recurrence.image(REAL_LINE).lower, 0.0)
+    rising = np.maximum(np.maximum(driven.upper, 0.0) + flat.excess, depth)
+    return np.minimum(driven.largest + flat.excess, rising)
 
 
 def _contraction(norm: float, growth: float) -> float:
@@ -175,7 +239,8 @@ def _narrow(
     by_ball = (1.0 + error) * radius * np.linalg.norm(sizes, axis=0)
     lower = np.maximum(recalled.lower, -by_ball) + driven.lower
     upper = np.minimum(recalled.upper, by_ball) + driven.upper
+    image = recurrence.image(Interval(lower, upper))
     return Interval(
-        np.maximum(box.lower, np.minimum(start, np.maximum(lower, 0.0))),
-        np.minimum(box.upper, np.maximum(start, np.maximum(upper, 0.0))),
+        np.maximum(box.lower, np.minimum(start, image.lower)),
+        np.minimum(box.upper, np.maximum(start, image.upper)),
     )

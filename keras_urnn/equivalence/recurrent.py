@@ -14,6 +14,8 @@ from keras_urnn.equivalence.intervals import (
     SMALLEST_NORMAL,
     Array,
     Interval,
+    magnitude,
+    product_error,
     round_down,
     to_float64,
 )
@@ -79,36 +81,66 @@ class UnitaryWeights:
 
 
 def added_bias_bounds(
-    recurrence: Recurrence, readout: Array, entering: Interval, horizon: int | None
+    recurrence: Recurrence, matrix: Array, entering: Interval, horizon: int | None
 ) -> Array:
-    """The number that the bias of each added state must stay below, negated.
+    """How far out on its half-line the bias of each added state must at least be.
 
-    Added state `i` sees `h @ readout[:, i]` of the reachable states `h`, nothing of
-    the input, and 0 of the other added states while these are off.
+    In the orthogonal `matrix` added state `j` sees `h @ matrix[:n, j]` of the
+    reachable states `h`, nothing of the input, and `c @ matrix[n:, j]` of the added
+    states while all of these rest at `c`. With the half-line `side z >= side edge` it
+    stays there where
+
+        side b_j >= side (edge - c @ matrix[n:, j]) + sup -side h @ matrix[:n, j].
+
+    At least 0: no bias is made to switch an added state on where nothing is seen.
     """
-    states = reachable_states(recurrence, entering, horizon)
-    return states.supremum(readout) + SMALLEST_NORMAL[recurrence.dtype]
+    flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
+    assert flat is not None  # `check_convertible` refuses the others
+    error = product_error(dtype, len(matrix))
+    # What added states at rest send is rounded, and so is the bias that takes it back.
+    sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
+    states = reachable_states(recurrence, entering, horizon, 2.0 * error * sent)
+    seen = states.supremum(-flat.side * matrix[:n, n:])
+    shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
+    slack = error * (kept + abs(flat.edge))
+    tiny = SMALLEST_NORMAL[dtype]
+    return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
 
 
 def dilated_weights(
     recurrence: Recurrence, entering: Interval, horizon: int | None
 ) -> UnitaryWeights:
-    """Theorem 1: add `r` states that stay 0, for an orthogonal recurrent matrix."""
-    stored = recurrence.stored_dtype
+    """Theorem 1: add `r` states that stay at `c`, for an orthogonal matrix.
+
+    They send `c @ U[n:, :n]` to the first `n` states, whose bias takes it back.
+    """
+    flat, stored = recurrence.flat, recurrence.stored_dtype
+    assert flat is not None  # `check_convertible` refuses the others
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
     matrix = _as_stored(dilation.matrix, stored)
-    n, added = recurrence.units, len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix[:n, n:], entering, horizon)
+    added = len(matrix) - recurrence.units
+    bounds = added_bias_bounds(recurrence, matrix, entering, horizon)
     # The certificate forms the same bound in another order of summation; 1e-12 is
     # more than that, and less than anything else. The bias is exact in the compute
-    # dtype, so that no cast moves it up.
-    bias = round_down(-bounds * (1.0 + 1e-12), recurrence.dtype)
+    # dtype, so that no cast moves it back.
+    bounds += 1e-12 * (bounds + abs(flat.edge) + abs(flat.value))
+    bias = -flat.side * round_down(-bounds, recurrence.dtype)
     return UnitaryWeights(
         kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),
         recurrent_matrix=matrix,
-        bias=np.concatenate([recurrence.bias, bias]),
-        initial_state=np.pad(recurrence.initial_state, (0, added)),
+        bias=np.concatenate([first_biases(recurrence, matrix), bias]),
+        initial_state=np.pad(
+            recurrence.initial_state, (0, added), constant_values=flat.value
+        ),
     )
+
+
+def first_biases(recurrence: Recurrence, matrix: Array) -> Array:
+    """The biases of the first `n` states: `b`, less what added ones at rest send."""
+    n, flat = recurrence.units, recurrence.flat
+    if flat is None or flat.value == 0.0:
+        return recurrence.bias
+    return recurrence.bias - flat.value * matrix[n:, :n].sum(axis=0)
 
 
 def _as_stored(matrix: Array, dtype: str) -> Array:
@@ -192,7 +224,8 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
     return {
         "units": units,
         "seed": cell.seed,
-        "activation": "relu",
+        # A layer as activation is made anew.
+        "activation": cell.get_config()["activation"],
         "use_bias": True,
         # Weights are set afterwards; the identity is the cheapest matrix to project.
         "recurrent_initializer": "identity",

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.activation_ranges import activation_range
+from keras_urnn.equivalence.activation_ranges import REAL_LINE, activation_range
 from keras_urnn.equivalence.intervals import (
     ZERO,
     Interval,
@@ -26,7 +26,6 @@ RECURRENT_LAYERS = (
     ContractiveRNN,
     UnitaryRNN,
 )
-_REAL_LINE = Interval.of(-np.inf, np.inf)
 
 
 def recurrence_of(cell: Any) -> Recurrence:
@@ -42,6 +41,7 @@ def recurrence_of(cell: Any) -> Recurrence:
         initial_state=zeros if learned is None else to_float64(learned),
         dtype=cell.compute_dtype if ours else arithmetic_dtype(cell),
         stored_dtype=cell.variable_dtype,
+        activation=cell.activation,
     )
 
 
@@ -119,19 +119,12 @@ def _simple_range(
     if type(cell) in OUR_CELLS and cell.state_scale is not None:
         return None
     recurrence = recurrence_of(cell)
-    if cell.activation is keras.activations.relu:
-        if horizon is None and not recurrence.is_contractive:
-            return None
-        reachable = reachable_states(recurrence, entering, horizon)
-        if not reachable.is_bounded:
-            return None
-        states = reachable.box
-    else:
-        activated = activation_range(cell.activation, _REAL_LINE, recurrence.dtype)
-        if activated is None:
-            return None
-        start = recurrence.initial_state
-        states = activated.hull(Interval.of(start, start))
+    if horizon is None and not recurrence.is_bounded:
+        return None
+    reachable = reachable_states(recurrence, entering, horizon)
+    if not reachable.is_bounded:
+        return None
+    states = reachable.box
     visible = visible_units(cell)
     return Interval(states.lower[:visible], states.upper[:visible])
 
@@ -159,6 +152,6 @@ def _is_gate(gate: Interval) -> bool:
 def _gate_and_value(cell: Any) -> tuple[Interval | None, Interval | None]:
     dtype = arithmetic_dtype(cell)
     return (
-        activation_range(cell.recurrent_activation, _REAL_LINE, dtype),
-        activation_range(cell.activation, _REAL_LINE, dtype),
+        activation_range(cell.recurrent_activation, REAL_LINE, dtype),
+        activation_range(cell.activation, REAL_LINE, dtype),
     )

@@ -1,12 +1,14 @@
 """What can't be converted: the reason, and the way out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_urnn import _checks
+from keras_urnn.equivalence.flat_activations import flat_activation
 from keras_urnn.equivalence.intervals import LARGEST, Array
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
@@ -15,16 +17,17 @@ from keras_urnn.equivalence.recurrent_ranges import (
     recurrence_of,
 )
 
-# Constant on a half-line, so that a conversion exists, but not yet here.
-_FLAT_SOMEWHERE = (
-    keras.activations.relu6,
-    keras.activations.hard_sigmoid,
-    keras.activations.hard_tanh,
-    keras.activations.hard_silu,
-    keras.activations.sparse_sigmoid,
-    keras.activations.sparse_plus,
-    keras.activations.threshold,
-)
+# Of the activations that are constant on no half-line, the nearest that is; "relu"
+# for all others.
+_NEAREST = {
+    keras.activations.tanh: "hard_tanh",
+    keras.activations.softsign: "hard_tanh",
+    keras.activations.sigmoid: "hard_sigmoid' or 'sparse_sigmoid",
+    keras.activations.softplus: "relu' or 'sparse_plus",
+    keras.activations.squareplus: "relu' or 'sparse_plus",
+    keras.activations.silu: "hard_silu",
+}
+_OF_KERAS = [getattr(keras.activations, name) for name in dir(keras.activations)]
 
 
 def refusal(expected: str, name: str, found: str, advice: str) -> ValueError:
@@ -84,16 +87,16 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
     if type(cell) in OUR_CELLS and cell.state_scale is not None:
         advice = "A later version will convert it; until then train without a scale."
         raise refusal("without a state scale", name, "a `state_scale`", advice)
-    if cell.activation is not keras.activations.relu:
-        _refuse_activation(cell.activation, name)
+    _check_activation(cell, name)
     _check_norm(recurrence_of(cell), name, horizon)
 
 
 def check_biases(biases: Array, dtype: str, name: str) -> None:
     """Raise where a bias is too large a number for the compute dtype."""
-    lowest = float(biases.min(initial=0.0))
+    # The first of the largest in size, NaN if there is one.
+    extreme = float(biases[np.argmax(np.abs(biases))]) if biases.size else 0.0
     # Written so that NaN fails.
-    if not -lowest <= LARGEST[dtype]:
+    if not abs(extreme) <= LARGEST[dtype]:
         advice = (
             "Give a smaller number of steps as `horizon` (or, with a norm below 1, no "
             "`horizon`), a tighter `input_bound`, a smaller norm, or compute in "
@@ -102,7 +105,7 @@ def check_biases(biases: Array, dtype: str, name: str) -> None:
         expected = (
             f"small enough for {dtype}, whose largest number is {LARGEST[dtype]:g}"
         )
-        found = f"an added state needs the bias {lowest:g}"
+        found = f"an added state needs the bias {extreme:g}"
         raise refusal(expected, name, found, advice)
 
 
@@ -111,22 +114,50 @@ def _weights(cell: Any) -> Sequence[Array]:
     return found.kernel, found.recurrent_matrix, found.bias, found.initial_state
 
 
-def _refuse_activation(activation: Any, name: str) -> None:
-    found = f"activation {getattr(activation, '__name__', activation)}"
-    if activation in _FLAT_SOMEWHERE:
-        advice = (
-            "It is constant on a half-line, so that a conversion exists, but this "
-            "version converts ReLU only; retrain with `activation='relu'`."
+def _check_activation(cell: Any, name: str) -> None:
+    activation = cell.activation
+    found = f"activation {_described(activation)}"
+    if flat_activation(activation) is None:
+        expected = "a recurrence whose activation is constant on a half-line"
+        raise refusal(expected, name, found, _way_out(activation))
+    is_layer = isinstance(activation, keras.Layer)
+    if is_layer and activation.compute_dtype != cell.compute_dtype:
+        advice = "It rounds what the cell computes; make both of one dtype."
+        expected = f"a recurrence whose activation computes in {cell.compute_dtype}"
+        received = f"{found} in {activation.compute_dtype}"
+        raise refusal(expected, name, received, advice)
+
+
+def _described(activation: Any) -> str:
+    if isinstance(activation, keras.layers.ReLU):
+        names = ("max_value", "negative_slope", "threshold")
+        values = (f"{name}={getattr(activation, name)}" for name in names)
+        return f"ReLU({', '.join(values)})"
+    return str(getattr(activation, "__name__", activation))
+
+
+def _way_out(activation: Any) -> str:
+    if isinstance(activation, partial) or activation is keras.activations.threshold:
+        return (
+            "Keras can't save a function whose arguments are bound, so that neither "
+            "the original nor its conversion could be saved. For a ReLU with an upper "
+            "end or a threshold pass a layer: "
+            "`activation=keras.layers.ReLU(max_value=..., threshold=...)`."
         )
-    else:
-        advice = (
-            "An activation that is constant on no half-line can't switch the added "
-            "states off: by theorem 3 there is a contractive RNN with sigmoid "
-            "activations that no unitary RNN of any finite size matches. Retrain with "
-            "`activation='relu'` and convert that, or train a `UnitaryRNN` with this "
-            "activation from the start."
+    if activation not in _OF_KERAS and not isinstance(activation, keras.layers.ReLU):
+        return (
+            "Whether this function is constant on a half-line, and where, isn't known "
+            "here. Use the activation of Keras that computes the same, or "
+            "`keras.layers.ReLU(max_value=..., threshold=...)`, if there is one."
         )
-    raise refusal("a ReLU recurrence", name, found, advice)
+    nearest = _NEAREST.get(activation, "relu")
+    return (
+        "An activation that is constant on no half-line can't hold the added states "
+        "still: by theorem 3 there is a contractive RNN with sigmoid activations that "
+        "no unitary RNN of any finite size matches. Retrain with "
+        f"`activation='{nearest}'`, the nearest that is, and convert that, or train a "
+        "`UnitaryRNN` with this activation from the start."
+    )
 
 
 def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:
@@ -138,9 +169,10 @@ def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:
             "`recurrent_constraint`."
         )
         raise refusal("of spectral norm below 1", name, found, advice)
-    if horizon is None and not recurrence.is_contractive:
+    if horizon is None and not recurrence.is_bounded:
         advice = (
             "At norm 1 the states may grow without bound: give the largest number of "
-            "steps as `horizon`, or train a `ContractiveRNN`."
+            "steps as `horizon`, train a `ContractiveRNN`, or use an activation of "
+            "bounded range, as 'relu6' or 'hard_tanh'."
         )
         raise refusal("of spectral norm below 1", name, found, advice)

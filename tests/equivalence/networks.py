@@ -1,7 +1,9 @@
-"""Random ReLU recurrences in NumPy, and the loop that is their oracle."""
+"""Random recurrences in NumPy, and the loop that is their oracle."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
@@ -15,6 +17,35 @@ BOUND = 2.0
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 16)
 norms = st.sampled_from([0.0, 0.1, 0.9, 0.999])
+
+# Every activation that can be converted, in NumPy.
+CONVERTED: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "relu6": lambda z: np.clip(z, 0, 6),
+    "hard_sigmoid": lambda z: np.clip(z + 3, 0, 6) / 6,
+    "hard_tanh": lambda z: np.clip(z, -1, 1),
+    "sparse_sigmoid": lambda z: np.clip(z + 1, 0, 2) / 2,
+    "sparse_plus": lambda z: np.where(z < 1, np.maximum(z + 1, 0) ** 2 / 4, z),
+    "hard_silu": lambda z: z * (np.clip(z + 3, 0, 6) / 6),
+}
+# The same, and ReLU layers by their arguments: (max_value, negative_slope, threshold).
+RELU_LAYERS = [(2.0, 0.0, 0.0), (None, 0.0, 0.5), (1.5, 0.25, 0.0), (0.3, 0.5, 0.25)]
+BOUNDED = ("relu6", "hard_sigmoid", "hard_tanh", "sparse_sigmoid")
+activations = st.sampled_from(list(CONVERTED))
+learns = st.booleans()
+
+
+def relu_layer(
+    max_value: float | None, slope: float, threshold: float
+) -> Callable[[Array], Array]:
+    """`keras.layers.ReLU` in NumPy."""
+
+    def activate(z: Array) -> Array:
+        top = np.inf if max_value is None else max_value
+        kept = np.where(z > threshold, np.minimum(z, z.dtype.type(top)), 0)
+        return kept - z.dtype.type(slope) * np.maximum(z.dtype.type(threshold) - z, 0)
+
+    return activate
 
 
 def contraction(n: int, norm: float, seed: int) -> Array:
@@ -30,9 +61,15 @@ def contraction(n: int, norm: float, seed: int) -> Array:
 
 
 def recurrence(
-    n: int, norm: float, seed: int, dtype: str = "float64", scale: float = 1.0
+    n: int,
+    norm: float,
+    seed: int,
+    dtype: str = "float64",
+    scale: float = 1.0,
+    activation: str = "relu",
+    learned: bool = True,
 ) -> Recurrence:
-    """Return a network with biases and a partly negative initial state."""
+    """Return a network with biases and a partly negative, or zero, initial state."""
     generator = np.random.default_rng(seed + 1)
 
     def stored(values: Array) -> Array:
@@ -42,18 +79,20 @@ def recurrence(
         kernel=stored(scale * generator.normal(size=(FEATURES, n))),
         recurrent_matrix=stored(contraction(n, norm, seed)),
         bias=stored(scale * generator.normal(size=n)),
-        initial_state=stored(scale * generator.normal(size=n)),
+        initial_state=learned * stored(scale * generator.normal(size=n)),
         dtype=dtype,
         stored_dtype=dtype,
+        activation=keras.activations.get(activation),
     )
 
 
-def states(network: Any, x: Array) -> Array:
+def states(network: Any, x: Array, activation: str = "relu") -> Array:
     """Loop over the steps: the states for inputs of shape (batch, steps, features).
 
     Takes what has a kernel, a recurrent matrix, a bias and an initial state; computes
     in the dtype of `x`.
     """
+    activate = CONVERTED[activation]
     kernel = network.kernel.astype(x.dtype)
     matrix = network.recurrent_matrix.astype(x.dtype)
     bias = network.bias.astype(x.dtype)
@@ -61,7 +100,7 @@ def states(network: Any, x: Array) -> Array:
     h = np.broadcast_to(start, (len(x), len(start)))
     found = []
     for t in range(x.shape[1]):
-        h = np.maximum(h @ matrix + (x[:, t] @ kernel + bias), 0.0)
+        h = activate(h @ matrix + (x[:, t] @ kernel + bias))
         found.append(h)
     return np.stack(found, axis=1)
 

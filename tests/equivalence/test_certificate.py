@@ -90,16 +90,16 @@ def nan_in_the_matrix(weights: list[Array]) -> None:
 
 
 CHANGES: dict[Callable[[list[Array]], None], str] = {
-    raise_one_bias: "bias of an added state is above",
-    raise_one_bias_slightly: "bias of an added state is above",
-    raise_one_bias_above_0: "an added state reached",
+    raise_one_bias: "bias of an added state is beyond",
+    raise_one_bias_slightly: "bias of an added state is beyond",
+    raise_one_bias_above_0: "an added state left its rest",
     flip_an_added_row: "not orthogonal",
     flip_in_the_corner: "the corner is not",
     flip_a_readout: "not orthogonal",
-    flip_a_bias: "bias of an added state is above",
+    flip_a_bias: "bias of an added state is beyond",
     flip_an_input_weight: "the input kernel is not",
     input_to_an_added_state: "sees the input",
-    start_an_added_state: "does not start at 0",
+    start_an_added_state: "does not start at rest",
     move_the_start: "the initial state is not",
     nan_in_the_matrix: "not orthogonal",
 }
@@ -136,7 +136,7 @@ def test_1e_4_in_a_large_matrix_is_reported() -> None:
 
 def test_a_larger_bound_than_converted_for_is_reported() -> None:
     report = verify(*pair(), input_bound=1.01 * BOUND)
-    assert "bias of an added state is above" in report.reasons[0]
+    assert "bias of an added state is beyond" in report.reasons[0]
 
 
 def test_the_adverse_inputs_come_near_to_switching_a_state_on() -> None:

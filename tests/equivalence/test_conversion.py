@@ -15,8 +15,11 @@ from keras_urnn.equivalence.recurrent import dilated_weights
 from tests.equivalence.layers import SOURCES, STEPS, build, full_states, run
 from tests.equivalence.networks import (
     BOUND,
+    BOUNDED,
     FEATURES,
+    activations,
     inputs,
+    learns,
     norms,
     recurrence,
     seeds,
@@ -34,32 +37,54 @@ def difference(expected: Any, found: Any) -> float:
     return float(np.abs(expected - found).max() / scale)
 
 
-@settings(deadline=None, max_examples=50)
-@given(sizes, norms, seeds, st.sampled_from(["float32", "float64"]))
+@settings(deadline=None, max_examples=120)
+@given(
+    sizes, norms, seeds, activations, st.sampled_from(["float32", "float64"]), learns
+)
 def test_every_network_has_its_unitary_equivalent(
-    n: int, norm: float, seed: int, dtype: str
+    n: int, norm: float, seed: int, activation: str, dtype: str, learned: bool
 ) -> None:
-    network = recurrence(n, norm, seed, dtype)
+    network = recurrence(n, norm, seed, dtype, activation=activation, learned=learned)
     new = dilated_weights(network, ENTERING, None)
     U = new.recurrent_matrix
     assert len(U) == 2 * n
     assert np.abs(U.T @ U - np.eye(2 * n)).max() <= RELATIVE[dtype]
     np.testing.assert_array_equal(U[:n, :n], network.recurrent_matrix)
     x = inputs(network, 100, seed).astype(dtype)
-    expected, found = states(network, x), states(new, x)
-    assert np.all(found[..., n:] == 0.0)
-    # Ten roundings a step at most, remembered for up to 100 steps.
-    assert difference(expected, found[..., :n]) <= 1e3 * np.finfo(dtype).eps
+    expected = states(network, x, activation)
+    found = states(new, x, activation)
+    rest = -1.0 if activation == "hard_tanh" else 0.0
+    assert np.all(found[..., n:] == rest)
+    assert np.all(new.initial_state[n:] == rest)
+    # Ten roundings a step at most, of what the added states send too, remembered for
+    # up to 100 steps.
+    scale = max(np.abs(expected).max(), abs(rest)) or 1.0
+    error = np.abs(expected - found[..., :n]).max()
+    assert error <= 1e3 * np.finfo(dtype).eps * scale
 
 
-@settings(deadline=None, max_examples=30)
-@given(sizes, seeds, st.integers(1, 40))
-def test_norm_1_is_converted_up_to_a_horizon(n: int, seed: int, horizon: int) -> None:
-    network = recurrence(n, 1.0, seed)
+@settings(deadline=None, max_examples=60)
+@given(sizes, seeds, st.integers(1, 40), activations)
+def test_norm_1_is_converted_up_to_a_horizon(
+    n: int, seed: int, horizon: int, activation: str
+) -> None:
+    network = recurrence(n, 1.0, seed, activation=activation)
     new = dilated_weights(network, ENTERING, horizon)
     assert n <= len(new.bias) < 2 * n + (n == 1)
-    found = states(new, inputs(network, horizon, seed))
-    assert np.all(found[..., n:] == 0.0)
+    found = states(new, inputs(network, horizon, seed), activation)
+    assert np.all(found[..., n:] == (-1.0 if activation == "hard_tanh" else 0.0))
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, seeds, st.sampled_from(BOUNDED))
+def test_norm_1_is_converted_for_ever_where_the_activation_is_bounded(
+    n: int, seed: int, activation: str
+) -> None:
+    network = recurrence(n, 1.0, seed, activation=activation)
+    new = dilated_weights(network, ENTERING, None)
+    assert np.all(np.abs(new.bias) < 1e3)
+    found = states(new, inputs(network, 200, seed), activation)
+    assert np.all(found[..., n:] == (-1.0 if activation == "hard_tanh" else 0.0))
 
 
 @pytest.mark.parametrize("norm", [0.1, 0.9, 0.999])

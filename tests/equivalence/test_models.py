@@ -363,7 +363,7 @@ def test_one_bias_raised_in_a_model_is_reported_with_its_layer() -> None:
     bias.assign(to_numpy(bias) * np.array([1.0, 1.0, 0.99, 1.0]))
     report = verify_equivalence(model, converted, input_bound=1.0, batch_size=2)
     assert report.reasons == (
-        "here: the bias of an added state is above what is proved",
+        "here: the bias of an added state is beyond what is proved",
     )
 
 

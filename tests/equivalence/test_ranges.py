@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given, settings
 
 import keras_urnn as ku
-from keras_urnn.equivalence.activation_ranges import CURVED, LOWEST, PIECEWISE_LINEAR
+from keras_urnn.equivalence.activation_ranges import (
+    CURVED,
+    EXACT,
+    LOWEST,
+    PIECEWISE,
+)
 from keras_urnn.equivalence.bounds import InputBounds
 from keras_urnn.equivalence.intervals import (
     ZERO,
     Interval,
     arithmetic_dtype,
     round_down,
+    symmetric,
 )
 from keras_urnn.equivalence.ranges import RULES, layer_range
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of
@@ -68,6 +74,8 @@ SINGLE: dict[str, Factory] = {
     },
     "relu": lambda: L.ReLU(),
     "relu-all": lambda: L.ReLU(max_value=2.0, negative_slope=0.3, threshold=0.5),
+    "relu-threshold": lambda: L.ReLU(max_value=2.0, threshold=0.5),
+    "dense-relu-layer": lambda: L.Dense(3, activation=L.ReLU(1.0, 0.5)),
     "leaky-relu": lambda: L.LeakyReLU(0.2),
     "softmax": lambda: L.Softmax(),
     "rescaling": lambda: L.Rescaling(-3.0, offset=1.0),
@@ -77,6 +85,18 @@ SINGLE: dict[str, Factory] = {
     "lstm": lambda: L.LSTM(3, return_sequences=True),
     "gru": lambda: L.GRU(3, return_sequences=True),
     "simple-rnn-tanh": lambda: L.SimpleRNN(3, return_sequences=True),
+    **{
+        f"simple-rnn-{name}": lambda name=name: L.SimpleRNN(
+            3, name, return_sequences=True
+        )
+        for name in ("relu6", "hard_sigmoid", "hard_tanh", "sparse_sigmoid")
+    },
+    "contractive-sparse-plus": lambda: ku.ContractiveRNN(
+        3, "sparse_plus", return_sequences=True
+    ),
+    "contractive-hard-silu": lambda: ku.ContractiveRNN(
+        3, "hard_silu", return_sequences=True
+    ),
     "contractive": lambda: ku.ContractiveRNN(3, return_sequences=True),
     "contractive-output": lambda: ku.ContractiveRNN(
         4, output_units=2, learn_initial_state=True, return_sequences=True
@@ -274,7 +294,8 @@ def test_a_repeated_vector_keeps_its_range() -> None:
     assert_inside(layer(x), layer_range(layer, [entering]))
 
 
-ACTIVATIONS = [*PIECEWISE_LINEAR, *CURVED, *LOWEST, keras.activations.softmax]
+KNOWN = [*EXACT, *PIECEWISE, *CURVED, *LOWEST]
+ACTIVATIONS = [*KNOWN, keras.activations.softmax]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda f: f.__name__)
@@ -284,6 +305,19 @@ def test_an_activation_stays_in_its_range(activation: Any, seed: int) -> None:
     entering = interval(seed)
     found = layer_range(layer, [entering])
     assert_inside(layer(draw(entering, seed)), found)
+
+
+@pytest.mark.parametrize("name", ["tanh", "hard_tanh", "hard_sigmoid", "relu6"])
+def test_small_inputs_narrow_the_range_of_a_bounded_activation(name: str) -> None:
+    layer = L.SimpleRNN(2, name, return_sequences=True)
+    layer.build((None, None, 1))
+    layer.cell.kernel.assign(np.array([[0.25, -0.5]]))
+    layer.cell.recurrent_kernel.assign(np.array([[0.25, 0.25], [0.0, 0.25]]))
+    found = layer_range(layer, [symmetric([1.0])])
+    assert found is not None
+    # The activation alone says 1 (relu6: 6); h = 0.25 (1/3) + 0.25 h + 0.5 is 7/9.
+    assert np.all(found.largest < 0.8)
+    assert_inside(layer(draw(symmetric([1.0]), 0)[..., :1]), found)
 
 
 def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> None:

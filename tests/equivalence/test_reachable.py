@@ -1,8 +1,9 @@
-"""No input within the bound takes a ReLU recurrence out of its ball and its box."""
+"""No input within the bound takes a recurrence out of its ball and its box."""
 
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,10 @@ from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from tests.equivalence.networks import (
     BOUND,
+    BOUNDED,
     FEATURES,
     Array,
+    activations,
     inputs,
     norms,
     recurrence,
@@ -30,29 +33,38 @@ def with_start(network: Recurrence, found: Array) -> Array:
     return np.concatenate([start, found], axis=1)
 
 
-@settings(deadline=None, max_examples=40)
-@given(sizes, norms, seeds, st.sampled_from(["float32", "float64"]))
-def test_states_stay_in_the_ball_and_the_box(
-    n: int, norm: float, seed: int, dtype: str
-) -> None:
-    network = recurrence(n, norm, seed, dtype)
-    bounds = reachable_states(network, ENTERING, None)
-    x = inputs(network, 80, seed).astype(dtype)
-    seen = with_start(network, states(network, x))
-    assert np.linalg.norm(seen, axis=-1).max() <= bounds.radius
-    assert np.all((bounds.box.lower <= seen) & (seen <= bounds.box.upper))
-
-
-@settings(deadline=None, max_examples=40)
-@given(sizes, st.sampled_from([0.5, 1.0]), seeds, st.integers(1, 30))
-def test_states_stay_in_the_bounds_up_to_the_horizon(
-    n: int, norm: float, seed: int, horizon: int
-) -> None:
-    network = recurrence(n, norm, seed)
+def assert_inside(network: Recurrence, x: Array, name: str, horizon: Any) -> None:
     bounds = reachable_states(network, ENTERING, horizon)
-    seen = with_start(network, states(network, inputs(network, horizon, seed)))
+    seen = with_start(network, states(network, x, name))
     assert np.linalg.norm(seen, axis=-1).max() <= bounds.radius
     assert np.all((bounds.box.lower <= seen) & (seen <= bounds.box.upper))
+
+
+@settings(deadline=None, max_examples=100)
+@given(sizes, norms, seeds, activations, st.sampled_from(["float32", "float64"]))
+def test_states_stay_in_the_ball_and_the_box(
+    n: int, norm: float, seed: int, activation: str, dtype: str
+) -> None:
+    network = recurrence(n, norm, seed, dtype, activation=activation)
+    assert_inside(network, inputs(network, 80, seed).astype(dtype), activation, None)
+
+
+@settings(deadline=None, max_examples=80)
+@given(sizes, st.sampled_from([0.5, 1.0]), seeds, activations, st.integers(1, 30))
+def test_states_stay_in_the_bounds_up_to_the_horizon(
+    n: int, norm: float, seed: int, activation: str, horizon: int
+) -> None:
+    network = recurrence(n, norm, seed, activation=activation)
+    assert_inside(network, inputs(network, horizon, seed), activation, horizon)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, seeds, st.sampled_from(BOUNDED))
+def test_a_bounded_activation_bounds_the_states_whatever_the_norm(
+    n: int, seed: int, activation: str
+) -> None:
+    network = recurrence(n, 3.0, seed, activation=activation)
+    assert_inside(network, inputs(network, 80, seed), activation, None)
 
 
 def single(weight: float, dtype: str = "float64", **changes: Any) -> Recurrence:
@@ -74,6 +86,41 @@ def test_one_unit_reaches_its_bound() -> None:
     assert bounds.radius == pytest.approx(2.0, rel=1e-12)
     assert bounds.box.upper == pytest.approx(2.0, rel=1e-12)
     assert bounds.box.lower == 0.0
+
+
+SINGLE: dict[str, tuple[float, float, float, float]] = {
+    # weight, lower end, upper end, radius
+    "relu": (-0.5, 0.0, 1.0, 2.0),
+    "relu6": (1.0, 0.0, 6.0, 6.0),
+    "hard_tanh": (0.5, -1.0, 1.0, 1.0),
+    # h = (0.5 h + 1 + 3) / 6 rests at 8/11; it starts at 0
+    "hard_sigmoid": (0.5, 0.0, 8.0 / 11.0, 1.0),
+    "sparse_sigmoid": (0.5, 0.0, 1.0, 1.0),
+    # h = 0.5 h + 1 rests at 2; the ball has the excess of 1/4
+    "sparse_plus": (0.5, 0.0, 2.0, 2.5),
+    "hard_silu": (0.5, -0.376, 2.0, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_one_unit_of_each_kind(name: str) -> None:
+    weight, lower, upper, radius = SINGLE[name]
+    network = single(weight, activation=keras.activations.get(name))
+    bounds = reachable_states(network, symmetric([1.0]), None)
+    found = [*bounds.box.lower, *bounds.box.upper, bounds.radius]
+    np.testing.assert_allclose(found, [lower, upper, radius], rtol=0, atol=1e-12)
+
+
+def test_slack_is_added_to_what_drives_the_states() -> None:
+    bounds = reachable_states(single(0.5), symmetric([1.0]), None, slack=0.25)
+    assert bounds.box.upper == pytest.approx(2.5, rel=1e-12)
+
+
+def test_an_activation_that_is_not_known_bounds_nothing() -> None:
+    network = single(0.5, activation=lambda z: z)
+    bounds = reachable_states(network, symmetric([1.0]), None)
+    assert not bounds.is_bounded
+    assert not network.is_bounded
 
 
 def test_a_horizon_counts_the_steps() -> None:

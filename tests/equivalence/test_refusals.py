@@ -1,6 +1,7 @@
 """What can't be converted is refused with the reason and the way out."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -134,9 +135,21 @@ TARGETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: simple(0.5, activation=None),
         ["activation linear", "theorem 3"],
     ),
-    "relu6": (
-        lambda: simple(0.5, activation="relu6"),
-        ["activation relu6", "constant on a half-line", "`activation='relu'`"],
+    "partial": (
+        lambda: simple(0.5, activation=partial(keras.activations.relu, max_value=2.0)),
+        ["relu", "can't save", "`activation=keras.layers.ReLU(max_value"],
+    ),
+    "function": (
+        lambda: simple(0.5, activation=keras.ops.relu),
+        ["activation relu", "isn't known here", "`keras.layers.ReLU(max_value"],
+    ),
+    "leaky-layer": (
+        lambda: simple(0.5, activation=L.ReLU(negative_slope=0.25)),
+        ["activation ReLU(max_value=None, negative_slope=0.25", "theorem 3"],
+    ),
+    "layer-of-another-dtype": (
+        lambda: simple(0.5, activation=L.ReLU(dtype="float16")),
+        ["computes in float32", "in float16", "make both of one dtype"],
     ),
     "nan": (lambda: broken(np.nan), ["finite weights", "NaN or Inf", "learning rate"]),
     "inf": (lambda: broken(np.inf), ["finite weights", "NaN or Inf"]),
@@ -224,6 +237,32 @@ def test_a_target_is_refused(make: Callable[[], Any], words: list[str]) -> None:
 def test_a_norm_above_1_is_refused_whatever_the_horizon() -> None:
     with pytest.raises(ValueError, match=r"spectral norm 1\.25.*whatever the horizon"):
         to_unitary(simple(1.25), input_bound=1.0, horizon=10)
+
+
+# The activation of Keras that is constant on a half-line and nearest to each other.
+NEAREST = {
+    "tanh": "'hard_tanh'",
+    "softsign": "'hard_tanh'",
+    "sigmoid": "'hard_sigmoid' or 'sparse_sigmoid'",
+    "softplus": "'relu' or 'sparse_plus'",
+    "squareplus": "'relu' or 'sparse_plus'",
+    "silu": "'hard_silu'",
+    "swish": "'hard_silu'",
+    **dict.fromkeys(
+        ["gelu", "elu", "selu", "celu", "mish", "leaky_relu", "linear"], "'relu'"
+    ),
+    **dict.fromkeys(["exponential", "log_sigmoid", "tanh_shrink"], "'relu'"),
+}
+
+
+@pytest.mark.parametrize("name", NEAREST)
+def test_a_smooth_activation_is_refused_with_the_nearest_alternative(name: str) -> None:
+    layer = simple(0.5, activation=name)
+    with pytest.raises(ValueError, match=r"activation \w+'.*theorem 3") as caught:
+        to_unitary(layer, input_bound=1.0)
+    assert f"Retrain with `activation={NEAREST[name]}`, the nearest" in str(
+        caught.value
+    )
 
 
 BAD_BOUNDS = [
