@@ -1,6 +1,6 @@
 """Unitary and contractive recurrent networks for Keras 3."""
 
-from keras_urnn import callbacks, constraints, diagnostics, parametrizations
+from keras_urnn import callbacks, constraints, diagnostics, parametrizations, theory
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.equivalence import EquivalenceReport, to_unitary, verify_equivalence
 from keras_urnn.layers import (
@@ -24,6 +24,7 @@ __all__ = [
     "constraints",
     "diagnostics",
     "parametrizations",
+    "theory",
     "to_unitary",
     "verify_equivalence",
 ]
