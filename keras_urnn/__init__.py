@@ -1,6 +1,6 @@
 """Unitary and contractive recurrent networks for Keras 3."""
 
-from keras_urnn import callbacks, constraints, diagnostics, parametrizations
+from keras_urnn import callbacks, constraints, diagnostics, parametrizations, theory
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.equivalence import (
     EquivalenceReport,
@@ -34,6 +34,7 @@ __all__ = [
     "measure_input_bound",
     "parametrizations",
     "prune_inactive",
+    "theory",
     "to_unitary",
     "verify_equivalence",
 ]

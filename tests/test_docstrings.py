@@ -12,7 +12,13 @@ import pytest
 
 import keras_urnn as ku
 
-MODULES = (ku.constraints, ku.parametrizations, ku.diagnostics, ku.callbacks)
+MODULES = (
+    ku.constraints,
+    ku.parametrizations,
+    ku.diagnostics,
+    ku.callbacks,
+    ku.theory,
+)
 SECTIONS = r"Args|Call arguments|Returns|Raises|Example|Reference|Attributes|Yields"
 DEFAULT = re.compile(r"Defaults?\s+to\s+`([^`]*)`")
 SHAPE = re.compile(r"# shape (\([^)]*\))")
