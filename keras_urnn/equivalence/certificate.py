@@ -17,7 +17,6 @@ from keras_urnn.equivalence.recurrent import (
     entering_cells,
     entering_layer,
 )
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of
 from keras_urnn.equivalence.refusals import (
     check_convertible,
     checked_horizon,
@@ -247,7 +246,7 @@ def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     What a run of the whole model has to show, a layer wired to another, is of order
     1, so that it is never more than 1/2.
     """
-    recurrences = [recurrence_of(pair.old) for pair in pairs]
+    recurrences = [pair.recurrences[0] for pair in pairs]
     # Those that compute with integers, as a lookup, round nothing.
     dtypes = {arithmetic_dtype(layer) for layer in model.layers} & set(OUTPUT_TOLERANCE)
     largest = max(

@@ -15,7 +15,6 @@ from keras_urnn.equivalence.recurrent import (
     entering_layer,
 )
 from keras_urnn.equivalence.recurrent_ranges import (
-    OUR_CELLS,
     SIMPLE_CELLS,
     recurrence_of,
     visible_units,
@@ -111,8 +110,8 @@ def inactive_states(
 
     Raises:
         ValueError: when `target` is a model, another layer or cell, not built, not
-            ReLU, has recurrent dropout, a state scale or weights that are not finite,
-            or `input_bound` or `horizon` is not usable.
+            ReLU, has recurrent dropout or weights that are not finite, or
+            `input_bound` or `horizon` is not usable.
 
     Example:
         ```python
@@ -171,14 +170,11 @@ def _check_kind(target: Any) -> None:
 
 
 def _check_step(cell: Any, name: str) -> None:
-    """Raise unless the cell is ReLU, without recurrent dropout or state scale."""
+    """Raise unless the cell is ReLU, without recurrent dropout."""
     if cell.recurrent_dropout > 0.0:
         advice = "The proof is for the states as they are; set `recurrent_dropout=0`."
         found = "recurrent_dropout > 0"
         raise refusal("without recurrent dropout", name, found, advice)
-    if type(cell) in OUR_CELLS and cell.state_scale is not None:
-        advice = "A later version will prune it; until then train without a scale."
-        raise refusal("without a state scale", name, "a `state_scale`", advice)
     if cell.activation is not keras.activations.relu:
         advice = (
             "The proof needs an activation that is 0 on a half-line, and this version "

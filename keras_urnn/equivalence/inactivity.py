@@ -81,7 +81,8 @@ def _with_these_off(
     box = None
     if reached.is_bounded:
         lower, upper = np.zeros((2, recurrence.units))
-        lower[on], upper[on] = reached.box.lower, reached.box.upper
+        d = recurrence.d[on]
+        lower[on], upper[on] = reached.box.lower / d, reached.box.upper / d
         box = Interval(lower, upper)
     return Inactivity(off, drive + recalled + flushed, box)
 
@@ -94,6 +95,7 @@ def restricted(recurrence: Recurrence, states: NDArray[np.intp]) -> Recurrence:
         recurrent_matrix=recurrence.recurrent_matrix[np.ix_(states, states)],
         bias=recurrence.bias[states],
         initial_state=recurrence.initial_state[states],
+        scale=None if recurrence.scale is None else recurrence.scale[states],
     )
 
 
@@ -117,8 +119,9 @@ def _drive(
     A state that sees nothing of the input is driven by its bias, which a compute dtype
     of fewer digits may move up, and nothing else.
     """
-    kernel, bias, dtype = recurrence.kernel, recurrence.bias, recurrence.dtype
-    blind = ~np.any(kernel, axis=0)
+    d, dtype = recurrence.d, recurrence.dtype
+    kernel, bias = recurrence.kernel * d, recurrence.bias * d
+    blind = ~np.any(kernel, axis=0) & (d == 1.0)
     alone = -round_down(-bias, dtype)
     if entering is None:
         return np.where(blind, alone, np.inf), blind

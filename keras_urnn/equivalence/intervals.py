@@ -145,6 +145,14 @@ def arithmetic_dtype(layer: Any) -> str:
     return str(layer.compute_dtype)
 
 
+def as_stored(array: Array, dtype: str) -> Array:
+    """The numbers that a variable of `dtype` holds once `array` is assigned to it."""
+    if dtype == "float64":
+        return array
+    single = keras.ops.convert_to_tensor(array.astype("float32"))
+    return to_float64(keras.ops.cast(single, dtype))
+
+
 def symmetric(bound: ArrayLike) -> Interval:
     """The interval `|x| <= bound`."""
     largest = np.asarray(bound, dtype=np.float64)

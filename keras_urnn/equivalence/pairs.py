@@ -16,6 +16,7 @@ from keras_urnn.equivalence.intervals import (
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent import added_bias_bounds, first_biases
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
+from keras_urnn.equivalence.rescaling import in_scale
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 # What rounding the entries to the weights' dtype leaves of max|UᵀU - I|. An entry
@@ -72,6 +73,20 @@ class CellPair:
         )
 
     @property
+    def recurrences(self) -> tuple[Recurrence, Recurrence]:
+        """The numbers of both, the original's in the scale of the converted one."""
+        old, new = recurrence_of(self.old), recurrence_of(self.new)
+        if new.scale is None or self.is_unitary_already:
+            return old, new
+        return in_scale(old, new.d[: self.states]), new
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a scaled matrix is the original's without rounding."""
+        new = recurrence_of(self.new)
+        return bool(np.all(np.frexp(new.d)[0] == 0.5))
+
+    @property
     def largest_added_bias(self) -> float:
         """The largest `|b|` of an added state; 0 where there is none."""
         if not self.is_comparable:
@@ -89,7 +104,7 @@ def objections(pair: CellPair, horizon: int | None) -> list[str]:
     """What a proof of the equivalence of the two cells would lack, in words."""
     if not pair.is_comparable:
         return [f"{pair.name}: not a built UnitaryRNNCell for the same inputs"]
-    old, new = recurrence_of(pair.old), recurrence_of(pair.new)
+    old, new = pair.recurrences
     findings = _of_the_cell(pair) | _of_the_first_states(old, new)
     findings |= _of_the_added_states(pair, old, new, horizon)
     return [
@@ -136,6 +151,8 @@ def _of_the_added_states(
     n = old.units
     findings = {
         "an added state sees the input": not np.any(new.kernel[:, n:]),
+        "an added state has a scale": pair.is_unitary_already
+        or bool(np.all(new.d[n:] == 1.0)),
         "an added state does not start at rest": _start_at_rest(old, new),
     }
     if new.units > n and not pair.is_unitary_already:

@@ -133,8 +133,9 @@ def _plan_cell(name: str, cell: Any, found: Inactivity) -> Plan:
     # cheapest matrix to project.
     config["recurrent_initializer"] = "identity"
     config["output_units"] = visible if visible < len(kept) else None
-    if cell.resting_state is not None:
-        config["resting_state"] = [cell.resting_state[i] for i in kept]
+    for per_state in ("resting_state", "state_scale"):
+        if config[per_state] is not None:
+            config[per_state] = [config[per_state][i] for i in kept]
     new = _class_for(cell, rest, name)
     if new is not type(cell):
         config["max_norm"] = 1.0

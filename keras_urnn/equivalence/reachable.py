@@ -31,6 +31,9 @@ NARROWING_PASSES = 50
 class Recurrence:
     """The numbers of one cell: `h_t = φ(h_{t-1} @ R + x_t @ K + b)`.
 
+    With a scale `d` they are those of `h_t = φ((h_{t-1}∘d) @ R + (x_t @ K + b)∘d) / d`,
+    and the scaled states `h∘d` are what is bounded.
+
     Attributes:
         kernel: float64 array of shape `(features, n)`, `K`.
         recurrent_matrix: float64 array of shape `(n, n)`, `R`.
@@ -40,6 +43,8 @@ class Recurrence:
         dtype: string. The dtype that the cell computes in.
         stored_dtype: string. The dtype its weights are stored in.
         activation: callable, `φ`. Defaults to `keras.activations.relu`.
+        scale: float64 array of shape `(n,)`, `d`, or `None` for ones. Defaults to
+            `None`.
     """
 
     kernel: Array
@@ -49,11 +54,17 @@ class Recurrence:
     dtype: str
     stored_dtype: str
     activation: Any = keras.activations.relu
+    scale: Array | None = None
 
     @property
     def units(self) -> int:
         """The number of states, `n`."""
         return len(self.recurrent_matrix)
+
+    @property
+    def d(self) -> Array:
+        """The scale, written out."""
+        return np.ones(self.units) if self.scale is None else self.scale
 
     @cached_property
     def norm(self) -> float:
@@ -98,7 +109,7 @@ class Recurrence:
 
 @dataclass(frozen=True, eq=False)
 class ReachableStates:
-    """A ball and a box that hold every state from the initial one on.
+    """A ball and a box that hold every (scaled) state from the initial one on.
 
     Attributes:
         radius: float. `‖h‖ <= radius`; infinite where a long horizon leaves no bound.
@@ -167,9 +178,10 @@ def reachable_states(
     The promise holds for the state at rest (zeros or learned) and what follows from
     it, not for an arbitrary `initial_state` given by the caller.
     """
-    driven = affine(entering, recurrence.kernel, recurrence.bias, recurrence.dtype)
+    d, dtype = recurrence.d, recurrence.dtype
+    driven = affine(entering, recurrence.kernel * d, recurrence.bias * d, dtype)
     driven = driven.widen(slack)
-    start = recurrence.initial_state
+    start = recurrence.initial_state * d
     widest = recurrence.image(REAL_LINE)
     within = float(np.linalg.norm(widest.hull(Interval.of(start, start)).largest))
     radius = min(_ball(recurrence, driven, horizon), within)
@@ -193,7 +205,8 @@ def _ball(recurrence: Recurrence, driven: Interval, horizon: int | None) -> floa
     rounding = evaluation_error(recurrence.activation, recurrence.dtype)
     growth += rounding * (norm + growth)
     drive = (1.0 + rounding) * _drive(recurrence, flat, driven) + rounding
-    start, v = np.linalg.norm(recurrence.initial_state), np.linalg.norm(drive)
+    start = np.linalg.norm(recurrence.initial_state * recurrence.d)
+    v = np.linalg.norm(drive)
     if horizon is None:
         return float(max(start, v / _contraction(norm, growth)))
     radius = reached = float(start)
@@ -232,7 +245,8 @@ def _contraction(norm: float, growth: float) -> float:
 def _narrow(
     recurrence: Recurrence, box: Interval, driven: Interval, radius: float
 ) -> Interval:
-    matrix, start = recurrence.recurrent_matrix, recurrence.initial_state
+    matrix = recurrence.recurrent_matrix
+    start = recurrence.initial_state * recurrence.d
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(matrix, recurrence.dtype)
     recalled = box.linear(matrix).widen(error * (box.largest @ sizes))

@@ -14,16 +14,15 @@ from keras_urnn.equivalence.intervals import (
     SMALLEST_NORMAL,
     Array,
     Interval,
+    as_stored,
     magnitude,
     product_error,
     round_down,
-    to_float64,
 )
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     cell_range,
-    recurrence_of,
     visible_units,
 )
 from keras_urnn.equivalence.refusals import (
@@ -72,12 +71,14 @@ class UnitaryWeights:
         recurrent_matrix: orthogonal array of shape `(n + r, n + r)`.
         bias: array of shape `(n + r,)`.
         initial_state: array of shape `(n + r,)`.
+        added: integer. The number of added states, `r`.
     """
 
     kernel: Array
     recurrent_matrix: Array
     bias: Array
     initial_state: Array
+    added: int
 
 
 def added_bias_bounds(
@@ -117,7 +118,7 @@ def dilated_weights(
     flat, stored = recurrence.flat, recurrence.stored_dtype
     assert flat is not None  # `check_convertible` refuses the others
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
-    matrix = _as_stored(dilation.matrix, stored)
+    matrix = as_stored(dilation.matrix, stored)
     added = len(matrix) - recurrence.units
     bounds = added_bias_bounds(recurrence, matrix, entering, horizon)
     # The certificate forms the same bound in another order of summation; 1e-12 is
@@ -132,6 +133,7 @@ def dilated_weights(
         initial_state=np.pad(
             recurrence.initial_state, (0, added), constant_values=flat.value
         ),
+        added=added,
     )
 
 
@@ -141,13 +143,6 @@ def first_biases(recurrence: Recurrence, matrix: Array) -> Array:
     if flat is None or flat.value == 0.0:
         return recurrence.bias
     return recurrence.bias - flat.value * matrix[n:, :n].sum(axis=0)
-
-
-def _as_stored(matrix: Array, dtype: str) -> Array:
-    if dtype == "float64":
-        return matrix
-    single = keras.ops.convert_to_tensor(matrix.astype("float32"))
-    return to_float64(keras.ops.cast(single, dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,12 +196,13 @@ def plan_cell(
     check_cell(cell, name)
     if type(cell) is UnitaryRNNCell:
         return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
-    check_convertible(cell, name, horizon)
+    recurrence = check_convertible(cell, name, horizon)
     assert entering is not None  # only copies are planned without
-    recurrence = recurrence_of(cell)
     new = dilated_weights(recurrence, entering, horizon)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
+    if recurrence.scale is not None:
+        config["state_scale"] = np.pad(recurrence.d, (0, new.added), constant_values=1)
     weights = [new.kernel, new.recurrent_matrix, new.bias]
     if config["learn_initial_state"]:
         weights.append(new.initial_state)

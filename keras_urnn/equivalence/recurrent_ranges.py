@@ -10,9 +10,12 @@ from keras_urnn.equivalence.intervals import (
     ZERO,
     Interval,
     arithmetic_dtype,
+    rounded,
     to_float64,
 )
+from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.rescaling import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
@@ -42,6 +45,7 @@ def recurrence_of(cell: Any) -> Recurrence:
         dtype=cell.compute_dtype if ours else arithmetic_dtype(cell),
         stored_dtype=cell.variable_dtype,
         activation=cell.activation,
+        scale=np.asarray(cell.state_scale) if ours and cell.state_scale else None,
     )
 
 
@@ -116,15 +120,16 @@ def _stacked_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None
 ) -> Interval | None:
-    if type(cell) in OUR_CELLS and cell.state_scale is not None:
+    recurrence = admissible(recurrence_of(cell), horizon)
+    if isinstance(recurrence, Obstruction):
         return None
-    recurrence = recurrence_of(cell)
     if horizon is None and not recurrence.is_bounded:
         return None
     reachable = reachable_states(recurrence, entering, horizon)
     if not reachable.is_bounded:
         return None
-    states = reachable.box
+    box, d = reachable.box, recurrence.d
+    states = rounded(Interval(box.lower / d, box.upper / d), recurrence.dtype)
     visible = visible_units(cell)
     return Interval(states.lower[:visible], states.upper[:visible])
 

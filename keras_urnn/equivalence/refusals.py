@@ -10,12 +10,13 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.equivalence.flat_activations import flat_activation
 from keras_urnn.equivalence.intervals import LARGEST, Array
+from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
-    OUR_CELLS,
     SIMPLE_CELLS,
     recurrence_of,
 )
+from keras_urnn.equivalence.rescaling import admissible, exponent_range
 
 # Of the activations that are constant on no half-line, the nearest that is; "relu"
 # for all others.
@@ -28,6 +29,9 @@ _NEAREST = {
     keras.activations.silu: "hard_silu",
 }
 _OF_KERAS = [getattr(keras.activations, name) for name in dir(keras.activations)]
+
+# Scaled states, and what rounding leaves of them, stay far from both ends of the dtype.
+LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}
 
 
 def refusal(expected: str, name: str, found: str, advice: str) -> ValueError:
@@ -74,8 +78,8 @@ def check_precision(weights: Sequence[Any], name: str) -> None:
             raise refusal("of the precision it says", name, found, advice)
 
 
-def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
-    """Raise unless theorem 1 holds for a built cell."""
+def check_convertible(cell: Any, name: str, horizon: int | None) -> Recurrence:
+    """Return the recurrence, in scales in which theorem 1 holds for it, or raise."""
     if cell.recurrent_dropout > 0.0:
         advice = (
             "Dropping states changes what the added ones see, and the masks have no "
@@ -84,11 +88,13 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> None:
         raise refusal(
             "without recurrent dropout", name, "recurrent_dropout > 0", advice
         )
-    if type(cell) in OUR_CELLS and cell.state_scale is not None:
-        advice = "A later version will convert it; until then train without a scale."
-        raise refusal("without a state scale", name, "a `state_scale`", advice)
     _check_activation(cell, name)
-    _check_norm(recurrence_of(cell), name, horizon)
+    recurrence = admissible(recurrence_of(cell), horizon)
+    if isinstance(recurrence, Obstruction):
+        raise _no_scaling(recurrence_of(cell), recurrence, name, horizon)
+    _check_scale(recurrence, name)
+    _check_norm(recurrence, name, horizon)
+    return recurrence
 
 
 def check_biases(biases: Array, dtype: str, name: str) -> None:
@@ -158,6 +164,36 @@ def _way_out(activation: Any) -> str:
         f"`activation='{nearest}'`, the nearest that is, and convert that, or train a "
         "`UnitaryRNN` with this activation from the start."
     )
+
+
+def _no_scaling(
+    recurrence: Recurrence, found: Obstruction, name: str, horizon: int | None
+) -> ValueError:
+    at_norm_1 = recurrence.norm <= 1.0 + recurrence.tolerance
+    way_out = (
+        "Give the largest number of steps as `horizon`, with which norm 1 will do, or"
+        if horizon is None and at_norm_1
+        else "A `horizon` helps at norm 1, not above:"
+    )
+    advice = (
+        f"{way_out} train a `ContractiveRNN`, or use `ContractiveProjection` as "
+        "`recurrent_constraint`."
+    )
+    received = (
+        f"its recurrent matrix has spectral norm {recurrence.norm:.6g}, and no "
+        f"diagonal scaling was found that makes it small enough: {found.reason}"
+    )
+    return refusal("of spectral norm below 1, scaled or not", name, received, advice)
+
+
+def _check_scale(recurrence: Recurrence, name: str) -> None:
+    """Raise where the scaled states could leave the range of the compute dtype."""
+    needed, largest = exponent_range(recurrence), LARGEST_EXPONENT[recurrence.dtype]
+    if needed > largest:
+        advice = "Compute in a dtype of larger range (float64 at best), or retrain."
+        expected = f"scalable within 2**±{largest}, for {recurrence.dtype}"
+        received = f"it needs scales up to 2**±{needed} to be contractive"
+        raise refusal(expected, name, received, advice)
 
 
 def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:

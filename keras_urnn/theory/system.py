@@ -13,6 +13,7 @@ from keras_urnn.equivalence.recurrent_ranges import (
     recurrence_of,
     visible_units,
 )
+from keras_urnn.equivalence.rescaling import in_scale
 
 Array = NDArray[np.float64]
 
@@ -46,6 +47,9 @@ def system_of(cell: Any, readout: ArrayLike | None) -> System:
     """Read a built cell out, or raise."""
     check_cell(cell)
     found = recurrence_of(cell)
+    if found.scale is not None:
+        check_activation(cell, "relu", "For others a `state_scale` has no equivalent.")
+        found = in_scale(found, np.ones(found.units))
     weights = (
         found.kernel,
         found.recurrent_matrix,

@@ -121,3 +121,8 @@ def inputs(network: Recurrence, steps: int, seed: int) -> Array:
     driven = np.sign(np.stack(gains[::-1], axis=1))
     drawn = generator.uniform(-1.0, 1.0, shape)
     return BOUND * np.concatenate([drawn, corners, driven, -driven])
+
+
+def difference(expected: Any, found: Any) -> float:
+    scale = np.abs(expected).max() or 1.0  # a unit that is never on gives only zeros
+    return float(np.abs(expected - found).max() / scale)

@@ -18,6 +18,7 @@ from tests.equivalence.networks import (
     BOUNDED,
     FEATURES,
     activations,
+    difference,
     inputs,
     learns,
     norms,
@@ -30,11 +31,6 @@ from tests.helpers import precision, to_numpy
 
 ENTERING = symmetric(np.full(FEATURES, BOUND))
 RELATIVE = {"float32": 1e-6, "float64": 1e-12}
-
-
-def difference(expected: Any, found: Any) -> float:
-    scale = np.abs(expected).max() or 1.0  # a unit that is never on gives only zeros
-    return float(np.abs(expected - found).max() / scale)
 
 
 @settings(deadline=None, max_examples=120)
