@@ -156,7 +156,7 @@ def _errors_by_size(axes: Axes, result: dict[str, Any]) -> None:
     axes.set(
         title="Distance from the target, on test sequences",
         xlabel="states of the network",
-        ylabel="RMS error of the outputs (between 0 and 1)",
+        ylabel="RMS error of the outputs (no unit)",
         xscale="log",
         yscale="log",
     )
@@ -221,7 +221,7 @@ def _moduli_and_slopes(axes: Axes, result: dict[str, Any]) -> None:
     axes.set(
         title="Near the fixed point under the input 0",
         xlabel="network: the target, and unitary fits by their states",
-        ylabel="slope, or |λ| (a change from one step to the next)",
+        ylabel="slope σ′, or modulus |λ| (factor per step)",
         ylim=(0, 0.26),
     )
     axes.set_xticks(range(len(networks)), [name for _, name, _ in networks])

@@ -16,6 +16,25 @@ def theorems(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def levels(result: dict[str, Any]) -> str:
+    """Say for each kind of fit whether, and where, the errors level off."""
+    factor = f"{result['settings']['level']:g}"
+    lines = []
+    for kind, found in result["level"].items():
+        where, what = found["from_states"], f"the RMS error of the {kind} fits"
+        if found["levels_off"]:
+            lines.append(
+                f"By {where} states {what} has levelled off: no larger network divides "
+                f"it by {factor}."
+            )
+        else:
+            lines.append(
+                f"Up to the largest network {what} goes on falling: it divides that of "
+                f"each smaller one by {factor} or more."
+            )
+    return "\n".join(lines)
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
