@@ -24,8 +24,8 @@ def levels(result: dict[str, Any]) -> str:
         where, what = found["from_states"], f"the RMS error of the {kind} fits"
         if found["levels_off"]:
             lines.append(
-                f"By {where} states {what} has levelled off: no larger network divides "
-                f"it by {factor}."
+                f"From size {where} on {what} is level: no larger network divides it "
+                f"by {factor}."
             )
         else:
             lines.append(
