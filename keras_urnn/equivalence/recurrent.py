@@ -71,14 +71,12 @@ class UnitaryWeights:
         recurrent_matrix: orthogonal array of shape `(n + r, n + r)`.
         bias: array of shape `(n + r,)`.
         initial_state: array of shape `(n + r,)`.
-        added: integer. The number of added states, `r`.
     """
 
     kernel: Array
     recurrent_matrix: Array
     bias: Array
     initial_state: Array
-    added: int
 
 
 def added_bias_bounds(
@@ -133,7 +131,6 @@ def dilated_weights(
         initial_state=np.pad(
             recurrence.initial_state, (0, added), constant_values=flat.value
         ),
-        added=added,
     )
 
 
@@ -202,7 +199,8 @@ def plan_cell(
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
     if recurrence.scale is not None:
-        config["state_scale"] = np.pad(recurrence.d, (0, new.added), constant_values=1)
+        added = len(new.bias) - recurrence.units
+        config["state_scale"] = np.pad(recurrence.d, (0, added), constant_values=1.0)
     weights = [new.kernel, new.recurrent_matrix, new.bias]
     if config["learn_initial_state"]:
         weights.append(new.initial_state)

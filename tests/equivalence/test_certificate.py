@@ -250,7 +250,8 @@ def test_the_horizon_limits_the_steps_and_the_proof() -> None:
 
 
 def test_what_can_not_be_converted_can_not_be_verified() -> None:
-    layer = build(keras.layers.SimpleRNN(3, "relu"), norm=1.0)
+    layer = build(keras.layers.SimpleRNN(3, "relu"))
+    layer.cell.recurrent_kernel.assign(np.diag([1.0, 0.5, -0.5]))
     converted = to_unitary(layer, input_bound=BOUND, horizon=10)
     with pytest.raises(ValueError, match="spectral norm 1"):
         verify(layer, converted)
