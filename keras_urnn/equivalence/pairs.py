@@ -31,12 +31,14 @@ class CellPair:
         old: built cell, the original.
         new: built cell, the converted one.
         entering: `Interval` per feature; `None` where a copy needs none.
+        start: `Interval` per state that both start from; `None` for the one at rest.
     """
 
     name: str
     old: Any
     new: Any
     entering: Interval | None
+    start: Interval | None = None
 
     @property
     def states(self) -> int:
@@ -125,17 +127,21 @@ def _of_the_added_states(
     if new.units > n and not pair.is_unitary_already:
         findings["the bias of an added state is above what is proved"] = (
             pair.entering is not None
-            and _is_low_enough(old, new, pair.entering, horizon)
+            and _is_low_enough(old, new, pair.entering, horizon, pair.start)
         )
     return findings
 
 
 def _is_low_enough(
-    old: Recurrence, new: Recurrence, entering: Interval, horizon: int | None
+    old: Recurrence,
+    new: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None,
 ) -> bool:
     n = old.units
     readout = new.recurrent_matrix[:n, n:]
-    bounds = added_bias_bounds(old, readout, entering, horizon)
+    bounds = added_bias_bounds(old, readout, entering, horizon, start)
     # `<=` is False for NaN, which is no proof.
     return bool(np.all(new.bias[n:] <= -bounds))
 

@@ -45,6 +45,11 @@ class Recurrence:
         """The number of states, `n`."""
         return len(self.recurrent_matrix)
 
+    @property
+    def rest(self) -> Interval:
+        """The state at rest, as an interval."""
+        return Interval.of(self.initial_state, self.initial_state)
+
     @cached_property
     def norm(self) -> float:
         """The spectral norm of `R`."""
@@ -98,9 +103,12 @@ class ReachableStates:
 
 
 def reachable_states(
-    recurrence: Recurrence, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
 ) -> ReachableStates:
-    """Bound the states over all inputs in `entering`.
+    """Bound the states over all inputs in `entering`, from any state in `start`.
 
     A ball first. With `v = sup (xK + b)⁺` per unit, `a` a bound on the norm of `R`
     as computed, and `(h R + v)⁺ <= (h R)⁺ + v⁺`,
@@ -122,28 +130,30 @@ def reachable_states(
     `aᵏ` with `a > 1`: beyond a few steps it is the larger, and in the end not finite.
     Whoever gives a horizon asks for the proof, so the smaller number isn't taken.
 
-    The promise holds for the state at rest (zeros or learned) and what follows from
-    it, not for an arbitrary `initial_state` given by the caller.
+    The promise holds for the states in `start`, by default the one at rest (zeros or
+    learned), and what follows from them; above, `h_{-1}` is the farthest of them.
     """
+    start = recurrence.rest if start is None else start
     driven = affine(entering, recurrence.kernel, recurrence.bias, recurrence.dtype)
-    radius = _radius(recurrence, np.maximum(driven.upper, 0.0), horizon)
-    start = recurrence.initial_state
+    radius = _radius(recurrence, np.maximum(driven.upper, 0.0), horizon, start)
     # After a step states are not negative; the initial ones may be.
-    box = Interval.of(np.minimum(start, 0.0), np.maximum(start, radius))
+    box = Interval.of(np.minimum(start.lower, 0.0), np.maximum(start.upper, radius))
     for _ in range(NARROWING_PASSES if np.isfinite(radius) else 0):
-        box = _narrow(recurrence, box, driven, radius)
+        box = _narrow(recurrence, box, driven, radius, start)
     return ReachableStates(radius, box, recurrence.dtype)
 
 
-def _radius(recurrence: Recurrence, drive: Array, horizon: int | None) -> float:
+def _radius(
+    recurrence: Recurrence, drive: Array, horizon: int | None, start: Interval
+) -> float:
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)
     growth = error * float(np.linalg.norm(sizes, 2))
-    start, v = np.linalg.norm(recurrence.initial_state), np.linalg.norm(drive)
+    first, v = np.linalg.norm(start.largest), np.linalg.norm(drive)
     norm = recurrence.norm
     if horizon is None:
-        return float(max(start, v / _contraction(norm, growth)))
-    radius = reached = float(start)
+        return float(max(first, v / _contraction(norm, growth)))
+    radius = reached = float(first)
     for _ in range(horizon):
         reached = (norm + growth) * reached + float(v)
         radius = max(radius, reached)
@@ -166,9 +176,13 @@ def _contraction(norm: float, growth: float) -> float:
 
 
 def _narrow(
-    recurrence: Recurrence, box: Interval, driven: Interval, radius: float
+    recurrence: Recurrence,
+    box: Interval,
+    driven: Interval,
+    radius: float,
+    start: Interval,
 ) -> Interval:
-    matrix, start = recurrence.recurrent_matrix, recurrence.initial_state
+    matrix = recurrence.recurrent_matrix
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(matrix, recurrence.dtype)
     recalled = box.linear(matrix).widen(error * (box.largest @ sizes))
@@ -176,6 +190,6 @@ def _narrow(
     lower = np.maximum(recalled.lower, -by_ball) + driven.lower
     upper = np.minimum(recalled.upper, by_ball) + driven.upper
     return Interval(
-        np.maximum(box.lower, np.minimum(start, np.maximum(lower, 0.0))),
-        np.minimum(box.upper, np.maximum(start, np.maximum(upper, 0.0))),
+        np.maximum(box.lower, np.minimum(start.lower, np.maximum(lower, 0.0))),
+        np.minimum(box.upper, np.maximum(start.upper, np.maximum(upper, 0.0))),
     )

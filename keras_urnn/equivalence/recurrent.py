@@ -20,7 +20,10 @@ from keras_urnn.equivalence.intervals import (
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
+    Starts,
     cell_range,
+    cells_of,
+    directions_of,
     recurrence_of,
     visible_units,
 )
@@ -77,26 +80,33 @@ class UnitaryWeights:
 
 
 def added_bias_bounds(
-    recurrence: Recurrence, readout: Array, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    readout: Array,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
 ) -> Array:
     """The number that the bias of each added state must stay below, negated.
 
     Added state `i` sees `h @ readout[:, i]` of the reachable states `h`, nothing of
     the input, and 0 of the other added states while these are off.
     """
-    states = reachable_states(recurrence, entering, horizon)
+    states = reachable_states(recurrence, entering, horizon, start)
     return states.supremum(readout) + SMALLEST_NORMAL[recurrence.dtype]
 
 
 def dilated_weights(
-    recurrence: Recurrence, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
 ) -> UnitaryWeights:
     """Theorem 1: add `r` states that stay 0, for an orthogonal recurrent matrix."""
     stored = recurrence.stored_dtype
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
     matrix = _as_stored(dilation.matrix, stored)
     n, added = recurrence.units, len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix[:n, n:], entering, horizon)
+    bounds = added_bias_bounds(recurrence, matrix[:n, n:], entering, horizon, start)
     # The certificate forms the same bound in another order of summation; 1e-12 is
     # more than that, and less than anything else. The bias is exact in the compute
     # dtype, so that no cast moves it up.
@@ -132,18 +142,10 @@ class Plan:
         """Set the weights of the new layer, which has been built by a call."""
         for cell, weights in zip(cells_of(self.layer), self.weights, strict=True):
             cell.set_weights(weights)
+        for layer in directions_of(self.layer):
+            if type(layer) is UnitaryRNN:
+                layer.reset_state()  # does nothing where it is not stateful
         return self.layer
-
-
-def cells_of(layer: Any) -> list[Any]:
-    """The cells of a cell, of a stack, or of a (bidirectional) recurrent layer."""
-    if isinstance(layer, keras.layers.Bidirectional):
-        return cells_of(layer.forward_layer) + cells_of(layer.backward_layer)
-    if isinstance(layer, keras.layers.RNN):
-        return cells_of(layer.cell)
-    if isinstance(layer, keras.layers.StackedRNNCells):
-        return list(layer.cells)
-    return [layer]
 
 
 def are_unitary(cells: Sequence[Any]) -> bool:
@@ -161,7 +163,11 @@ def entering_layer(layer: Any, bounds: InputBounds) -> Interval:
 
 
 def plan_cell(
-    cell: Any, entering: Interval | None, horizon: int | None, name: str
+    cell: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    name: str,
+    start: Interval | None = None,
 ) -> Plan:
     """Plan the conversion of one cell; a unitary one is copied."""
     check_cell(cell, name)
@@ -170,7 +176,7 @@ def plan_cell(
     check_convertible(cell, name, horizon)
     assert entering is not None  # only copies are planned without
     recurrence = recurrence_of(cell)
-    new = dilated_weights(recurrence, entering, horizon)
+    new = dilated_weights(recurrence, entering, horizon, start)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
     weights = [new.kernel, new.recurrent_matrix, new.bias]
@@ -199,17 +205,31 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
     }
 
 
-def plan_layer(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
-    """Plan the conversion of a recurrent layer, one by one where it holds several."""
+def plan_layer(
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts | None = None,
+) -> Plan:
+    """Plan the conversion of a recurrent layer, one by one where it holds several.
+
+    Args:
+        layer: built recurrent layer.
+        entering: the range of its inputs; `None` where only copies are planned.
+        horizon: integer or `None`.
+        starts: for each of `cells_of(layer)` the range of the states that it starts
+            from; `None` for the one at rest. Defaults to `None`, for all of them.
+    """
+    starts = starts or [None] * len(cells_of(layer))
     if isinstance(layer, keras.layers.Bidirectional):
-        return _plan_bidirectional(layer, entering, horizon)
+        return _plan_bidirectional(layer, entering, horizon, starts)
     if type(layer) not in CONVERTED_LAYERS:
         advice = "Only what theorem 1 speaks about can be converted."
         expected = "made of ContractiveRNN, keras.layers.SimpleRNN or RNN layers"
         raise refusal(expected, layer.name, type(layer).__name__, advice)
     if type(layer) is keras.layers.RNN:
-        return _plan_rnn(layer, entering, horizon)
-    plan = plan_cell(layer.cell, entering, horizon, layer.name)
+        return _plan_rnn(layer, entering, horizon, starts)
+    plan = plan_cell(layer.cell, entering, horizon, layer.name, starts[0])
     if type(layer) is UnitaryRNN:
         return Plan(UnitaryRNN.from_config(layer.get_config()), plan.weights)
     cell = plan.layer.get_config()
@@ -218,27 +238,33 @@ def plan_layer(layer: Any, entering: Interval | None, horizon: int | None) -> Pl
 
 
 def entering_cells(
-    layer: Any, entering: Interval | None, horizon: int | None
+    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
 ) -> list[Interval | None]:
     """The range of the inputs of each of `cells_of(layer)`; `None` if not needed."""
     if isinstance(layer, keras.layers.Bidirectional):
-        forward = entering_cells(layer.forward_layer, entering, horizon)
-        return forward + entering_cells(layer.backward_layer, entering, horizon)
+        half = len(cells_of(layer.forward_layer))
+        forward = entering_cells(layer.forward_layer, entering, horizon, starts[:half])
+        return forward + entering_cells(
+            layer.backward_layer, entering, horizon, starts[half:]
+        )
     ranges, cells = [entering], cells_of(layer)
     for i, cell in enumerate(cells[:-1]):
         copied = are_unitary(cells[i + 1 :])
-        ranges.append(None if copied else _leaving(cell, ranges[-1], horizon))
+        found = None if copied else _leaving(cell, ranges[-1], horizon, starts[i])
+        ranges.append(found)
     return ranges
 
 
-def _plan_rnn(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
+def _plan_rnn(
+    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
+) -> Plan:
     cells = cells_of(layer)
     for cell in cells:
         check_cell(cell, layer.name)
-    ranges = entering_cells(layer, entering, horizon)
+    ranges = entering_cells(layer, entering, horizon, starts)
     plans = [
-        plan_cell(cell, found, horizon, layer.name)
-        for cell, found in zip(cells, ranges, strict=True)
+        plan_cell(cell, found, horizon, layer.name, start)
+        for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     config = layer.get_config()
     stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
@@ -255,10 +281,12 @@ def _restacked(stack: Any, cells: list[Any]) -> Any:
     return keras.layers.StackedRNNCells.from_config(config)
 
 
-def _leaving(cell: Any, entering: Interval | None, horizon: int | None) -> Interval:
+def _leaving(
+    cell: Any, entering: Interval | None, horizon: int | None, start: Interval | None
+) -> Interval:
     if type(cell) is not UnitaryRNNCell:
         check_convertible(cell, cell.name, horizon)
-    found = None if entering is None else cell_range(cell, entering, horizon)
+    found = None if entering is None else cell_range(cell, entering, horizon, start)
     if found is None:
         advice = "Give the largest number of steps, or a smaller one, as `horizon`."
         time = "for ever" if horizon is None else f"over {horizon} steps"
@@ -268,10 +296,11 @@ def _leaving(cell: Any, entering: Interval | None, horizon: int | None) -> Inter
 
 
 def _plan_bidirectional(
-    layer: Any, entering: Interval | None, horizon: int | None
+    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
 ) -> Plan:
-    forward = plan_layer(layer.forward_layer, entering, horizon)
-    backward = plan_layer(layer.backward_layer, entering, horizon)
+    half = len(cells_of(layer.forward_layer))
+    forward = plan_layer(layer.forward_layer, entering, horizon, starts[:half])
+    backward = plan_layer(layer.backward_layer, entering, horizon, starts[half:])
     config = layer.get_config()
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)
