@@ -78,7 +78,8 @@ class StandIn(keras.Operation):
 
 
 def graph_of(model: Any) -> Graph:
-    """Read the graph of a Sequential or functional model; it is left as it is."""
+    """Read the graph of a Sequential or functional model, which is left as it is."""
+    check_model(model)
     calls: list[Call] = []
 
     def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -144,7 +145,8 @@ def check_model(model: Any) -> None:
             "Build it from `keras.Sequential` or the functional API, or convert its "
             "recurrent layers one by one."
         )
-        found = f"the subclassed model {type(model).__name__}"
+        kind = "the subclassed model" if isinstance(model, keras.Model) else "a"
+        found = f"{kind} {type(model).__name__}"
         raise refusal("a Sequential or a functional model", model.name, found, advice)
     if not model.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."

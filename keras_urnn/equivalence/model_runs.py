@@ -147,6 +147,8 @@ def entered(model: Any, survey: Survey, batches: Sequence[Batch]) -> list[Entere
         for x in graph.inputs
     ]
     graph.replay(inputs, run)
+    if not calls:
+        return []
     copies.finish()
     tensors = [(x, given) for _, x, given in calls]
     flat = keras.tree.flatten(tensors)

@@ -1,6 +1,5 @@
 """Theorem 1 for a whole model: rebuild it around its converted recurrent layers."""
 
-import tempfile
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import keras
 
 from keras_urnn.equivalence.bounds import InputBounds
+from keras_urnn.equivalence.copies import copy_learned, copy_of
 from keras_urnn.equivalence.hindrances import is_converted
 from keras_urnn.equivalence.recurrent import plan_layer
 from keras_urnn.equivalence.recurrent_ranges import cells_of
-from keras_urnn.equivalence.refusals import refusal
 from keras_urnn.equivalence.survey import Survey
 
 
@@ -61,9 +60,9 @@ class Rebuilding:
             config = layer.get_config()
             del config["layer"]
             return type(layer)(self.counterpart(layer.layer), **config)
-        new = _copy(layer)
+        new = copy_of(layer)
         if isinstance(layer, keras.Layer):
-            self._finishing.append(lambda: _copy_learned(layer, new))
+            self._finishing.append(lambda: copy_learned(layer, new))
         return new
 
     def _rebuilt(self, model: Any) -> Any:
@@ -118,30 +117,3 @@ def _wired(layer: Any, new: Any, outputs: Any) -> list[Any]:
 
 def _count_states(cell: Any) -> int:
     return len(keras.tree.flatten(cell.state_size))
-
-
-def _copy(layer: Any) -> Any:
-    """Make a layer anew from its config, or raise."""
-    try:
-        return type(layer).from_config(layer.get_config())
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as cause:
-        advice = (
-            "Give it a `get_config` that returns all its arguments, or replace a "
-            "Lambda by a layer of its own; or convert the recurrent layers one by one."
-        )
-        expected = "made of layers that can be made anew from their config"
-        raise refusal(
-            expected, layer.name, f"{type(layer).__name__}: {cause}", advice
-        ) from cause
-
-
-def _copy_learned(layer: Any, new: Any) -> None:
-    new.set_weights(layer.get_weights())
-    if isinstance(new, keras.layers.Normalization):
-        # What it computes with is derived from its weights, once.
-        new.finalize_state()
-    if hasattr(new, "load_assets"):
-        # What Keras saves beside weights and config: the vocabulary of a lookup.
-        with tempfile.TemporaryDirectory() as folder:
-            layer.save_assets(folder)
-            new.load_assets(folder)

@@ -9,11 +9,11 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBounds, fit
+from keras_urnn.equivalence.copies import copy_of
 from keras_urnn.equivalence.graph import (
     Call,
     Graph,
     arguments_of,
-    check_model,
     data_of,
     entering_model,
     graph_of,
@@ -79,7 +79,6 @@ class Survey:
     """
 
     def __init__(self, model: Any, bounds: InputBounds, horizon: int | None) -> None:
-        check_model(model)
         self.bounds, self.horizon = bounds, horizon
         self.inputs: dict[str, Interval] = {}
         self.tables: dict[str, int] = {}
@@ -147,7 +146,6 @@ class Survey:
     ) -> Sequence[Interval | None]:
         layer = call.operation
         if isinstance(layer, keras.Model):
-            check_model(layer)
             entering = entering_model(layer, args, kwargs)
             return self._of_graph(graph_of(layer), entering, training)
         if type(layer) is keras.layers.TimeDistributed:
@@ -155,6 +153,7 @@ class Survey:
             return self._of_call(each, args, kwargs, training)
         if isinstance(layer, keras.layers.Wrapper):
             check_wrapped(layer)
+        copy_of(layer)  # or raise, before a bound is asked for in vain
         entering = [x for x in data_of(args, kwargs) if isinstance(x, Interval)]
         known = all(map(_is_known, entering))
         if training or not known or not isinstance(layer, keras.Layer):
@@ -172,6 +171,8 @@ class Survey:
         starts = resting_starts(layer) if given is None else given_starts(layer, given)
         if is_converted(layer):
             self._use(Use(layer, found, starts), given is not None)
+        elif layer.stateful and given is not None:
+            return [None]  # another call may go on from what is given to this one
         if training or found is None:
             return [None]
         return layer_ranges(layer, [found], self.horizon, starts)
