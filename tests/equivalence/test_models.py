@@ -29,6 +29,7 @@ from tests.equivalence.models import (
     sequence,
     sequential,
     several,
+    simple,
     stateful,
     states_of_both,
 )
@@ -242,6 +243,12 @@ def test_the_range_carried_to_a_layer_is_that_of_its_inputs() -> None:
 
     small, large = (to_numpy(converted(bound).cell.bias) for bound in (1e2, 1e4))
     np.testing.assert_allclose(small, large, rtol=1e-4)
+
+
+def test_a_compiled_sequential_model_that_returns_states_gives_a_compiled_one() -> None:
+    model = sequential(contractive(**STATE))
+    model.compile("sgd", ["mse", "mse"])
+    assert to_unitary(model, input_bound=1.0).compiled
 
 
 @pytest.mark.parametrize("make", [two_layers, both_directions])
@@ -473,6 +480,75 @@ def test_a_bound_names_a_layer_in_a_nested_model() -> None:
         to_unitary(model, input_bound={"x": BOUND})
     bound = {"x": BOUND, "c": 50.0}
     assert verified(model, to_unitary(model, input_bound=bound), bound).equivalent
+
+
+def test_a_nested_model_called_by_names_takes_its_inputs_by_name() -> None:
+    small, large = keras.Input((STEPS, 1), name="z"), keras.Input((STEPS, 1), name="a")
+    ends = [contractive(name="s")(small), contractive(name="l")(large)]
+    within = keras.Model([small, large], ends, name="within")
+    x = keras.Input((STEPS, 1), name="x")
+    model = functional(x, within({"a": L.Rescaling(100.0)(x), "z": x}))
+    converted = to_unitary(model, input_bound=1.0)
+    assert verified(model, converted, 1.0).equivalent
+    biases = [
+        to_numpy(converted.get_layer("within").get_layer(name).cell.bias)[2:].min()
+        for name in ("s", "l")
+    ]
+    assert biases[1] < 10.0 * biases[0]
+
+
+def test_directions_that_need_other_numbers_of_states() -> None:
+    """An orthogonal matrix needs no added states: Keras foresees another number."""
+    x = sequence("x")
+    for turned in (False, True):
+        layer = L.Bidirectional(simple(**STATE), name="both")
+        y, forward, backward = layer(x)
+        model = functional(x, [y, L.Dense(2)(backward), L.Dense(2)(forward)])
+        orthogonal = layer.backward_layer if turned else layer.forward_layer
+        orthogonal.cell.recurrent_kernel.assign([[0.0, 1.0], [-1.0, 0.0]])
+        converted = to_unitary(model, input_bound=BOUND, horizon=STEPS)
+        new = converted.get_layer("both")
+        sizes = {new.forward_layer.cell.units, new.backward_layer.cell.units}
+        assert sizes == {2, 4}
+        report = verify_equivalence(
+            model, converted, input_bound=BOUND, horizon=STEPS, batch_size=2
+        )
+        assert report.equivalent, report
+
+
+def test_a_stateful_model_is_verified_up_to_a_horizon() -> None:
+    x = keras.Input(batch_shape=(3, STEPS, FEATURES), name="x")
+    layer = simple(stateful=True, name="s")
+    model = functional(x, layer(x))
+    layer.cell.recurrent_kernel.assign(0.99 * np.eye(2))
+    layer.cell.bias.assign([1.0, 1.0])
+    converted = to_unitary(model, input_bound=BOUND, horizon=STEPS)
+    report = verify_equivalence(
+        model, converted, input_bound=BOUND, horizon=STEPS, batch_size=8
+    )
+    assert report.equivalent, report
+
+
+def test_a_stateful_gru_that_is_given_a_start_has_no_range() -> None:
+    x = keras.Input(batch_shape=(3, STEPS, FEATURES), name="x")
+    start = keras.Input(batch_shape=(3, 2), name="start")
+    layer = L.GRU(2, **SEQUENCE, stateful=True, name="gru")
+    layer(x, initial_state=start)
+    with pytest.raises(ValueError, match="what enters 'behind'"):
+        to_unitary(
+            functional(
+                [x, start], contractive(name="behind")(layer(x, initial_state=start))
+            ),
+            input_bound=BOUND,
+        )
+
+
+def test_two_tables_bound_the_tokens_by_the_smaller() -> None:
+    tokens = keras.Input((4,), name="tokens")
+    tables = [L.Embedding(rows, 3, name=f"rows_{rows}") for rows in (9, 4)]
+    h = L.Add()([table(tokens) for table in tables])
+    model = functional(tokens, contractive()(h))
+    assert verified(model, to_unitary(model, input_bound={}), {}).equivalent
 
 
 def test_a_bound_by_a_name_that_two_layers_have_is_refused() -> None:

@@ -18,7 +18,7 @@ from keras_urnn.equivalence.intervals import (
     round_down,
 )
 from keras_urnn.equivalence.ranges import RULES, layer_ranges
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of
+from keras_urnn.equivalence.recurrent_ranges import cells_of, recurrence_of
 from tests.equivalence.networks import Array, seeds
 from tests.helpers import precision, to_numpy
 
@@ -292,6 +292,97 @@ def test_an_activation_stays_in_its_range(activation: Any, seed: int) -> None:
     entering = interval(seed)
     found = layer_range(layer, [entering])
     assert_inside(layer(draw(entering, seed)), found)
+
+
+def stack(*cells: Any, **kwargs: Any) -> Any:
+    return L.RNN(list(cells), return_state=True, **kwargs)
+
+
+# Recurrent layers that return states; whether the range of the last one is known.
+WITH_STATES: dict[str, tuple[Factory, bool]] = {
+    "contractive": (lambda: ku.ContractiveRNN(3, return_state=True), True),
+    "in-two-parts": (
+        lambda: ku.ContractiveRNN(3, output_units=2, return_state=True),
+        True,
+    ),
+    "tanh": (lambda: L.SimpleRNN(3, return_state=True), True),
+    "lstm": (lambda: L.LSTM(3, return_state=True), False),
+    "gru": (lambda: L.GRU(3, return_state=True, return_sequences=True), True),
+    "stack": (lambda: stack(ku.ContractiveRNNCell(3), L.SimpleRNNCell(2)), True),
+    "both": (
+        lambda: L.Bidirectional(ku.ContractiveRNN(3, return_state=True)),
+        True,
+    ),
+    "one-by-one": (
+        lambda: L.Bidirectional(
+            L.GRU(2, return_state=True),
+            backward_layer=L.SimpleRNN(3, return_state=True, go_backwards=True),
+            merge_mode=None,
+        ),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize(("make", "last"), WITH_STATES.values(), ids=WITH_STATES)
+def test_returned_states_stay_in_their_ranges(
+    make: Factory, last: bool, is_given: bool, masked: bool
+) -> None:
+    layer, entering = make(), interval(1)
+    x = draw(entering, 1)
+    layer(x)
+    randomize(layer, 1)
+    widths = [keras.tree.flatten(cell.state_size) for cell in cells_of(layer)]
+    starts = [[interval(5).collapse().spread(n) for n in cell] for cell in widths]
+    parts = [draw_state(part) for cell in starts for part in cell]
+    given: dict[str, Any] = {}
+    if is_given:
+        given = {"initial_state": parts if len(parts) > 1 else parts[0]}
+    # On some backends a masked first step gives the start, on others zeros.
+    mask = np.ones((BATCH, STEPS), bool)
+    if masked:
+        mask[:, :2] = mask[::2] = False
+    outputs = keras.tree.flatten(layer(x, mask=mask, **given))
+    found = layer_ranges(
+        layer,
+        [entering],
+        starts=[Interval.concatenate(*cell) for cell in starts] if is_given else None,
+    )
+    assert len(found) == len(outputs)
+    assert (found[-1] is not None) == last
+    for output, known in zip(outputs, found, strict=True):
+        if known is not None:
+            assert_inside(output, known)
+
+
+def draw_state(known: Interval) -> Array:
+    """Half of them at a corner of the range."""
+    generator = np.random.default_rng(2)
+    drawn = generator.uniform(known.lower, known.upper, (BATCH, known.lower.size))
+    drawn[::2] = np.where(generator.random(known.lower.size) < 0.5, *ends_of(known))
+    return drawn.astype("float32")
+
+
+def ends_of(known: Interval) -> tuple[Array, Array]:
+    return known.lower, known.upper
+
+
+def test_nothing_is_known_behind_an_unknown_start() -> None:
+    unknown = [Interval.of(-np.inf, np.inf).spread(3)]
+    for make in (ku.ContractiveRNN, L.GRU):
+        layer = make(3, return_state=True)
+        layer(draw(interval(0), 0))
+        assert layer_ranges(layer, [interval(0)], starts=unknown) == [None, None]
+
+
+def test_nothing_is_known_of_a_subclass_in_both_directions() -> None:
+    subclass = type("Mine", (ku.ContractiveRNN,), {})
+    with keras.saving.custom_object_scope({"Mine": subclass}):
+        layer = L.Bidirectional(subclass(3))
+    layer(draw(interval(0), 0))
+    assert layer_ranges(layer, [interval(0)]) == [None]
 
 
 def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> None:
