@@ -110,12 +110,11 @@ def arguments_of(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
 def entering_model(model: Any, args: Any, kwargs: Any) -> list[Any]:
     """What a nested model is called with, in the order of its `inputs`."""
     given = args[0] if args else kwargs["inputs"]
-    by_name = isinstance(given, dict) and not (
-        isinstance(model, keras.Sequential) or isinstance(model.input, dict)
-    )
-    return (
-        [given[x.name] for x in model.inputs] if by_name else keras.tree.flatten(given)
-    )
+    sequential = isinstance(model, keras.Sequential)
+    takes_dict = not sequential and isinstance(model.input, dict)
+    if isinstance(given, dict) and not takes_dict:
+        return [given[x.name] for x in model.inputs]
+    return keras.tree.flatten(given)
 
 
 def table_sizes(graph: Graph, tensor: Any) -> list[int]:

@@ -92,15 +92,25 @@ def recurrent_ranges(
     if isinstance(layer, keras.layers.Bidirectional):
         return _of_both_directions(layer, entering, horizon, starts)
     states: list[Interval | None] = []
+    visible: list[Interval | None] = []
     for cell, start in zip(cells, starts, strict=True):
         found = None
         if entering is not None and type(layer) in RECURRENT_LAYERS:
             found = state_range(cell, entering, horizon, start)
         states += _split(found, cell)
-        entering = _visible(found, cell)
+        visible.append(_visible(found, cell))
+        entering = visible[-1]
     # A masked step gives zeros or the state it holds, which is in the cell's range.
-    output = None if entering is None else entering.hull(ZERO)
+    output = None if entering is None else entering.hull(ZERO, *_held(visible))
     return [output, *(states if layer.return_state else [])]
+
+
+def _held(visible: list[Interval | None]) -> list[Interval]:
+    """What else a masked step of a stack gives: on JAX the state of the first cell."""
+    first, last = visible[0], visible[-1]
+    if first is None or last is None or keras.config.backend() != "jax":
+        return []
+    return [first] if first.lower.shape == last.lower.shape else []
 
 
 def _of_both_directions(

@@ -20,6 +20,7 @@ from tests.equivalence.models import (
     STEPS,
     contractive,
     draw,
+    encoder_decoder,
     functional,
     inner,
     nested_twice,
@@ -418,6 +419,27 @@ def test_a_shared_layer_is_converted_for_all_that_enters_it() -> None:
     assert np.all(biases(of_scales(5.0)) < 2.0 * biases(of_scales(0.1)))
 
 
+def test_a_layer_that_starts_in_two_ways_is_converted_for_both() -> None:
+    """From its own start and from a larger one, in either order."""
+
+    def biases(*bounds: float | None) -> Array:
+        x = sequence("x")
+        layer = contractive(use_bias=False, name="c")
+        inputs, ends = [x], []
+        for bound in bounds:
+            start = None if bound is None else keras.Input((2,), name=f"s{bound}")
+            inputs += [] if start is None else [start]
+            ends.append(layer(x, initial_state=start))
+        model = functional(inputs, ends)
+        layer.cell.kernel.assign(np.zeros((FEATURES, 2)))
+        given = {f"s{bound}": bound for bound in bounds if bound is not None}
+        converted = to_unitary(model, input_bound={"x": 1.0, **given})
+        return to_numpy(converted.get_layer("c").cell.bias)[2:]
+
+    for bounds in ((5.0, None), (None, 5.0), (1.0, 5.0), (5.0, 1.0)):
+        np.testing.assert_array_equal(biases(*bounds), biases(5.0))
+
+
 def test_a_shared_layer_stays_one() -> None:
     model = nested_twice()
     converted = to_unitary(model, input_bound=BOUND)
@@ -648,6 +670,41 @@ def test_a_wrong_weight_inside_is_reported(path: str, weight: int, reason: str) 
     values[weight] = 0.9 * values[weight]
     layer.set_weights(values)
     assert reason in "\n".join(verified(model, converted).reasons)
+
+
+def test_a_bias_below_what_the_starts_need_is_reported() -> None:
+    """It was converted for smaller ones."""
+    model = encoder_decoder()
+    z, start = sequence("z", steps=4), keras.Input((2,), name="start")
+    decoder = contractive(**SEQUENCE, name="decoder")
+    alone = functional([z, start], decoder(z, initial_state=start))
+    decoder.set_weights(model.get_layer("decoder").get_weights())
+    bound = {"z": BOUND, "start": 1e-6}
+    bias = to_unitary(alone, input_bound=bound).get_layer("decoder").cell.bias
+    converted = to_unitary(model, input_bound={"x": 100.0, "z": BOUND})
+    assert verified(model, converted, {"x": 100.0, "z": BOUND}).equivalent
+    converted.get_layer("decoder").cell.bias.assign(bias)
+    report = verified(model, converted, {"x": 100.0, "z": BOUND})
+    reason = "decoder: the bias of an added state is above what is proved"
+    assert reason in report.reasons
+
+
+def test_a_layer_shared_in_one_model_only_is_compared_twice() -> None:
+    x = sequence("x")
+    layer = contractive(name="c")
+    first = inner(layer, name="first")
+    second = inner(layer, name="second")
+    model = functional(x, [first(x), second(x)])
+    apart = functional(
+        x, [inner(contractive(name="c"), name=name)(x) for name in ("first", "second")]
+    )
+    copy_weights(model, apart)
+    converted = to_unitary(apart, input_bound=BOUND)
+    assert verified(model, converted).equivalent
+    cell = converted.get_layer("second").get_layer("c").cell
+    cell.bias.assign(to_numpy(cell.bias) + np.array([0.0, 0.0, 0.0, 1e-3]))
+    reasons = verified(model, converted).reasons
+    assert reasons == ("second/c: the bias of an added state is above what is proved",)
 
 
 def test_a_model_is_compared_with_a_model() -> None:
