@@ -5,10 +5,11 @@ from typing import Any
 import keras
 
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.models import rebuild
+from keras_urnn.equivalence.models import convert_model
 from keras_urnn.equivalence.recurrent import entering_layer, plan_cell, plan_layer
 from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
+from keras_urnn.equivalence.starts import resting_starts
 
 
 def to_unitary(
@@ -109,7 +110,7 @@ def to_unitary(
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     if isinstance(target, keras.Model):
-        return rebuild(target, bounds, horizon)[0]
+        return convert_model(target, bounds, horizon)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
         return _convert_layer(target, bounds, horizon)
     if isinstance(target, SIMPLE_CELLS):
@@ -129,7 +130,7 @@ def _convert_cell(cell: Any, bounds: InputBounds, horizon: int | None) -> Any:
 
 def _convert_layer(layer: Any, bounds: InputBounds, horizon: int | None) -> Any:
     entering = entering_layer(layer, bounds)
-    plan = plan_layer(layer, entering, horizon)
+    plan = plan_layer(layer, entering, horizon, resting_starts(layer))
     return plan.build(_batch_size(layer), None, entering.lower.size)
 
 

@@ -22,9 +22,7 @@ def in_scale(recurrence: Recurrence, d: Array) -> Recurrence:
     return replace(recurrence, recurrent_matrix=stored, scale=d)
 
 
-def admissible(
-    recurrence: Recurrence, horizon: int | None
-) -> Recurrence | Obstruction:
+def admissible(recurrence: Recurrence, horizon: int | None) -> Recurrence | Obstruction:
     """The recurrence in scales in which its matrix is small enough for theorem 1.
 
     Below norm 1, or up to it where there is a horizon. As it is where that holds

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 from keras_urnn.equivalence.intervals import symmetric
-from keras_urnn.equivalence.ranges import layer_range
+from keras_urnn.equivalence.ranges import layer_ranges
 from keras_urnn.equivalence.recurrent import dilated_weights
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of
 from keras_urnn.equivalence.rescaling import admissible, in_scale
@@ -116,7 +116,7 @@ def test_pruning_gives_the_scaled_original_back() -> None:
 def test_the_range_of_an_expansive_layer_holds_its_outputs() -> None:
     layer = simple(expansive(5, 4, 3))
     x = inputs(recurrence(5, 0.9, 2), 200, seed=3).astype("float32")
-    found = layer_range(layer, [symmetric(np.full(FEATURES, np.max(BOUND)))])
+    (found,) = layer_ranges(layer, [symmetric(np.full(FEATURES, np.max(BOUND)))])
     y = run(layer, x)
     assert found is not None
     assert np.all(found.lower <= y)
