@@ -13,7 +13,11 @@ from keras_urnn.equivalence.starts import resting_starts
 
 
 def to_unitary(
-    target: Any, *, input_bound: InputBound, horizon: int | None = None
+    target: Any,
+    *,
+    input_bound: InputBound,
+    horizon: int | None = None,
+    minimize_states: bool = False,
 ) -> Any:
     """Return a unitary RNN with the same outputs as a contractive one.
 
@@ -37,6 +41,12 @@ def to_unitary(
     `hard_tanh`, the added states start and stay at `c`, and what they send is taken
     off the bias of the others; outputs then agree to the rounding of numbers of size
     `c`. Where the activation is bounded, so are the states, whatever the norm.
+
+    A ReLU RNN may also be expansive, if positive scales `d` of its states make it
+    contractive: `‖diag(1/d) @ R @ diag(d)‖ < 1` (`equivalence.find_scaling`). The
+    scaled matrix then stands in the corner, and the converted cell carries `d` as its
+    `state_scale`, so that its states are the original's. Scales are powers of two,
+    which change no digit, unless only others will do.
 
     The converted cell has `units = n + r` and `output_units = n`, so that what is
     around it is untouched: outputs, masks and a caller's `initial_state` of width `n`
@@ -75,6 +85,11 @@ def to_unitary(
             by the input of that name, what enters the recurrent layer of that name,
             or what leaves any other layer: it is needed behind layers whose range
             can't be derived. The inputs of an `Embedding` need none.
+        minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
+            states (`equivalence.minimize_added_states`): `2 n - 1` states in all
+            unless `R` is diagonal, `n + 1` for a weighted shift. These scales aren't
+            powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
+            Defaults to `False`.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for
             ever unless the activation is bounded, for smaller biases over a few
@@ -110,28 +125,21 @@ def to_unitary(
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     if isinstance(target, keras.Model):
-        return convert_model(target, bounds, horizon)
+        return convert_model(target, bounds, horizon, minimize_states)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
-        return _convert_layer(target, bounds, horizon)
+        entering = entering_layer(target, bounds)
+        starts = resting_starts(target)
+        plan = plan_layer(target, entering, horizon, starts, minimize_states)
+        return plan.build(_batch_size(target), None, entering.lower.size)
     if isinstance(target, SIMPLE_CELLS):
-        return _convert_cell(target, bounds, horizon)
+        entering = entering_layer(target, bounds)
+        plan = plan_cell(target, entering, horizon, target.name, None, minimize_states)
+        return plan.build(None, entering.lower.size)
     advice = "Only what theorem 1 speaks about can be converted."
     name = getattr(target, "name", repr(target))
     raise refusal(
         "a recurrent cell, layer or model", name, type(target).__name__, advice
     )
-
-
-def _convert_cell(cell: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    entering = entering_layer(cell, bounds)
-    plan = plan_cell(cell, entering, horizon, cell.name)
-    return plan.build(None, entering.lower.size)
-
-
-def _convert_layer(layer: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    entering = entering_layer(layer, bounds)
-    plan = plan_layer(layer, entering, horizon, resting_starts(layer))
-    return plan.build(_batch_size(layer), None, entering.lower.size)
 
 
 def _batch_size(layer: Any) -> int | None:

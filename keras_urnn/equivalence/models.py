@@ -14,9 +14,11 @@ from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.survey import Survey
 
 
-def convert_model(model: Any, bounds: InputBounds, horizon: int | None) -> Any:
+def convert_model(
+    model: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
+) -> Any:
     """Return the converted model; the original is left alone."""
-    rebuilding = Rebuilding(Survey(model, bounds, horizon))
+    rebuilding = Rebuilding(Survey(model, bounds, horizon), minimize_states)
     new = rebuilding.counterpart(model)
     rebuilding.finish()
     return new
@@ -30,10 +32,11 @@ class Rebuilding:
 
     Args:
         survey: `Survey` of the model; `None` to copy all of it.
+        minimize_states: boolean, as for `to_unitary`. Defaults to `False`.
     """
 
-    def __init__(self, survey: Survey | None) -> None:
-        self._survey = survey
+    def __init__(self, survey: Survey | None, minimize_states: bool = False) -> None:
+        self._survey, self._minimize_states = survey, minimize_states
         self._made: dict[int, Any] = {}
         self._finishing: list[Callable[[], Any]] = []
 
@@ -53,7 +56,13 @@ class Rebuilding:
             return self._rebuilt(layer)
         if self._survey is not None and is_converted(layer):
             use = self._survey.uses[id(layer)]
-            plan = plan_layer(layer, use.entering, self._survey.horizon, use.starts)
+            plan = plan_layer(
+                layer,
+                use.entering,
+                self._survey.horizon,
+                use.starts,
+                self._minimize_states,
+            )
             self._finishing.append(plan.finish)
             return plan.layer
         if type(layer) is keras.layers.TimeDistributed:

@@ -19,13 +19,14 @@ from keras_urnn.equivalence.intervals import (
     product_error,
     round_down,
 )
-from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
     cell_range,
     cells_of,
     directions_of,
+    recurrence_of,
     visible_units,
 )
 from keras_urnn.equivalence.refusals import (
@@ -34,6 +35,7 @@ from keras_urnn.equivalence.refusals import (
     check_convertible,
     refusal,
 )
+from keras_urnn.equivalence.rescaling import bounded_states, with_few_added_states
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
@@ -106,7 +108,7 @@ def added_bias_bounds(
     # What added states at rest send is rounded, and so is the bias that takes it back.
     sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
     slack = 2.0 * error * sent
-    states = reachable_states(recurrence, entering, horizon, start, slack)
+    states = bounded_states(recurrence, entering, horizon, start, slack)
     seen = states.supremum(-flat.side * matrix[:n, n:])
     shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
     slack = error * (kept + abs(flat.edge))
@@ -195,6 +197,7 @@ def plan_cell(
     horizon: int | None,
     name: str,
     start: Interval | None = None,
+    minimize_states: bool = False,
 ) -> Plan:
     """Plan the conversion of one cell; a unitary one is copied."""
     check_cell(cell, name)
@@ -202,6 +205,8 @@ def plan_cell(
         return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
     recurrence = check_convertible(cell, name, horizon)
     assert entering is not None  # only copies are planned without
+    if minimize_states:
+        recurrence = with_few_added_states(recurrence_of(cell), recurrence)
     new = dilated_weights(recurrence, entering, horizon, start)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
@@ -243,6 +248,7 @@ def plan_layer(
     entering: Interval | None,
     horizon: int | None,
     starts: Starts | None = None,
+    minimize_states: bool = False,
 ) -> Plan:
     """Plan the conversion of a recurrent layer, one by one where it holds several.
 
@@ -252,17 +258,20 @@ def plan_layer(
         horizon: integer or `None`.
         starts: for each of `cells_of(layer)` the range of the states that it starts
             from; `None` for the one at rest. Defaults to `None`, for all of them.
+        minimize_states: boolean, as for `to_unitary`. Defaults to `False`.
     """
     starts = starts or [None] * len(cells_of(layer))
     if isinstance(layer, keras.layers.Bidirectional):
-        return _plan_bidirectional(layer, entering, horizon, starts)
+        return _plan_bidirectional(layer, entering, horizon, starts, minimize_states)
     if type(layer) not in CONVERTED_LAYERS:
         advice = "Only what theorem 1 speaks about can be converted."
         expected = "made of ContractiveRNN, keras.layers.SimpleRNN or RNN layers"
         raise refusal(expected, layer.name, type(layer).__name__, advice)
     if type(layer) is keras.layers.RNN:
-        return _plan_rnn(layer, entering, horizon, starts)
-    plan = plan_cell(layer.cell, entering, horizon, layer.name, starts[0])
+        return _plan_rnn(layer, entering, horizon, starts, minimize_states)
+    plan = plan_cell(
+        layer.cell, entering, horizon, layer.name, starts[0], minimize_states
+    )
     if type(layer) is UnitaryRNN:
         return Plan(UnitaryRNN.from_config(layer.get_config()), plan.weights)
     cell = plan.layer.get_config()
@@ -289,14 +298,18 @@ def entering_cells(
 
 
 def _plan_rnn(
-    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts,
+    minimize_states: bool,
 ) -> Plan:
     cells = cells_of(layer)
     for cell in cells:
         check_cell(cell, layer.name)
     ranges = entering_cells(layer, entering, horizon, starts)
     plans = [
-        plan_cell(cell, found, horizon, layer.name, start)
+        plan_cell(cell, found, horizon, layer.name, start, minimize_states)
         for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     config = layer.get_config()
@@ -329,11 +342,20 @@ def _leaving(
 
 
 def _plan_bidirectional(
-    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts,
+    minimize_states: bool,
 ) -> Plan:
     half = len(cells_of(layer.forward_layer))
-    forward = plan_layer(layer.forward_layer, entering, horizon, starts[:half])
-    backward = plan_layer(layer.backward_layer, entering, horizon, starts[half:])
+    forward, backward = (
+        plan_layer(one, entering, horizon, start, minimize_states)
+        for one, start in (
+            (layer.forward_layer, starts[:half]),
+            (layer.backward_layer, starts[half:]),
+        )
+    )
     config = layer.get_config()
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)

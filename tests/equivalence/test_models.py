@@ -652,7 +652,7 @@ def test_other_outputs_are_reported() -> None:
 @pytest.mark.parametrize(
     ("path", "weight", "reason"),
     [
-        ("inner/c", 2, "inner/c: the bias of an added state is above"),
+        ("inner/c", 2, "inner/c: the bias of an added state is beyond"),
         ("inner/d", 0, "inner/d: its weights are not the original's"),
         ("each/inside/c", 0, "each/inside/c: the input kernel is not"),
     ],
@@ -685,7 +685,7 @@ def test_a_bias_below_what_the_starts_need_is_reported() -> None:
     assert verified(model, converted, {"x": 100.0, "z": BOUND}).equivalent
     converted.get_layer("decoder").cell.bias.assign(bias)
     report = verified(model, converted, {"x": 100.0, "z": BOUND})
-    reason = "decoder: the bias of an added state is above what is proved"
+    reason = "decoder: the bias of an added state is beyond what is proved"
     assert reason in report.reasons
 
 
@@ -704,7 +704,7 @@ def test_a_layer_shared_in_one_model_only_is_compared_twice() -> None:
     cell = converted.get_layer("second").get_layer("c").cell
     cell.bias.assign(to_numpy(cell.bias) + np.array([0.0, 0.0, 0.0, 1e-3]))
     reasons = verified(model, converted).reasons
-    assert reasons == ("second/c: the bias of an added state is above what is proved",)
+    assert reasons == ("second/c: the bias of an added state is beyond what is proved",)
 
 
 def test_a_model_is_compared_with_a_model() -> None:
