@@ -48,6 +48,12 @@ def minimize_added_states(
 
     Returns:
         A `Scaling` of norm at most 1 up to rounding, or an `Obstruction`.
+
+    Example:
+        import numpy as np
+
+        shift = np.diag([3.0, 0.2, 7.0], k=1)
+        ku.equivalence.minimize_added_states(shift).matrix  # three entries, all 1
     """
     d = np.ones(len(recurrent_matrix))
     for states in connected(recurrent_matrix, "weak"):

@@ -52,6 +52,13 @@ def find_scaling(
     Returns:
         A `Scaling`, or an `Obstruction` where none was found.
 
+    Example:
+        import numpy as np
+
+        R = np.array([[0.5, 0.0], [5.0, 0.5]])  # norm 5.05
+        ku.equivalence.find_scaling(R).norm  # 0.68
+        print(ku.equivalence.find_scaling(R + R.T).reason)
+
     Reference:
         - Schur, 1911: the test
         - Boyd, El Ghaoui, Feron, Balakrishnan, Linear Matrix Inequalities, 1994,
