@@ -115,7 +115,10 @@ def verify_equivalence(
     agree. (A copy of what is unitary already needs no range: where none is known it
     runs on inputs of at most 1.) Models are also run as a whole, on random inputs and
     constant corners (tokens for an `Embedding`), and what then enters each recurrent
-    layer must stay in the range that the proof is for.
+    layer, inputs and initial states, must stay in the range that the proof is for
+    (inside `TimeDistributed` it is not looked at). Layers are compared by their names,
+    one by one in nested models, too. A stateful model starts at rest, goes on from
+    batch to batch, and is put back into the state that it was in.
 
     Args:
         original: cell, layer or model that was converted.
@@ -133,8 +136,8 @@ def verify_equivalence(
         An `EquivalenceReport`.
 
     Raises:
-        ValueError: when `original` can't be converted (see `to_unitary`), or is a
-            stateful model, whose state the runs would change.
+        ValueError: when `original` can't be converted (see `to_unitary`), or
+            `converted` is of another kind.
 
     Example:
         ```python
@@ -253,8 +256,7 @@ def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     recurrences = [pair.recurrences[0] for pair in pairs]
     # Those that compute with integers, as a lookup, round nothing.
     dtypes = {arithmetic_dtype(layer) for _, layer in leaves(model)}
-    dtypes &= set(OUTPUT_TOLERANCE)
-    largest = max(
+    largest = _largest(
         rounding_tolerance(dtype, recurrence.growth, steps)
         for recurrence in recurrences
         for dtype in dtypes & set(OUTPUT_TOLERANCE)

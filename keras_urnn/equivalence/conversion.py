@@ -58,13 +58,17 @@ def to_unitary(
     A model, Sequential or functional, is rebuilt: its other layers are copied, the
     range of the inputs is carried through them to every recurrent one
     (`equivalence.ranges`), and it is compiled as the original was, with a new
-    optimizer. The original is left alone. What is unitary already is copied, whatever
-    enters it; LSTM and GRU layers of a model are copied too, as theorem 1 says nothing
-    about them.
+    optimizer. Nested models and what is in `TimeDistributed` are rebuilt in the same
+    way, a shared layer or model stays one, converted for all that enters it, and what
+    takes the states of a layer gets those of the original only. (So a Sequential model
+    that gives states becomes a functional one.) The original is left alone. What is
+    unitary already is copied, whatever enters it; LSTM and GRU layers of a model are
+    copied too, as theorem 1 says nothing about them.
 
     The promise is for inference (dropout does nothing), for inputs within
-    `input_bound`, from the resting state (zeros or learned) and what follows from it;
-    an `initial_state` from elsewhere may switch an added state on. In exact
+    `input_bound`, from the resting state (zeros or learned), in a model from every
+    `initial_state` that its graph gives, too, and what follows from these; one that a
+    caller gives from elsewhere may switch an added state on. In exact
     arithmetic it holds for all times or, with `horizon`, for so many steps since the
     last reset. The biases include the rounding of the compute dtype, TF32, bfloat16
     and float16 products included; where that rounding could exceed the distance of
@@ -103,13 +107,14 @@ def to_unitary(
 
     Raises:
         ValueError: when theorem 1 does not hold or can't be applied: the norm is at
-            least 1 without a horizon or above 1 with one, the activation is constant
-            on no half-line, `input_bound` is missing, not positive or not finite,
-            weights are not finite or don't exist yet, a cell has recurrent dropout, a
-            bias overflows the compute dtype, a model has no recurrent layer, is
-            subclassed, shares or nests layers, wires states, takes text, trains a
-            recurrent layer at inference (`training=True`) or has a layer that can't be
-            made from its config.
+            least 1 without a horizon or above 1 with one, and for ReLU so in all
+            scales of the states, the activation is constant on no half-line,
+            `input_bound` is missing, not positive or not finite, weights are not
+            finite or don't exist yet, a cell has recurrent dropout, a bias or a scale
+            leaves the range of the compute dtype, a model has no recurrent layer, is
+            subclassed, takes text, trains a recurrent layer at inference
+            (`training=True`), gives an `initial_state` to `keras.layers.RNN` over
+            cells, or has a layer that can't be made from its config.
 
     Example:
         ```python

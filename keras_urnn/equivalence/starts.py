@@ -37,12 +37,15 @@ def _rest(cell: Any, stateful: bool) -> Interval:
 def given_starts(layer: Any, given: Any) -> list[Interval]:
     """The range of `initial_state` per cell, side by side where it has several states.
 
+    The states at rest are in it: what is proved is run from there, too.
+
     Args:
         layer: built recurrent layer.
         given: the argument, with an `Interval` in the place of each tensor.
     """
     parts = states_by_cell(layer, given)
-    return [_joined(*both) for both in zip(cells_of(layer), parts, strict=True)]
+    cells = zip(cells_of(layer), parts, resting_starts(layer), strict=True)
+    return [_joined(cell, states).hull(rest) for cell, states, rest in cells]
 
 
 def states_by_cell(layer: Any, given: Any) -> list[list[Any]]:

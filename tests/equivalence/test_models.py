@@ -707,6 +707,23 @@ def test_a_layer_shared_in_one_model_only_is_compared_twice() -> None:
     assert reasons == ("second/c: the bias of an added state is beyond what is proved",)
 
 
+def test_a_model_without_the_layers_of_the_other_is_reported() -> None:
+    model = sequential(contractive(name="c"))
+    other = sequential(contractive(name="other"))
+    report = verified(model, to_unitary(other, input_bound=BOUND))
+    assert f"c: not in {other.name}" in report.reasons
+
+
+@pytest.mark.parametrize("rest", [50.0, -50.0])
+def test_a_layer_that_is_given_a_start_may_also_start_at_rest(rest: float) -> None:
+    x, start = sequence("x"), keras.Input((1,), name="start")
+    layer = contractive(1, learn_initial_state=True, name="c")
+    model = functional([x, start], layer(x, initial_state=start))
+    layer.cell.learned_initial_state.assign([rest])
+    converted = to_unitary(model, input_bound=BOUND)
+    assert verified(model, converted).equivalent
+
+
 def test_a_model_is_compared_with_a_model() -> None:
     model = sequential(contractive(name="c"))
     layer = to_unitary(model, input_bound=BOUND).get_layer("c")

@@ -62,7 +62,7 @@ def test_the_rest_of_a_given_state_is_at_rest() -> None:
     layer.cell.learned_initial_state.assign([7.0, 8.0, 9.0])
     (found,) = given_starts(layer, TWO)
     np.testing.assert_allclose(found.lower, [0.0, 0.0, 9.0], rtol=1e-6)
-    np.testing.assert_allclose(found.upper, [2.0, 2.0, 9.0], rtol=1e-6)
+    np.testing.assert_allclose(found.upper, [7.0, 8.0, 9.0], rtol=1e-6)
     (found,) = given_starts(layer, [TWO, ONE])
     np.testing.assert_allclose(found.lower, [0.0, 0.0, -1.0], rtol=1e-6)
 
