@@ -83,23 +83,24 @@ def to_unitary(
             `keras.layers.RNN` over such cells (one or a list), `Bidirectional` of
             these, or a Sequential or functional model with any number of them; with
             an activation that is constant on a half-line and a spectral norm below 1
-            (at most 1 where the activation is bounded).
+            (for ReLU in some scales of the states; at most 1 where the activation is
+            bounded).
         input_bound: float, array of shape `(features,)`, or dict. The largest |x|
             that the inputs can take. In a dict an entry bounds what enters the model
             by the input of that name, what enters the recurrent layer of that name,
             or what leaves any other layer: it is needed behind layers whose range
             can't be derived. The inputs of an `Embedding` need none.
-        minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
-            states (`equivalence.minimize_added_states`): `2 n - 1` states in all
-            unless `R` is diagonal, `n + 1` for a weighted shift. These scales aren't
-            powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
-            Defaults to `False`.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for
             ever unless the activation is bounded, for smaller biases over a few
             steps, or for a proof where rounding could exceed the distance of the norm
             from 1: the biases then grow with the horizon, and are refused where they
             overflow. Defaults to `None`: any number of steps.
+        minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
+            states (`equivalence.minimize_added_states`): `2 n - 1` states in all
+            unless `R` is diagonal, `n + 1` for a weighted shift. These scales aren't
+            powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
+            Defaults to `False`.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
