@@ -1,7 +1,11 @@
 """`verify_equivalence`: check a conversion against its proof, and by running it."""
 
+import json
+import math
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -31,6 +35,7 @@ from keras_urnn.equivalence.runs import (
     compare,
     observe,
     rounding_tolerance,
+    searched_inputs,
     trial_inputs,
 )
 from keras_urnn.equivalence.starts import resting_starts
@@ -53,10 +58,15 @@ class EquivalenceReport:
         unitarity_error: float. The largest `max|UᵀU - I|` of a recurrent matrix.
         states_before: integer. Recurrent states of the original.
         states_after: integer. Recurrent states of the converted one.
-        largest_added_state: float. The largest value of an added state; exactly 0 in
-            an equivalent conversion.
+        largest_added_state: float. The largest distance of an added state from its
+            rest; exactly 0 in an equivalent conversion.
         smallest_distance: float. The smallest distance of an added state from
-            switching on, over all runs: minus its largest pre-activation.
+            switching on, over all runs: how far its pre-activation stays from the
+            end of the half-line.
+        largest_added_bias: float. The largest `|b|` of an added state; 0 if there is
+            none.
+        horizon: integer or `None`. The number of steps since the last reset for which
+            alone the proof holds; `None` for any number.
         reasons: tuple of strings. Why the two are not equivalent; empty if they are.
             Defaults to `()`.
     """
@@ -68,6 +78,8 @@ class EquivalenceReport:
     states_after: int
     largest_added_state: float
     smallest_distance: float
+    largest_added_bias: float
+    horizon: int | None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -84,9 +96,26 @@ class EquivalenceReport:
             ("states before, after", f"{self.states_before}, {self.states_after}"),
             ("largest added state", f"{self.largest_added_state:.3g}"),
             ("smallest distance from on", f"{self.smallest_distance:.3g}"),
+            ("largest added bias", f"{self.largest_added_bias:.3g}"),
         ]
+        if self.horizon is not None:
+            rows.append(("steps since a reset", f"{self.horizon} at most"))
         lines = [f"{name:<28} {value}" for name, value in rows]
         return "\n".join(lines + [f"- {reason}" for reason in self.reasons])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as JSON; numbers that aren't finite are written as null.
+
+        Args:
+            path: string or path of the file. It is replaced as a whole.
+        """
+        found = {"equivalent": self.equivalent, **asdict(self)}
+        for name, value in found.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                found[name] = None
+        part = Path(f"{os.fspath(path)}.part")
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
 
 
 def verify_equivalence(
@@ -98,12 +127,13 @@ def verify_equivalence(
     steps: int = 1000,
     batch_size: int = 8,
     seed: int = 0,
+    search: bool = False,
 ) -> EquivalenceReport:
     """Check that `converted` is the unitary equivalent of `original`.
 
     Every recurrent cell is checked against the proof of theorem 1: the original's
     recurrent matrix is the corner of the converted one, bit for bit; kernel, bias and
-    initial state are the original's; the added states get no input, start at 0, and
+    initial state are the original's; the added states get no input, start at rest, and
     have biases below the bound on what the reachable states send them; the matrix is
     orthogonal. Nothing is taken from the conversion but its weights. The flags of each
     recurrent layer (`return_sequences`, `go_backwards`, `merge_mode`, ...) and the
@@ -111,7 +141,7 @@ def verify_equivalence(
 
     Then each pair of cells runs side by side, all states in view, over random inputs,
     constant corners of the range of its inputs, and the inputs that drive an added
-    state hardest: the added states must be exactly 0 at each step and the outputs
+    state hardest: the added states must stay exactly at rest and the outputs
     agree. (A copy of what is unitary already needs no range: where none is known it
     runs on inputs of at most 1.) Models are also run as a whole, on random inputs and
     constant corners (tokens for an `Embedding`), and what then enters each recurrent
@@ -131,6 +161,9 @@ def verify_equivalence(
             of added states, those that see most of the others, that are driven.
             Defaults to `8`.
         seed: integer. Seeds the random inputs. Defaults to `0`.
+        search: boolean. Whether to climb, by the gradient, from random inputs to some
+            on which each pair of cells differs most, and compare there too: it takes
+            seconds a cell. Defaults to `False`.
 
     Returns:
         An `EquivalenceReport`.
@@ -166,6 +199,8 @@ def verify_equivalence(
     reasons += [reason for pair in pairs for reason in objections(pair, horizon)]
     comparable = [pair for pair in pairs if pair.is_comparable]
     seen += [observe(pair, trial_inputs(pair, sampling)) for pair in comparable]
+    if search:
+        seen += [observe(pair, searched_inputs(pair, sampling)) for pair in comparable]
     reasons += [reason for observation in seen for reason in observation.objections]
     return EquivalenceReport(
         max_absolute_difference=_largest(run.absolute for run in seen),
@@ -175,6 +210,8 @@ def verify_equivalence(
         states_after=sum(int(pair.new.units) for pair in pairs),
         largest_added_state=_largest(run.largest_added for run in seen),
         smallest_distance=-_largest(-run.distance for run in seen),
+        largest_added_bias=_largest(pair.largest_added_bias for pair in pairs),
+        horizon=horizon,
         reasons=tuple(reasons),
     )
 
