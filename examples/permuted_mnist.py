@@ -24,9 +24,8 @@ where a finished one did.
 
 import argparse
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ import numpy as np
 import plots
 import runs
 import tasks
+from flags import positive, seed
 
 import keras_urnn as ku
 
@@ -225,28 +225,6 @@ def print_summary(result: dict[str, Any], output: Path) -> None:
     for kind, measured in result["models"].items():
         print(f"{kind:<12}  {measured['states']:>6}   {measured['test_accuracy']:.4f}")
     print(f"\nwritten: {output / runs.RESULT}, {output / PICTURE}")
-
-
-def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
-    """Return an argument type: a number of `number_type`, finite and above 0."""
-
-    def parse(text: str) -> float:
-        number = number_type(text)
-        if not 0 < number < math.inf:
-            raise argparse.ArgumentTypeError(f"must be above 0. Received: {text}")
-        return number
-
-    parse.__name__ = number_type.__name__  # argparse says "invalid int value"
-    return parse
-
-
-def seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(
-            f"must be between 0 and 2**32 - 1. Received: {text}"
-        )
-    return number
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

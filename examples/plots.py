@@ -21,6 +21,12 @@ MARKERS: dict[str, dict[str, Any]] = {
     "converted": {"marker": ".", "markersize": 5},
     "unitary": {"marker": ".", "markersize": 5},
 }
+# Told apart without color, too.
+FITS: dict[str, dict[str, Any]] = {
+    "unitary": {"marker": "s", "linestyle": "-"},
+    "contractive": {"marker": "o", "linestyle": "--"},
+}
+ROUNDING = 2.0**-24
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -131,3 +137,92 @@ def _eigenvalues(axes: Axes, models: dict[str, Any]) -> None:
         ylim=(-1.15, 1.15),
         aspect="equal",
     )
+
+
+def theorems(result: dict[str, Any], path: Path) -> None:
+    """Draw the errors of fits by their size, and the eigenvalues, into a PNG."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(11, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _errors_by_size(left, result)
+        _moduli_and_slopes(right, result)
+        figure.savefig(path, dpi=100)
+
+
+def _errors_by_size(axes: Axes, result: dict[str, Any]) -> None:
+    for kind, fits in result["fits"].items():
+        _fits(axes, kind, fits)
+    _converted_relu(axes, result["relu"])
+    axes.set(
+        title="Distance from the target, on test sequences",
+        xlabel="states of the network",
+        ylabel="RMS error of the outputs (no unit)",
+        xscale="log",
+        yscale="log",
+    )
+    sizes = result["settings"]["sizes"]
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.legend(loc="center right")
+
+
+def _fits(axes: Axes, kind: str, fits: list[dict[str, Any]]) -> None:
+    sizes = [fit["states"] for fit in fits]
+    best = [fit["rms"][fit["best"]] for fit in fits]
+    label = f"sigmoid, {kind} fit (small: restarts)"
+    axes.plot(sizes, best, **FITS[kind], color=COLORS[kind], label=label)
+    for fit in fits:
+        restarts = [fit["states"]] * len(fit["rms"])
+        look = {**FITS[kind], "linestyle": "", "markersize": 3}
+        axes.plot(restarts, fit["rms"], **look, color=COLORS[kind])
+
+
+def _converted_relu(axes: Axes, relu: dict[str, Any]) -> None:
+    axes.plot(
+        relu["unitary_states"],
+        max(relu["rms"], ROUNDING),  # a logarithmic axis has no 0
+        "*",
+        color="black",
+        markersize=12,
+        label=f"ReLU, converted by to_unitary: {relu['rms']:.1g}",
+    )
+    axes.axhline(ROUNDING, color="gray", linewidth=0.8, linestyle=":")
+    axes.annotate(
+        "rounding of a float32 near 1",
+        (1.0, ROUNDING),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize=8,
+        color="dimgray",
+    )
+
+
+def _moduli_and_slopes(axes: Axes, result: dict[str, Any]) -> None:
+    networks = [(0, "target", result["linearization"])]
+    networks += [
+        (place, str(fit["states"]), fit["linearization"])
+        for place, fit in enumerate(result["fits"]["unitary"], start=1)
+    ]
+    for place, _, rows in networks:
+        near = next(row for row in rows if row["x"] == 0.0)
+        slopes, moduli = near["slopes"], near["moduli"]
+        label = "slopes σ′ of the units" if place == 0 else None
+        axes.plot([place] * len(slopes), slopes, "_", color="black", ms=14, label=label)
+        label = "moduli of the eigenvalues" if place == 0 else None
+        axes.plot(
+            [place] * len(moduli),
+            moduli,
+            "o",
+            color=COLORS["unitary"],
+            fillstyle="none",
+            label=label,
+        )
+    axes.set(
+        title="Near the fixed point under the input 0",
+        xlabel="network: the target, and unitary fits by their states",
+        ylabel="slope σ′, or modulus |λ| (factor per step)",
+        ylim=(0, 0.26),
+    )
+    axes.set_xticks(range(len(networks)), [name for _, name, _ in networks])
+    axes.legend(loc="lower right")

@@ -1,10 +1,15 @@
-"""The code in the README and in the docs runs as printed."""
+"""What the README and the docs show: code that runs, numbers that were recorded."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
+
+from examples import tables
+from keras_urnn.equivalence.flat_activations import FLAT_ACTIVATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -12,6 +17,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES_WITH_CODE = [
     page for page in PAGES if PYTHON_BLOCK.search(page.read_text(encoding="utf-8"))
 ]
+
+THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "examples" / "results"
+RECORDED = json.loads((RESULTS / "theorems.json").read_text(encoding="utf-8"))
 
 
 def code_of(page: Path) -> str:
@@ -35,3 +44,42 @@ def test_readme_example_has_twelve_lines_and_reports_success(
 def test_readme_shows_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.index("make demo") < readme.index("make test") < readme.index("##")
+
+
+@pytest.mark.parametrize("name", tables.theorems(RECORDED))
+def test_the_theory_page_has_the_numbers_of_the_script(name: str) -> None:
+    assert tables.theorems(RECORDED)[name] in THEORY
+
+
+def test_it_says_where_the_errors_level_off_as_the_script_does() -> None:
+    for line in tables.levels(RECORDED).splitlines():
+        assert f"- {line}\n" in THEORY
+
+
+def test_its_tables_have_no_other_measured_number() -> None:
+    recorded = "\n".join(tables.theorems(RECORDED).values()).splitlines()
+    shown = re.findall(r"^\|.*\d\.\d.*$", THEORY, re.MULTILINE)
+    assert shown
+    assert set(shown) <= set(recorded)
+
+
+def test_it_lists_the_activations_that_are_constant_on_a_half_line() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| z ≤ (.+) \| (.+) \| (.+) \|$", THEORY, re.MULTILINE
+    )
+    slopes = {"1": 1.0, "1/6": 1.0 / 6.0, "1/2": 0.5, "3/2": 1.5}
+    shown = {
+        name: (float(edge), float(value), slopes[slope])
+        for name, edge, value, slope in rows
+    }
+    assert shown == {
+        keras.activations.serialize(activation): (row.edge, row.value, row.slope)
+        for activation, row in FLAT_ACTIVATIONS.items()
+    }
+
+
+def test_the_files_it_names_exist() -> None:
+    named = re.findall(r"`((?:tests|examples|keras_urnn)/[\w/.]+)`", THEORY)
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / path).is_file(), path

@@ -1,0 +1,27 @@
+"""The types of the flags: what is refused before anything runs."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
+    """Return an argument type: a number of `number_type`, finite and above 0."""
+
+    def parse(text: str) -> float:
+        number = number_type(text)
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0. Received: {text}")
+        return number
+
+    parse.__name__ = number_type.__name__  # argparse says "invalid int value"
+    return parse
+
+
+def seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(
+            f"must be between 0 and 2**32 - 1. Received: {text}"
+        )
+    return number
