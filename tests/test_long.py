@@ -1,5 +1,7 @@
 """What takes longer than a minute: `make test-long`, results in tests/results/."""
 
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import scipy.linalg
 from keras import ops
 
 import keras_urnn as ku
+from keras_urnn.equivalence import Obstruction, Scaling, find_scaling
+from tests.equivalence.matrices import check_against_sdp
 
 pytestmark = pytest.mark.long
 
@@ -57,3 +61,28 @@ def test_training_on_ten_thousand_steps_keeps_the_kernel_orthogonal():
     losses = [model.train_on_batch(x, x[:, 0]) for _ in range(3)]
     assert np.all(np.isfinite(losses))
     assert ku.diagnostics.unitarity_error(model.layers[0]) <= 1e-6
+
+
+def test_300_matrices_have_a_scaling_where_an_sdp_finds_one():
+    outcomes = Counter(check_against_sdp(seed) for seed in range(300))
+    print(dict(outcomes))
+    # The premise: all outcomes occur, and few are left out.
+    assert outcomes["excluded"] >= 50
+    assert outcomes["scaled"] >= 30
+    assert outcomes["scaled exactly"] >= 30
+    assert outcomes["left out"] <= 6
+
+
+@pytest.mark.parametrize("norm", [0.9, 0.97, 1.03, 2.0])
+def test_512_states_are_scaled_or_excluded(norm):
+    generator = np.random.default_rng(0)
+    d = 10.0 ** generator.uniform(-3.0, 3.0, 512)
+    # Orthogonal, so that no scaling makes its norm smaller.
+    q, _ = np.linalg.qr(generator.normal(size=(512, 512)))
+    found = find_scaling(norm * q * d / d[:, None])
+    if norm < 1.0:
+        assert isinstance(found, Scaling)
+        assert found.norm < 1.0
+    else:
+        assert isinstance(found, Obstruction)
+        assert found.excludes(1.0)

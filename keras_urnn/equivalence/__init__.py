@@ -7,15 +7,23 @@ from keras_urnn.equivalence.inactive import (
     InactivityReport,
     inactive_states,
 )
+from keras_urnn.equivalence.least_states import minimize_added_states
 from keras_urnn.equivalence.measure import measure_input_bound
+from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.pruning import prune_inactive
+from keras_urnn.equivalence.scales import Scaling
+from keras_urnn.equivalence.scaling import find_scaling
 
 __all__ = [
     "EquivalenceReport",
     "InactiveStates",
     "InactivityReport",
+    "Obstruction",
+    "Scaling",
+    "find_scaling",
     "inactive_states",
     "measure_input_bound",
+    "minimize_added_states",
     "prune_inactive",
     "to_unitary",
     "verify_equivalence",

@@ -1,7 +1,11 @@
 """`verify_equivalence`: check a conversion against its proof, and by running it."""
 
+import json
+import math
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,14 +13,16 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.intervals import Interval, arithmetic_dtype
-from keras_urnn.equivalence.models import Rebuilding, rebuild
+from keras_urnn.equivalence.graph import check_model, leaves
+from keras_urnn.equivalence.hindrances import is_converted
+from keras_urnn.equivalence.intervals import arithmetic_dtype
+from keras_urnn.equivalence.model_runs import entered, outputs_of, trial_batches
 from keras_urnn.equivalence.pairs import CellPair, objections
 from keras_urnn.equivalence.recurrent import (
-    cells_of,
     entering_cells,
     entering_layer,
 )
+from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import (
     check_convertible,
     checked_horizon,
@@ -29,9 +35,16 @@ from keras_urnn.equivalence.runs import (
     compare,
     observe,
     rounding_tolerance,
+    searched_inputs,
     trial_inputs,
 )
-from keras_urnn.equivalence.wiring import copy_objections, flag_objections
+from keras_urnn.equivalence.starts import resting_starts
+from keras_urnn.equivalence.survey import Survey, Use
+from keras_urnn.equivalence.wiring import (
+    flag_objections,
+    layer_objections,
+    paired_layers,
+)
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 
@@ -45,10 +58,15 @@ class EquivalenceReport:
         unitarity_error: float. The largest `max|UᵀU - I|` of a recurrent matrix.
         states_before: integer. Recurrent states of the original.
         states_after: integer. Recurrent states of the converted one.
-        largest_added_state: float. The largest value of an added state; exactly 0 in
-            an equivalent conversion.
+        largest_added_state: float. The largest distance of an added state from its
+            rest; exactly 0 in an equivalent conversion.
         smallest_distance: float. The smallest distance of an added state from
-            switching on, over all runs: minus its largest pre-activation.
+            switching on, over all runs: how far its pre-activation stays from the
+            end of the half-line.
+        largest_added_bias: float. The largest `|b|` of an added state; 0 if there is
+            none.
+        horizon: integer or `None`. The number of steps since the last reset for which
+            alone the proof holds; `None` for any number.
         reasons: tuple of strings. Why the two are not equivalent; empty if they are.
             Defaults to `()`.
     """
@@ -60,6 +78,8 @@ class EquivalenceReport:
     states_after: int
     largest_added_state: float
     smallest_distance: float
+    largest_added_bias: float
+    horizon: int | None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -76,9 +96,26 @@ class EquivalenceReport:
             ("states before, after", f"{self.states_before}, {self.states_after}"),
             ("largest added state", f"{self.largest_added_state:.3g}"),
             ("smallest distance from on", f"{self.smallest_distance:.3g}"),
+            ("largest added bias", f"{self.largest_added_bias:.3g}"),
         ]
+        if self.horizon is not None:
+            rows.append(("steps since a reset", f"{self.horizon} at most"))
         lines = [f"{name:<28} {value}" for name, value in rows]
         return "\n".join(lines + [f"- {reason}" for reason in self.reasons])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as JSON; numbers that aren't finite are written as null.
+
+        Args:
+            path: string or path of the file. It is replaced as a whole.
+        """
+        found = {"equivalent": self.equivalent, **asdict(self)}
+        for name, value in found.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                found[name] = None
+        part = Path(f"{os.fspath(path)}.part")
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
 
 
 def verify_equivalence(
@@ -90,12 +127,13 @@ def verify_equivalence(
     steps: int = 1000,
     batch_size: int = 8,
     seed: int = 0,
+    search: bool = False,
 ) -> EquivalenceReport:
     """Check that `converted` is the unitary equivalent of `original`.
 
     Every recurrent cell is checked against the proof of theorem 1: the original's
     recurrent matrix is the corner of the converted one, bit for bit; kernel, bias and
-    initial state are the original's; the added states get no input, start at 0, and
+    initial state are the original's; the added states get no input, start at rest, and
     have biases below the bound on what the reachable states send them; the matrix is
     orthogonal. Nothing is taken from the conversion but its weights. The flags of each
     recurrent layer (`return_sequences`, `go_backwards`, `merge_mode`, ...) and the
@@ -103,11 +141,14 @@ def verify_equivalence(
 
     Then each pair of cells runs side by side, all states in view, over random inputs,
     constant corners of the range of its inputs, and the inputs that drive an added
-    state hardest: the added states must be exactly 0 at each step and the outputs
+    state hardest: the added states must stay exactly at rest and the outputs
     agree. (A copy of what is unitary already needs no range: where none is known it
     runs on inputs of at most 1.) Models are also run as a whole, on random inputs and
     constant corners (tokens for an `Embedding`), and what then enters each recurrent
-    layer must stay in the range that the proof is for.
+    layer, inputs and initial states, must stay in the range that the proof is for
+    (inside `TimeDistributed` it is not looked at). Layers are compared by their names,
+    one by one in nested models, too. A stateful model starts at rest, goes on from
+    batch to batch, and is put back into the state that it was in.
 
     Args:
         original: cell, layer or model that was converted.
@@ -120,13 +161,16 @@ def verify_equivalence(
             of added states, those that see most of the others, that are driven.
             Defaults to `8`.
         seed: integer. Seeds the random inputs. Defaults to `0`.
+        search: boolean. Whether to climb, by the gradient, from random inputs to some
+            on which each pair of cells differs most, and compare there too: it takes
+            seconds a cell. Defaults to `False`.
 
     Returns:
         An `EquivalenceReport`.
 
     Raises:
-        ValueError: when `original` can't be converted (see `to_unitary`), or is a
-            stateful model, whose state the runs would change.
+        ValueError: when `original` can't be converted (see `to_unitary`), or
+            `converted` is of another kind.
 
     Example:
         ```python
@@ -146,14 +190,17 @@ def verify_equivalence(
     generator = np.random.default_rng(seed)
     sampling = Sampling(min(steps, horizon or steps), batch_size, generator)
     if isinstance(original, keras.Model):
-        pairs, seen = _of_models(original, converted, bounds, horizon, sampling)
-        reasons = _around_cells(original, converted, [pair.name for pair in pairs])
+        check_model(converted)
+        models = (original, converted)
+        pairs, seen, reasons = _of_models(*models, bounds, horizon, sampling)
     else:
         pairs, seen = _of_layers(original, converted, bounds, horizon), []
         reasons = flag_objections(original, converted)
     reasons += [reason for pair in pairs for reason in objections(pair, horizon)]
     comparable = [pair for pair in pairs if pair.is_comparable]
     seen += [observe(pair, trial_inputs(pair, sampling)) for pair in comparable]
+    if search:
+        seen += [observe(pair, searched_inputs(pair, sampling)) for pair in comparable]
     reasons += [reason for observation in seen for reason in observation.objections]
     return EquivalenceReport(
         max_absolute_difference=_largest(run.absolute for run in seen),
@@ -163,6 +210,8 @@ def verify_equivalence(
         states_after=sum(int(pair.new.units) for pair in pairs),
         largest_added_state=_largest(run.largest_added for run in seen),
         smallest_distance=-_largest(-run.distance for run in seen),
+        largest_added_bias=_largest(pair.largest_added_bias for pair in pairs),
+        horizon=horizon,
         reasons=tuple(reasons),
     )
 
@@ -176,24 +225,25 @@ def _largest(values: Iterable[float]) -> float:
 def _of_layers(
     original: Any, converted: Any, bounds: InputBounds, horizon: int | None
 ) -> list[CellPair]:
-    entering = entering_layer(original, bounds)
-    return _cell_pairs(original, converted, entering, horizon)
+    use = Use(original, entering_layer(original, bounds), resting_starts(original))
+    return _cell_pairs(original.name, use, converted, horizon)
 
 
 def _cell_pairs(
-    original: Any, converted: Any, entering: Interval | None, horizon: int | None
+    name: str, use: Use, converted: Any, horizon: int | None
 ) -> list[CellPair]:
-    old, new = cells_of(original), cells_of(converted)
+    old, new = cells_of(use.layer), cells_of(converted)
     if len(old) != len(new):
         found = f"{len(new)} cells against {len(old)}"
         advice = "Pass what `to_unitary` returned for it as `converted`."
-        raise refusal("the original of `converted`", original.name, found, advice)
+        raise refusal("the original of `converted`", name, found, advice)
     for cell in old:
         if type(cell) is not UnitaryRNNCell:
-            check_convertible(cell, original.name, horizon)
-    ranges = entering_cells(original, entering, horizon)
+            check_convertible(cell, name, horizon)
+    ranges = entering_cells(use.layer, use.entering, horizon, use.starts)
     return [
-        CellPair(original.name, *cells) for cells in zip(old, new, ranges, strict=True)
+        CellPair(name, *cells)
+        for cells in zip(old, new, ranges, use.starts, strict=True)
     ]
 
 
@@ -203,41 +253,35 @@ def _of_models(
     bounds: InputBounds,
     horizon: int | None,
     sampling: Sampling,
-) -> tuple[list[CellPair], list[Observation]]:
-    """The pairs of cells of two models, and runs of the models as a whole."""
-    kinds = keras.layers.RNN | keras.layers.Bidirectional
-    if any(isinstance(layer, kinds) and layer.stateful for layer in original.layers):
-        advice = "Verify its recurrent layers one by one, on layers of their own."
-        raise refusal("without state", original.name, "a stateful layer", advice)
-    # Converted afresh for the ranges only: nothing of it is taken as proof.
-    _, rebuilding = rebuild(original, bounds, horizon)
-    inputs = _model_inputs(original, rebuilding, sampling)
+) -> tuple[list[CellPair], list[Observation], list[str]]:
+    """The pairs of cells of two models, runs of the models, and other objections."""
+    survey = Survey(original, bounds, horizon)
     pairs: list[CellPair] = []
-    seen: list[Observation] = []
-    for name, entering in rebuilding.entering.items():
-        old, new = original.get_layer(name), converted.get_layer(name)
-        found = _cell_pairs(old, new, entering, horizon)
-        pairs += found
-        if found[0].is_comparable:
-            seen.append(observe(found[0], _entering_seen(converted, new, inputs)))
+    reasons: list[str] = []
+    for path, (old, new) in paired_layers(original, converted).items():
+        reasons += layer_objections(path, old, new, converted.name)
+        if is_converted(old) and new is not None:
+            pairs += _cell_pairs(path, survey.uses[id(old)], new, horizon)
+    batches = trial_batches(original, survey, sampling)
     tolerance = _model_tolerance(original, pairs, sampling.steps)
-    outputs = zip(_outputs(original, inputs), _outputs(converted, inputs), strict=True)
-    return pairs, seen + [compare(original.name, *two, tolerance) for two in outputs]
-
-
-def _around_cells(original: Any, converted: Any, names: Iterable[str]) -> list[str]:
-    reasons = copy_objections(original, converted)
-    for name in dict.fromkeys(names):
-        old, new = original.get_layer(name), converted.get_layer(name)
-        reasons += flag_objections(old, new)
-    return reasons
-
-
-def _entering_seen(model: Any, layer: Any, inputs: list[Any]) -> Any:
-    """What enters a layer of the model for these inputs of the model."""
-    features, *_ = keras.tree.flatten(layer.input)  # a mask may come with them
-    before = keras.Model(model.inputs, features)
-    return np.asarray(before.predict_on_batch(inputs), dtype=np.float64)
+    expected, found = (
+        outputs_of(model, batches, horizon) for model in (original, converted)
+    )
+    if [y.shape for y in expected] != [y.shape for y in found]:
+        return pairs, [], [*reasons, f"{original.name}: its outputs are others"]
+    seen = [
+        compare(original.name, *both, tolerance)
+        for both in zip(expected, found, strict=True)
+    ]
+    first = {id(pair.old): pair for pair in pairs if pair.is_comparable}
+    for one in entered(original, survey, batches):
+        use, pair = survey.uses[id(one.layer)], first.get(id(cells_of(one.layer)[0]))
+        if pair is None:
+            continue
+        seen.append(observe(pair, one.x))
+        if not one.starts_inside(use.starts):
+            reasons.append(f"{pair.name}: what it starts from leaves the range for it")
+    return pairs, seen, reasons
 
 
 def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
@@ -248,36 +292,10 @@ def _model_tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     """
     recurrences = [pair.recurrences[0] for pair in pairs]
     # Those that compute with integers, as a lookup, round nothing.
-    dtypes = {arithmetic_dtype(layer) for layer in model.layers} & set(OUTPUT_TOLERANCE)
-    largest = max(
-        rounding_tolerance(dtype, recurrence.norm, steps)
+    dtypes = {arithmetic_dtype(layer) for _, layer in leaves(model)}
+    largest = _largest(
+        rounding_tolerance(dtype, recurrence.growth, steps)
         for recurrence in recurrences
-        for dtype in dtypes
+        for dtype in dtypes & set(OUTPUT_TOLERANCE)
     )
     return min(0.5, 10.0 * largest)
-
-
-def _model_inputs(model: Any, rebuilding: Rebuilding, sampling: Sampling) -> list[Any]:
-    return [_model_input(tensor, rebuilding, sampling) for tensor in model.inputs]
-
-
-def _model_input(tensor: Any, rebuilding: Rebuilding, sampling: Sampling) -> Any:
-    # An axis of unknown length is time.
-    shape = tuple(size or sampling.steps for size in tensor.shape[1:])
-    if tensor.name in rebuilding.tables:
-        rows = rebuilding.tables[tensor.name]
-        tokens = sampling.generator.integers(
-            rows, size=(2 * sampling.batch_size, *shape)
-        )
-        return tokens.astype(tensor.dtype)
-    entering = rebuilding.bounds.of_input(tensor.name)
-    return sampling.inputs(entering, shape).astype(tensor.dtype)
-
-
-def _outputs(model: Any, inputs: list[Any]) -> list[Any]:
-    if isinstance(model, keras.Sequential):
-        arguments = inputs[0]
-    else:
-        arguments = keras.tree.pack_sequence_as(model.input, inputs)
-    outputs = keras.tree.flatten(model.predict_on_batch(arguments))
-    return [np.asarray(y, dtype=np.float64) for y in outputs]

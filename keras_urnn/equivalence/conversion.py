@@ -5,14 +5,19 @@ from typing import Any
 import keras
 
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.models import rebuild
+from keras_urnn.equivalence.models import convert_model
 from keras_urnn.equivalence.recurrent import entering_layer, plan_cell, plan_layer
 from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
+from keras_urnn.equivalence.starts import resting_starts
 
 
 def to_unitary(
-    target: Any, *, input_bound: InputBound, horizon: int | None = None
+    target: Any,
+    *,
+    input_bound: InputBound,
+    horizon: int | None = None,
+    minimize_states: bool = False,
 ) -> Any:
     """Return a unitary RNN with the same outputs as a contractive one.
 
@@ -37,6 +42,12 @@ def to_unitary(
     off the bias of the others; outputs then agree to the rounding of numbers of size
     `c`. Where the activation is bounded, so are the states, whatever the norm.
 
+    A ReLU RNN may also be expansive, if positive scales `d` of its states make it
+    contractive: `‖diag(1/d) @ R @ diag(d)‖ < 1` (`equivalence.find_scaling`). The
+    scaled matrix then stands in the corner, and the converted cell carries `d` as its
+    `state_scale`, so that its states are the original's. Scales are powers of two,
+    which change no digit, unless only others will do.
+
     The converted cell has `units = n + r` and `output_units = n`, so that what is
     around it is untouched: outputs, masks and a caller's `initial_state` of width `n`
     stay as they were, and `return_state` gives the added states as one tensor more.
@@ -47,13 +58,17 @@ def to_unitary(
     A model, Sequential or functional, is rebuilt: its other layers are copied, the
     range of the inputs is carried through them to every recurrent one
     (`equivalence.ranges`), and it is compiled as the original was, with a new
-    optimizer. The original is left alone. What is unitary already is copied, whatever
-    enters it; LSTM and GRU layers of a model are copied too, as theorem 1 says nothing
-    about them.
+    optimizer. Nested models and what is in `TimeDistributed` are rebuilt in the same
+    way, a shared layer or model stays one, converted for all that enters it, and what
+    takes the states of a layer gets those of the original only. (So a Sequential model
+    that gives states becomes a functional one.) The original is left alone. What is
+    unitary already is copied, whatever enters it; LSTM and GRU layers of a model are
+    copied too, as theorem 1 says nothing about them.
 
     The promise is for inference (dropout does nothing), for inputs within
-    `input_bound`, from the resting state (zeros or learned) and what follows from it;
-    an `initial_state` from elsewhere may switch an added state on. In exact
+    `input_bound`, from the resting state (zeros or learned), in a model from every
+    `initial_state` that its graph gives, too, and what follows from these; one that a
+    caller gives from elsewhere may switch an added state on. In exact
     arithmetic it holds for all times or, with `horizon`, for so many steps since the
     last reset. The biases include the rounding of the compute dtype, TF32, bfloat16
     and float16 products included; where that rounding could exceed the distance of
@@ -68,7 +83,8 @@ def to_unitary(
             `keras.layers.RNN` over such cells (one or a list), `Bidirectional` of
             these, or a Sequential or functional model with any number of them; with
             an activation that is constant on a half-line and a spectral norm below 1
-            (at most 1 where the activation is bounded).
+            (for ReLU in some scales of the states; at most 1 where the activation is
+            bounded).
         input_bound: float, array of shape `(features,)`, or dict. The largest |x|
             that the inputs can take. In a dict an entry bounds what enters the model
             by the input of that name, what enters the recurrent layer of that name,
@@ -80,6 +96,11 @@ def to_unitary(
             steps, or for a proof where rounding could exceed the distance of the norm
             from 1: the biases then grow with the horizon, and are refused where they
             overflow. Defaults to `None`: any number of steps.
+        minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
+            states (`equivalence.minimize_added_states`): `2 n - 1` states in all
+            unless `R` is diagonal, `n + 1` for a weighted shift. These scales aren't
+            powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
+            Defaults to `False`.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
@@ -87,13 +108,14 @@ def to_unitary(
 
     Raises:
         ValueError: when theorem 1 does not hold or can't be applied: the norm is at
-            least 1 without a horizon or above 1 with one, the activation is constant
-            on no half-line, `input_bound` is missing, not positive or not finite,
-            weights are not finite or don't exist yet, a cell has recurrent dropout, a
-            bias overflows the compute dtype, a model has no recurrent layer, is
-            subclassed, shares or nests layers, wires states, takes text, trains a
-            recurrent layer at inference (`training=True`) or has a layer that can't be
-            made from its config.
+            least 1 without a horizon or above 1 with one, and for ReLU so in all
+            scales of the states, the activation is constant on no half-line,
+            `input_bound` is missing, not positive or not finite, weights are not
+            finite or don't exist yet, a cell has recurrent dropout, a bias or a scale
+            leaves the range of the compute dtype, a model has no recurrent layer, is
+            subclassed, takes text, trains a recurrent layer at inference
+            (`training=True`), gives an `initial_state` to `keras.layers.RNN` over
+            cells, or has a layer that can't be made from its config.
 
     Example:
         ```python
@@ -109,28 +131,21 @@ def to_unitary(
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     if isinstance(target, keras.Model):
-        return rebuild(target, bounds, horizon)[0]
+        return convert_model(target, bounds, horizon, minimize_states)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
-        return _convert_layer(target, bounds, horizon)
+        entering = entering_layer(target, bounds)
+        starts = resting_starts(target)
+        plan = plan_layer(target, entering, horizon, starts, minimize_states)
+        return plan.build(_batch_size(target), None, entering.lower.size)
     if isinstance(target, SIMPLE_CELLS):
-        return _convert_cell(target, bounds, horizon)
+        entering = entering_layer(target, bounds)
+        plan = plan_cell(target, entering, horizon, target.name, None, minimize_states)
+        return plan.build(None, entering.lower.size)
     advice = "Only what theorem 1 speaks about can be converted."
     name = getattr(target, "name", repr(target))
     raise refusal(
         "a recurrent cell, layer or model", name, type(target).__name__, advice
     )
-
-
-def _convert_cell(cell: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    entering = entering_layer(cell, bounds)
-    plan = plan_cell(cell, entering, horizon, cell.name)
-    return plan.build(None, entering.lower.size)
-
-
-def _convert_layer(layer: Any, bounds: InputBounds, horizon: int | None) -> Any:
-    entering = entering_layer(layer, bounds)
-    plan = plan_layer(layer, entering, horizon)
-    return plan.build(_batch_size(layer), None, entering.lower.size)
 
 
 def _batch_size(layer: Any) -> int | None:

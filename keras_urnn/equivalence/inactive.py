@@ -11,11 +11,11 @@ from keras_urnn.equivalence.inactivity import Inactivity, prove_inactive
 from keras_urnn.equivalence.intervals import Interval
 from keras_urnn.equivalence.recurrent import (
     CONVERTED_LAYERS,
-    cells_of,
     entering_layer,
 )
 from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
+    cells_of,
     recurrence_of,
     visible_units,
 )

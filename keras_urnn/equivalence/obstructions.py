@@ -1,4 +1,4 @@
-"""Why no diagonal scaling makes a matrix contractive: certificates that can be checked."""
+"""Why no diagonal scaling makes a matrix contractive: checkable certificates."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -19,23 +19,47 @@ class Obstruction(NamedTuple):
     """Why no scaling of a recurrent matrix `R` that was found has a small norm.
 
     Attributes:
-        reason: str. The fact with its numbers, a clause.
         lower_bound: float. No scaling of `R` has a smaller norm. It is
             `norm_lower_bound(R, witness)`, a proof with its rounding included.
-        best_norm: float. The least norm that was reached, by the strongly connected
-            component of `R` that fails. What lies between the two is not known.
-        witness: array of shape `(m, n)`. What proves `lower_bound`.
+        best_norm: float. The least norm that was reached by a scaling of the strongly
+            connected component that fails. What lies between the two is not known.
+        witness: array of shape `(m, n)`. What proves `lower_bound`; no rows where
+            nothing does.
         indices: tuple of int. The states of the principal submatrix that is the
             reason; all of them where it is the whole matrix.
         eigenvalue: complex or `None`. Its largest eigenvalue, where that is the reason.
     """
 
-    reason: str
     lower_bound: float
     best_norm: float
     witness: Array
     indices: tuple[int, ...]
     eigenvalue: complex | None = None
+
+    @property
+    def reason(self) -> str:
+        """The fact with its numbers, and how far it is proved: a clause."""
+        matrix = "the recurrent matrix"
+        if len(self.indices) < self.witness.shape[1]:
+            shown = ", ".join(str(index) for index in self.indices[:12])
+            more = ", ..." if len(self.indices) > 12 else ""
+            matrix = f"its principal submatrix of states {shown}{more}"
+        if self.eigenvalue is not None:
+            return (
+                f"{matrix} has spectral radius {abs(self.eigenvalue):.6g} (eigenvalue "
+                f"{_shown(self.eigenvalue)}), which no scaling changes and no norm is "
+                f"below"
+            )
+        if len(self.witness):
+            return (
+                f"every diagonal scaling of {matrix} has spectral norm at least "
+                f"{self.lower_bound:.6g} (proved by duality; the least one found is "
+                f"{self.best_norm:.6g})"
+            )
+        return (
+            f"no scaling of {matrix} within the range of float64 was found (the least "
+            f"norm is {self.best_norm:.6g}; nothing is proved)"
+        )
 
     def excludes(self, norm: float) -> bool:
         """Whether it is proved that no scaling is below `norm` by more than 1e-9."""
@@ -43,13 +67,14 @@ class Obstruction(NamedTuple):
 
     def of_part(self, states: NDArray[np.intp], n: int) -> "Obstruction":
         """The same for a matrix of `n` states that has this one at `states`."""
-        if len(states) == n:
-            return self
         witness = np.zeros((len(self.witness), n))
         witness[:, states] = self.witness
         indices = tuple(int(states[index]) for index in self.indices)
-        reason = f"of the principal submatrix of states {_listed(states)}, {self.reason}"
-        return self._replace(witness=witness, indices=indices, reason=reason)
+        return self._replace(witness=witness, indices=indices)
+
+
+def _shown(value: complex) -> str:
+    return f"{value.real:.6g}" if value.imag == 0.0 else f"{value:.6g}"
 
 
 def norm_lower_bound(recurrent_matrix: Array, witness: Array) -> float:
@@ -74,21 +99,21 @@ def norm_lower_bound(recurrent_matrix: Array, witness: Array) -> float:
     Returns:
         The largest such `t`, a float; 0.0 where `witness` is 0.
     """
-    largest = float(np.abs(recurrent_matrix).max())
-    if largest == 0.0 or not witness.any():
+    on = np.flatnonzero(witness.any(axis=0))
+    L, R = witness[:, on], recurrent_matrix[np.ix_(on, on)]
+    if not R.any():
         return 0.0
     # By powers of two, which changes no digit, so that nothing overflows.
-    exponent = int(np.frexp(largest)[1])
-    R = np.ldexp(recurrent_matrix, -exponent)
-    L = np.ldexp(witness, -int(np.frexp(np.abs(witness).max())[1]))
+    exponent = int(np.frexp(np.abs(R).max())[1])
+    R = np.ldexp(R, -exponent)
+    L = np.ldexp(L, -int(np.frexp(np.abs(L).max())[1]))
     m, n = L.shape
     # |fl(x·y) - x·y| <= γ_n |x|·|y| in whatever order the terms are added, and a norm
     # of m numbers is good to (m + 2) ε: γ with a factor of 2 to spare for both.
     gamma = 2.0 * (n + m + 4) * 2.0**-53
     before = _column_norms(L)
     steps = _column_norms(L @ R) - gamma * _column_norms(np.abs(L) @ np.abs(R))
-    on = before > 0.0
-    t = float(np.min(steps[on] / before[on])) * (1.0 - 2.0 * gamma)
+    t = float(np.min(steps / before)) * (1.0 - 2.0 * gamma)
     with np.errstate(over="ignore"):
         bound = float(np.ldexp(max(t, 0.0), exponent))
     return min(bound, float(np.finfo(np.float64).max))
@@ -153,44 +178,15 @@ def _by_part(
     z = vectors[:, largest]
     witness = np.zeros((2, len(recurrent_matrix)))
     witness[:, chosen] = z.real, z.imag
-    value = complex(values[largest])
-    if len(chosen) == len(recurrent_matrix):
-        where = "the recurrent matrix"
-    else:
-        where = f"the principal submatrix of states {_listed(chosen)}"
-    shown = f"{value.real:.6g}" if value.imag == 0 else f"{value:.6g}"
-    reason = (
-        f"{where} has spectral radius {abs(value):.6g} (eigenvalue {shown}), which no "
-        f"scaling changes and no norm is below"
-    )
     bound = norm_lower_bound(recurrent_matrix, witness)
     states = tuple(chosen.tolist())
-    return Obstruction(reason, bound, best_norm, witness, states, value)
-
-
-def _listed(indices: NDArray[np.intp]) -> str:
-    shown = ", ".join(str(index) for index in indices[:12])
-    return shown + (", ..." if len(indices) > 12 else "")
+    return Obstruction(bound, best_norm, witness, states, complex(values[largest]))
 
 
 def by_duality(
     recurrent_matrix: Array, witness: Array, best_norm: float
 ) -> Obstruction:
-    """What the dual of the search for the least norm says."""
+    """What the dual of the search for the least norm says: nothing without witness."""
     bound = norm_lower_bound(recurrent_matrix, witness)
-    reason = (
-        f"the least spectral norm over all scalings is at least {bound:.6g}, by "
-        f"duality; {best_norm:.6g} was reached"
-    )
-    indices = tuple(range(len(recurrent_matrix)))
-    return Obstruction(reason, bound, best_norm, witness, indices)
-
-
-def by_range(recurrent_matrix: Array, best_norm: float) -> Obstruction:
-    """What is said where there is a scaling, but not in float64."""
-    reason = (
-        f"the scales that give it a norm of {best_norm:.6g} are beyond the range of "
-        f"float64"
-    )
-    n = len(recurrent_matrix)
-    return Obstruction(reason, 0.0, best_norm, np.zeros((0, n)), tuple(range(n)))
+    states = tuple(range(len(recurrent_matrix)))
+    return Obstruction(bound, best_norm, witness, states)

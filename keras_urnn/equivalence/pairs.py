@@ -38,12 +38,14 @@ class CellPair:
         old: built cell, the original.
         new: built cell, the converted one.
         entering: `Interval` per feature; `None` where a copy needs none.
+        start: `Interval` per state that both start from; `None` for the one at rest.
     """
 
     name: str
     old: Any
     new: Any
     entering: Interval | None
+    start: Interval | None = None
 
     @property
     def states(self) -> int:
@@ -158,7 +160,7 @@ def _of_the_added_states(
     if new.units > n and not pair.is_unitary_already:
         findings["the bias of an added state is beyond what is proved"] = (
             pair.entering is not None
-            and _is_far_enough(old, new, pair.entering, horizon)
+            and _is_far_enough(old, new, pair.entering, horizon, pair.start)
         )
     return findings
 
@@ -180,12 +182,16 @@ def _start_at_rest(old: Recurrence, new: Recurrence) -> bool:
 
 
 def _is_far_enough(
-    old: Recurrence, new: Recurrence, entering: Interval, horizon: int | None
+    old: Recurrence,
+    new: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None,
 ) -> bool:
     if old.flat is None:
         return False
     n = old.units
-    bounds = added_bias_bounds(old, new.recurrent_matrix, entering, horizon)
+    bounds = added_bias_bounds(old, new.recurrent_matrix, entering, horizon, start)
     # `>=` is False for NaN, which is no proof.
     return bool(np.all(old.flat.side * new.bias[n:] >= bounds))
 

@@ -13,8 +13,12 @@ from keras_urnn.equivalence.inactive import Proved, prove
 from keras_urnn.equivalence.inactivity import Inactivity, restricted
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import Plan, cells_of
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
+from keras_urnn.equivalence.recurrent import Plan
+from keras_urnn.equivalence.recurrent_ranges import (
+    cells_of,
+    recurrence_of,
+    visible_units,
+)
 from keras_urnn.equivalence.refusals import refusal
 from keras_urnn.layers.cell import CELL_ARGUMENTS
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell

@@ -26,37 +26,35 @@ from keras_urnn.equivalence.intervals import (
     rounded,
     to_float64,
 )
-from keras_urnn.equivalence.recurrent_ranges import (
-    RECURRENT_LAYERS,
-    recurrent_range,
-    wrapped_range,
-)
+from keras_urnn.equivalence.recurrent_ranges import Starts, recurrent_ranges
 
 Rule = Callable[..., Interval | None]
 RULES: dict[type, Rule] = {}
 
 
-def layer_range(
-    layer: Any, entering: Sequence[Interval], horizon: int | None = None
-) -> Interval | None:
-    """Return a range that holds each output of `layer`, or `None` if not known.
+def layer_ranges(
+    layer: Any,
+    entering: Sequence[Interval],
+    horizon: int | None = None,
+    starts: Starts | None = None,
+) -> list[Interval | None]:
+    """Return a range for each output of `layer`, or one for all; `None` if not known.
 
     Args:
         layer: built Keras layer.
-        entering: one `Interval` per input tensor.
+        entering: one `Interval` per input tensor; initial states are none.
         horizon: integer or `None`. The largest number of steps that recurrent layers
             make, for those that are bounded over a finite time only.
+        starts: as for `recurrent_ranges`. Defaults to `None`, the states at rest.
     """
     if arithmetic_dtype(layer) not in STORAGE_ROUNDOFF:
-        return None  # integers: what rounding, or wrapping around, does isn't known
-    if isinstance(layer, keras.layers.Bidirectional):
-        found = wrapped_range(layer, entering[0], horizon)
-    elif type(layer) in RECURRENT_LAYERS:
-        found = recurrent_range(layer, entering[0], horizon)
+        return [None]  # integers: what rounding, or wrapping around, does isn't known
+    if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+        found = recurrent_ranges(layer, entering[0], horizon, starts)
     else:
         rule = RULES.get(type(layer))
-        found = rule(layer, *entering) if rule else None
-    return _finite(found, layer)
+        found = [rule(layer, *entering) if rule else None]
+    return [_finite(interval, layer) for interval in found]
 
 
 def _finite(found: Interval | None, layer: Any) -> Interval | None:
@@ -153,11 +151,6 @@ def _dense(layer: Any, x: Interval) -> Interval | None:
     bias = to_float64(layer.bias) if layer.use_bias else 0.0
     output = affine(x, to_float64(layer.kernel), bias, arithmetic_dtype(layer))
     return activation_range(layer.activation, output, arithmetic_dtype(layer))
-
-
-@_rule("TimeDistributed")
-def _time_distributed(layer: Any, x: Interval) -> Interval | None:
-    return layer_range(layer.layer, [x])
 
 
 @_rule("Activation")

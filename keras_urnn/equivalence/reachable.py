@@ -66,6 +66,11 @@ class Recurrence:
         """The scale, written out."""
         return np.ones(self.units) if self.scale is None else self.scale
 
+    @property
+    def rest(self) -> Interval:
+        """The state at rest, as an interval."""
+        return Interval.of(self.initial_state, self.initial_state)
+
     @cached_property
     def norm(self) -> float:
         """The spectral norm of `R`."""
@@ -147,9 +152,10 @@ def reachable_states(
     recurrence: Recurrence,
     entering: Interval,
     horizon: int | None,
+    start: Interval | None = None,
     slack: Array | float = 0.0,
 ) -> ReachableStates:
-    """Bound the states over all inputs in `entering`.
+    """Bound the states over all inputs in `entering`, from any state in `start`.
 
     `slack` is how far rounding may carry what else is added to `xK + b`.
 
@@ -175,26 +181,29 @@ def reachable_states(
     `aᵏ` with `a > 1`: beyond a few steps it is the larger, and in the end not finite.
     Whoever gives a horizon asks for the proof, so the smaller number isn't taken.
 
-    The promise holds for the state at rest (zeros or learned) and what follows from
-    it, not for an arbitrary `initial_state` given by the caller.
+    The promise holds for the states in `start`, by default the one at rest (zeros or
+    learned), and what follows from them; above, `h_{-1}` is the farthest of them.
     """
     d, dtype = recurrence.d, recurrence.dtype
+    start = recurrence.rest if start is None else start
+    start = Interval(start.lower * d, start.upper * d)
     driven = affine(entering, recurrence.kernel * d, recurrence.bias * d, dtype)
     driven = driven.widen(slack)
-    start = recurrence.initial_state * d
     widest = recurrence.image(REAL_LINE)
-    within = float(np.linalg.norm(widest.hull(Interval.of(start, start)).largest))
-    radius = min(_ball(recurrence, driven, horizon), within)
+    within = float(np.linalg.norm(widest.hull(start).largest))
+    radius = min(_ball(recurrence, driven, horizon, start), within)
     box = Interval.of(
-        np.minimum(start, np.maximum(widest.lower, -radius)),
-        np.maximum(start, np.minimum(widest.upper, radius)),
+        np.minimum(start.lower, np.maximum(widest.lower, -radius)),
+        np.maximum(start.upper, np.minimum(widest.upper, radius)),
     )
     for _ in range(NARROWING_PASSES if np.isfinite(radius) else 0):
-        box = _narrow(recurrence, box, driven, radius)
+        box = _narrow(recurrence, box, driven, radius, start)
     return ReachableStates(radius, box, recurrence.dtype)
 
 
-def _ball(recurrence: Recurrence, driven: Interval, horizon: int | None) -> float:
+def _ball(
+    recurrence: Recurrence, driven: Interval, horizon: int | None, start: Interval
+) -> float:
     flat, norm = recurrence.flat, recurrence.norm
     if flat is None or (horizon is None and norm >= 1.0):
         return float("inf")
@@ -205,11 +214,10 @@ def _ball(recurrence: Recurrence, driven: Interval, horizon: int | None) -> floa
     rounding = evaluation_error(recurrence.activation, recurrence.dtype)
     growth += rounding * (norm + growth)
     drive = (1.0 + rounding) * _drive(recurrence, flat, driven) + rounding
-    start = np.linalg.norm(recurrence.initial_state * recurrence.d)
-    v = np.linalg.norm(drive)
+    first, v = np.linalg.norm(start.largest), np.linalg.norm(drive)
     if horizon is None:
-        return float(max(start, v / _contraction(norm, growth)))
-    radius = reached = float(start)
+        return float(max(first, v / _contraction(norm, growth)))
+    radius = reached = float(first)
     for _ in range(horizon):
         reached = (norm + growth) * reached + float(v)
         radius = max(radius, reached)
@@ -243,10 +251,13 @@ def _contraction(norm: float, growth: float) -> float:
 
 
 def _narrow(
-    recurrence: Recurrence, box: Interval, driven: Interval, radius: float
+    recurrence: Recurrence,
+    box: Interval,
+    driven: Interval,
+    radius: float,
+    start: Interval,
 ) -> Interval:
     matrix = recurrence.recurrent_matrix
-    start = recurrence.initial_state * recurrence.d
     error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(matrix, recurrence.dtype)
     recalled = box.linear(matrix).widen(error * (box.largest @ sizes))
@@ -255,6 +266,6 @@ def _narrow(
     upper = np.minimum(recalled.upper, by_ball) + driven.upper
     image = recurrence.image(Interval(lower, upper))
     return Interval(
-        np.maximum(box.lower, np.minimum(start, image.lower)),
-        np.minimum(box.upper, np.maximum(start, image.upper)),
+        np.maximum(box.lower, np.minimum(start.lower, image.lower)),
+        np.minimum(box.upper, np.maximum(start.upper, image.upper)),
     )

@@ -19,10 +19,14 @@ from keras_urnn.equivalence.intervals import (
     product_error,
     round_down,
 )
-from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
+    Starts,
     cell_range,
+    cells_of,
+    directions_of,
+    recurrence_of,
     visible_units,
 )
 from keras_urnn.equivalence.refusals import (
@@ -31,6 +35,7 @@ from keras_urnn.equivalence.refusals import (
     check_convertible,
     refusal,
 )
+from keras_urnn.equivalence.rescaling import bounded_states, with_few_added_states
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
@@ -71,18 +76,20 @@ class UnitaryWeights:
         recurrent_matrix: orthogonal array of shape `(n + r, n + r)`.
         bias: array of shape `(n + r,)`.
         initial_state: array of shape `(n + r,)`.
-        added: integer. The number of added states, `r`.
     """
 
     kernel: Array
     recurrent_matrix: Array
     bias: Array
     initial_state: Array
-    added: int
 
 
 def added_bias_bounds(
-    recurrence: Recurrence, matrix: Array, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    matrix: Array,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
 ) -> Array:
     """How far out on its half-line the bias of each added state must at least be.
 
@@ -100,7 +107,8 @@ def added_bias_bounds(
     error = product_error(dtype, len(matrix))
     # What added states at rest send is rounded, and so is the bias that takes it back.
     sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
-    states = reachable_states(recurrence, entering, horizon, 2.0 * error * sent)
+    slack = 2.0 * error * sent
+    states = bounded_states(recurrence, entering, horizon, start, slack)
     seen = states.supremum(-flat.side * matrix[:n, n:])
     shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
     slack = error * (kept + abs(flat.edge))
@@ -109,7 +117,10 @@ def added_bias_bounds(
 
 
 def dilated_weights(
-    recurrence: Recurrence, entering: Interval, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
 ) -> UnitaryWeights:
     """Theorem 1: add `r` states that stay at `c`, for an orthogonal matrix.
 
@@ -120,7 +131,7 @@ def dilated_weights(
     dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
     matrix = as_stored(dilation.matrix, stored)
     added = len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix, entering, horizon)
+    bounds = added_bias_bounds(recurrence, matrix, entering, horizon, start)
     # The certificate forms the same bound in another order of summation; 1e-12 is
     # more than that, and less than anything else. The bias is exact in the compute
     # dtype, so that no cast moves it back.
@@ -133,7 +144,6 @@ def dilated_weights(
         initial_state=np.pad(
             recurrence.initial_state, (0, added), constant_values=flat.value
         ),
-        added=added,
     )
 
 
@@ -161,18 +171,10 @@ class Plan:
         """Set the weights of the new layer, which has been built by a call."""
         for cell, weights in zip(cells_of(self.layer), self.weights, strict=True):
             cell.set_weights(weights)
+        for layer in directions_of(self.layer):
+            if type(layer) is UnitaryRNN:
+                layer.reset_state()  # does nothing where it is not stateful
         return self.layer
-
-
-def cells_of(layer: Any) -> list[Any]:
-    """The cells of a cell, of a stack, or of a (bidirectional) recurrent layer."""
-    if isinstance(layer, keras.layers.Bidirectional):
-        return cells_of(layer.forward_layer) + cells_of(layer.backward_layer)
-    if isinstance(layer, keras.layers.RNN):
-        return cells_of(layer.cell)
-    if isinstance(layer, keras.layers.StackedRNNCells):
-        return list(layer.cells)
-    return [layer]
 
 
 def are_unitary(cells: Sequence[Any]) -> bool:
@@ -190,7 +192,12 @@ def entering_layer(layer: Any, bounds: InputBounds) -> Interval:
 
 
 def plan_cell(
-    cell: Any, entering: Interval | None, horizon: int | None, name: str
+    cell: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    name: str,
+    start: Interval | None = None,
+    minimize_states: bool = False,
 ) -> Plan:
     """Plan the conversion of one cell; a unitary one is copied."""
     check_cell(cell, name)
@@ -198,11 +205,14 @@ def plan_cell(
         return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
     recurrence = check_convertible(cell, name, horizon)
     assert entering is not None  # only copies are planned without
-    new = dilated_weights(recurrence, entering, horizon)
+    if minimize_states:
+        recurrence = with_few_added_states(recurrence_of(cell), recurrence)
+    new = dilated_weights(recurrence, entering, horizon, start)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
     if recurrence.scale is not None:
-        config["state_scale"] = np.pad(recurrence.d, (0, new.added), constant_values=1)
+        added = len(new.bias) - recurrence.units
+        config["state_scale"] = np.pad(recurrence.d, (0, added), constant_values=1.0)
     weights = [new.kernel, new.recurrent_matrix, new.bias]
     if config["learn_initial_state"]:
         weights.append(new.initial_state)
@@ -233,17 +243,35 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
     }
 
 
-def plan_layer(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
-    """Plan the conversion of a recurrent layer, one by one where it holds several."""
+def plan_layer(
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts | None = None,
+    minimize_states: bool = False,
+) -> Plan:
+    """Plan the conversion of a recurrent layer, one by one where it holds several.
+
+    Args:
+        layer: built recurrent layer.
+        entering: the range of its inputs; `None` where only copies are planned.
+        horizon: integer or `None`.
+        starts: for each of `cells_of(layer)` the range of the states that it starts
+            from; `None` for the one at rest. Defaults to `None`, for all of them.
+        minimize_states: boolean, as for `to_unitary`. Defaults to `False`.
+    """
+    starts = starts or [None] * len(cells_of(layer))
     if isinstance(layer, keras.layers.Bidirectional):
-        return _plan_bidirectional(layer, entering, horizon)
+        return _plan_bidirectional(layer, entering, horizon, starts, minimize_states)
     if type(layer) not in CONVERTED_LAYERS:
         advice = "Only what theorem 1 speaks about can be converted."
         expected = "made of ContractiveRNN, keras.layers.SimpleRNN or RNN layers"
         raise refusal(expected, layer.name, type(layer).__name__, advice)
     if type(layer) is keras.layers.RNN:
-        return _plan_rnn(layer, entering, horizon)
-    plan = plan_cell(layer.cell, entering, horizon, layer.name)
+        return _plan_rnn(layer, entering, horizon, starts, minimize_states)
+    plan = plan_cell(
+        layer.cell, entering, horizon, layer.name, starts[0], minimize_states
+    )
     if type(layer) is UnitaryRNN:
         return Plan(UnitaryRNN.from_config(layer.get_config()), plan.weights)
     cell = plan.layer.get_config()
@@ -252,27 +280,37 @@ def plan_layer(layer: Any, entering: Interval | None, horizon: int | None) -> Pl
 
 
 def entering_cells(
-    layer: Any, entering: Interval | None, horizon: int | None
+    layer: Any, entering: Interval | None, horizon: int | None, starts: Starts
 ) -> list[Interval | None]:
     """The range of the inputs of each of `cells_of(layer)`; `None` if not needed."""
     if isinstance(layer, keras.layers.Bidirectional):
-        forward = entering_cells(layer.forward_layer, entering, horizon)
-        return forward + entering_cells(layer.backward_layer, entering, horizon)
+        half = len(cells_of(layer.forward_layer))
+        forward = entering_cells(layer.forward_layer, entering, horizon, starts[:half])
+        return forward + entering_cells(
+            layer.backward_layer, entering, horizon, starts[half:]
+        )
     ranges, cells = [entering], cells_of(layer)
     for i, cell in enumerate(cells[:-1]):
         copied = are_unitary(cells[i + 1 :])
-        ranges.append(None if copied else _leaving(cell, ranges[-1], horizon))
+        found = None if copied else _leaving(cell, ranges[-1], horizon, starts[i])
+        ranges.append(found)
     return ranges
 
 
-def _plan_rnn(layer: Any, entering: Interval | None, horizon: int | None) -> Plan:
+def _plan_rnn(
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts,
+    minimize_states: bool,
+) -> Plan:
     cells = cells_of(layer)
     for cell in cells:
         check_cell(cell, layer.name)
-    ranges = entering_cells(layer, entering, horizon)
+    ranges = entering_cells(layer, entering, horizon, starts)
     plans = [
-        plan_cell(cell, found, horizon, layer.name)
-        for cell, found in zip(cells, ranges, strict=True)
+        plan_cell(cell, found, horizon, layer.name, start, minimize_states)
+        for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     config = layer.get_config()
     stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
@@ -289,10 +327,12 @@ def _restacked(stack: Any, cells: list[Any]) -> Any:
     return keras.layers.StackedRNNCells.from_config(config)
 
 
-def _leaving(cell: Any, entering: Interval | None, horizon: int | None) -> Interval:
+def _leaving(
+    cell: Any, entering: Interval | None, horizon: int | None, start: Interval | None
+) -> Interval:
     if type(cell) is not UnitaryRNNCell:
         check_convertible(cell, cell.name, horizon)
-    found = None if entering is None else cell_range(cell, entering, horizon)
+    found = None if entering is None else cell_range(cell, entering, horizon, start)
     if found is None:
         advice = "Give the largest number of steps, or a smaller one, as `horizon`."
         time = "for ever" if horizon is None else f"over {horizon} steps"
@@ -302,10 +342,20 @@ def _leaving(cell: Any, entering: Interval | None, horizon: int | None) -> Inter
 
 
 def _plan_bidirectional(
-    layer: Any, entering: Interval | None, horizon: int | None
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts,
+    minimize_states: bool,
 ) -> Plan:
-    forward = plan_layer(layer.forward_layer, entering, horizon)
-    backward = plan_layer(layer.backward_layer, entering, horizon)
+    half = len(cells_of(layer.forward_layer))
+    forward, backward = (
+        plan_layer(one, entering, horizon, start, minimize_states)
+        for one, start in (
+            (layer.forward_layer, starts[:half]),
+            (layer.backward_layer, starts[half:]),
+        )
+    )
     config = layer.get_config()
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)

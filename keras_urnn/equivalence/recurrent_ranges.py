@@ -1,5 +1,6 @@
 """Which values recurrent layers and cells can give, and their states can take."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -29,6 +30,8 @@ RECURRENT_LAYERS = (
     ContractiveRNN,
     UnitaryRNN,
 )
+# For each cell of a layer, the range of the states that it starts from.
+Starts = Sequence[Interval | None]
 
 
 def recurrence_of(cell: Any) -> Recurrence:
@@ -62,76 +65,152 @@ def visible_units(cell: Any) -> int:
     return int((cell.output_units if ours else None) or cell.units)
 
 
-def recurrent_range(
-    layer: Any, entering: Interval, horizon: int | None
-) -> Interval | None:
-    """The range of the outputs of a recurrent layer, if known.
+def directions_of(layer: Any) -> list[Any]:
+    """The two layers of a `Bidirectional`; of any other, itself."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer]
 
-    It isn't where states are outputs too: the cell state of an LSTM is not bounded.
+
+def cells_of(layer: Any) -> list[Any]:
+    """The cells of a cell, of a stack, or of a (bidirectional) recurrent layer."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return cells_of(layer.forward_layer) + cells_of(layer.backward_layer)
+    if isinstance(layer, keras.layers.RNN):
+        return cells_of(layer.cell)
+    if isinstance(layer, keras.layers.StackedRNNCells):
+        return list(layer.cells)
+    return [layer]
+
+
+def recurrent_ranges(
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts | None,
+) -> list[Interval | None]:
+    """The range of each output of a recurrent layer and of the states it returns.
+
+    Args:
+        layer: built recurrent layer; nothing is known of a subclass.
+        entering: the range of its inputs, if known.
+        horizon: integer or `None`.
+        starts: for each of its cells the range of the states that it starts from,
+            side by side; `None` for the one at rest, or for all of them.
     """
-    if layer.return_state:
-        return None
-    found = cell_range(layer.cell, entering, horizon)
+    cells = cells_of(layer)
+    starts = starts or [None] * len(cells)
+    if isinstance(layer, keras.layers.Bidirectional):
+        return _of_both_directions(layer, entering, horizon, starts)
+    states: list[Interval | None] = []
+    visible: list[Interval | None] = []
+    for cell, start in zip(cells, starts, strict=True):
+        found = None
+        if entering is not None and type(layer) in RECURRENT_LAYERS:
+            found = state_range(cell, entering, horizon, start)
+        states += _split(found, cell)
+        visible.append(_visible(found, cell))
+        entering = visible[-1]
     # A masked step gives zeros or the state it holds, which is in the cell's range.
-    return None if found is None else found.hull(ZERO)
+    output = None if entering is None else entering.hull(ZERO, *_held(visible))
+    return [output, *(states if layer.return_state else [])]
 
 
-def cell_range(cell: Any, entering: Interval, horizon: int | None) -> Interval | None:
-    """The range of the outputs of a cell, its initial state included, if known."""
-    if type(cell) is keras.layers.StackedRNNCells:
-        return _stacked_range(cell, entering, horizon)
-    if type(cell) is keras.layers.LSTMCell:
-        return _lstm_range(cell)
-    if type(cell) is keras.layers.GRUCell:
-        return _gru_range(cell)
-    return (
-        _simple_range(cell, entering, horizon) if type(cell) in SIMPLE_CELLS else None
+def _held(visible: list[Interval | None]) -> list[Interval]:
+    """What else a masked step of a stack gives: on JAX the state of the first cell."""
+    first, last = visible[0], visible[-1]
+    if first is None or last is None or keras.config.backend() != "jax":
+        return []
+    return [first] if first.lower.shape == last.lower.shape else []
+
+
+def _of_both_directions(
+    layer: Any,
+    entering: Interval | None,
+    horizon: int | None,
+    starts: Starts,
+) -> list[Interval | None]:
+    half = len(cells_of(layer.forward_layer))
+    forward, *states = recurrent_ranges(
+        layer.forward_layer, entering, horizon, starts[:half]
     )
+    backward, *others = recurrent_ranges(
+        layer.backward_layer, entering, horizon, starts[half:]
+    )
+    if layer.merge_mode is None:
+        return [forward, backward, *states, *others]
+    return [_merged(layer.merge_mode, forward, backward), *states, *others]
 
 
-def wrapped_range(
-    layer: Any, entering: Interval, horizon: int | None
+def _merged(
+    mode: str, forward: Interval | None, backward: Interval | None
 ) -> Interval | None:
-    """The range of the outputs of a `Bidirectional` layer, if known."""
-    forward = recurrent_range(layer.forward_layer, entering, horizon)
-    backward = recurrent_range(layer.backward_layer, entering, horizon)
     if forward is None or backward is None:
         return None
-    if layer.merge_mode == "concat":
+    if mode == "concat":
         return Interval.concatenate(forward, backward)
-    if layer.merge_mode == "sum":
+    if mode == "sum":
         return forward + backward
-    if layer.merge_mode == "mul":
-        return forward * backward
-    return forward.hull(backward)  # the average, or both one by one
+    return forward * backward if mode == "mul" else forward.hull(backward)
 
 
-def _stacked_range(
-    stack: Any, entering: Interval, horizon: int | None
+def _split(states: Interval | None, cell: Any) -> list[Interval | None]:
+    """The range of each of the tensors that hold the states of a cell."""
+    widths = keras.tree.flatten(cell.state_size)
+    if states is None:
+        return [None] * len(widths)
+    ends = np.cumsum(widths)[:-1]
+    lower, upper = np.split(states.lower, ends), np.split(states.upper, ends)
+    return [Interval(*both) for both in zip(lower, upper, strict=True)]
+
+
+def _visible(states: Interval | None, cell: Any) -> Interval | None:
+    if states is None:
+        return None
+    visible = visible_units(cell)
+    return Interval(states.lower[:visible], states.upper[:visible])
+
+
+def cell_range(
+    cell: Any, entering: Interval, horizon: int | None, start: Interval | None = None
 ) -> Interval | None:
-    for cell in stack.cells:
-        found = cell_range(cell, entering, horizon)
-        if found is None:
-            return None
-        entering = found
-    return entering
+    """The range of the outputs of a cell, its initial state included, if known."""
+    return _visible(state_range(cell, entering, horizon, start), cell)
+
+
+def state_range(
+    cell: Any, entering: Interval, horizon: int | None, start: Interval | None = None
+) -> Interval | None:
+    """The range of the states of a cell, the initial ones included, if known.
+
+    Side by side where it has several; infinite for those that have no bound.
+    """
+    if type(cell) is keras.layers.LSTMCell:
+        found = _lstm_range(cell)
+        memory = REAL_LINE.spread(cell.units)
+        found = None if found is None else Interval.concatenate(found, memory)
+    elif type(cell) is keras.layers.GRUCell:
+        found = _gru_range(cell)
+    elif type(cell) in SIMPLE_CELLS:
+        return _simple_range(cell, entering, horizon, start)
+    else:
+        return None
+    return found if found is None or start is None else found.hull(start)
 
 
 def _simple_range(
-    cell: Any, entering: Interval, horizon: int | None
+    cell: Any, entering: Interval, horizon: int | None, start: Interval | None
 ) -> Interval | None:
     recurrence = admissible(recurrence_of(cell), horizon)
     if isinstance(recurrence, Obstruction):
         return None
     if horizon is None and not recurrence.is_bounded:
         return None
-    reachable = reachable_states(recurrence, entering, horizon)
+    reachable = reachable_states(recurrence, entering, horizon, start)
     if not reachable.is_bounded:
         return None
     box, d = reachable.box, recurrence.d
-    states = rounded(Interval(box.lower / d, box.upper / d), recurrence.dtype)
-    visible = visible_units(cell)
-    return Interval(states.lower[:visible], states.upper[:visible])
+    return rounded(Interval(box.lower / d, box.upper / d), recurrence.dtype)
 
 
 def _lstm_range(cell: Any) -> Interval | None:

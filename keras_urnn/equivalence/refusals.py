@@ -30,6 +30,11 @@ _NEAREST = {
 }
 _OF_KERAS = [getattr(keras.activations, name) for name in dir(keras.activations)]
 
+_AT_NORM_1 = (
+    "At norm 1 the states may grow without bound: give the largest number of steps as "
+    "`horizon`, train a `ContractiveRNN`, or use an activation of bounded range, as "
+    "'relu6' or 'hard_tanh'."
+)
 # Scaled states, and what rounding leaves of them, stay far from both ends of the dtype.
 LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}
 
@@ -170,14 +175,11 @@ def _no_scaling(
     recurrence: Recurrence, found: Obstruction, name: str, horizon: int | None
 ) -> ValueError:
     at_norm_1 = recurrence.norm <= 1.0 + recurrence.tolerance
-    way_out = (
-        "Give the largest number of steps as `horizon`, with which norm 1 will do, or"
-        if horizon is None and at_norm_1
-        else "A `horizon` helps at norm 1, not above:"
-    )
     advice = (
-        f"{way_out} train a `ContractiveRNN`, or use `ContractiveProjection` as "
-        "`recurrent_constraint`."
+        _AT_NORM_1
+        if horizon is None and at_norm_1
+        else "A `horizon` helps at norm 1, not above: train a `ContractiveRNN`, or use "
+        "`ContractiveProjection` as `recurrent_constraint`."
     )
     received = (
         f"its recurrent matrix has spectral norm {recurrence.norm:.6g}, and no "
@@ -206,9 +208,4 @@ def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:
         )
         raise refusal("of spectral norm below 1", name, found, advice)
     if horizon is None and not recurrence.is_bounded:
-        advice = (
-            "At norm 1 the states may grow without bound: give the largest number of "
-            "steps as `horizon`, train a `ContractiveRNN`, or use an activation of "
-            "bounded range, as 'relu6' or 'hard_tanh'."
-        )
-        raise refusal("of spectral norm below 1", name, found, advice)
+        raise refusal("of spectral norm below 1", name, found, _AT_NORM_1)

@@ -4,9 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_urnn.equivalence.intervals import Array, as_stored, round_down
+from keras_urnn.equivalence.intervals import (
+    MACHINE_EPSILON,
+    Array,
+    Interval,
+    as_stored,
+    round_down,
+)
+from keras_urnn.equivalence.least_states import added_states, minimize_added_states
 from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.reachable import (
+    ReachableStates,
+    Recurrence,
+    reachable_states,
+)
 from keras_urnn.equivalence.scales import similar
 from keras_urnn.equivalence.scaling import find_scaling
 
@@ -22,9 +33,7 @@ def in_scale(recurrence: Recurrence, d: Array) -> Recurrence:
     return replace(recurrence, recurrent_matrix=stored, scale=d)
 
 
-def admissible(
-    recurrence: Recurrence, horizon: int | None
-) -> Recurrence | Obstruction:
+def admissible(recurrence: Recurrence, horizon: int | None) -> Recurrence | Obstruction:
     """The recurrence in scales in which its matrix is small enough for theorem 1.
 
     Below norm 1, or up to it where there is a horizon. As it is where that holds
@@ -42,6 +51,52 @@ def admissible(
     d = found.d * recurrence.d
     # The cell computes with the scale as its dtype holds it.
     return in_scale(recurrence, -round_down(-d, recurrence.dtype))
+
+
+def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recurrence:
+    """The original in the scale of norm at most 1 that adds the fewest states.
+
+    `recurrence`, the original in the scale of `admissible`, where none found adds
+    fewer, or where the compute dtype rounds the scale to one of a larger norm.
+    """
+    epsilon = MACHINE_EPSILON[original.stored_dtype]
+    homogeneous = original.flat is not None and original.flat.homogeneous
+    found = minimize_added_states(original.recurrent_matrix, epsilon)
+    if isinstance(found, Obstruction) or not homogeneous:
+        return recurrence
+    # The cell computes with the scale as its dtype holds it.
+    scaled = in_scale(original, -round_down(-found.d * original.d, original.dtype))
+    fewer = added_states(scaled.recurrent_matrix, epsilon) < added_states(
+        recurrence.recurrent_matrix, epsilon
+    )
+    small = scaled.norm <= 1.0 + scaled.tolerance
+    return scaled if fewer and small else recurrence
+
+
+def bounded_states(
+    recurrence: Recurrence,
+    entering: Interval,
+    horizon: int | None,
+    start: Interval | None = None,
+    slack: Array | float = 0.0,
+) -> ReachableStates:
+    """`reachable_states`, by way of another scale where this one has no bound.
+
+    At norm 1 and without a horizon the states are bounded in a scale of smaller norm,
+    if there is one. What rounding does is relative to each term of a sum, whatever
+    the scale.
+    """
+    other = recurrence
+    if horizon is None and not recurrence.is_bounded:
+        found = admissible(recurrence, None)
+        other = recurrence if isinstance(found, Obstruction) else found
+    if other is recurrence:
+        return reachable_states(recurrence, entering, horizon, start, slack)
+    box = reachable_states(other, entering, horizon, start).box
+    ratio = recurrence.d / other.d
+    box = Interval(box.lower * ratio, box.upper * ratio)
+    radius = float(np.linalg.norm(box.largest))
+    return ReachableStates(radius, box, recurrence.dtype)
 
 
 def exponent_range(recurrence: Recurrence) -> int:

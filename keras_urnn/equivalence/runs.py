@@ -9,6 +9,7 @@ import numpy as np
 from keras_urnn.equivalence.intervals import STORAGE_ROUNDOFF, Array, Interval
 from keras_urnn.equivalence.pairs import CellPair
 from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.search import most_different
 
 # What rounding may do to the outputs over a few steps, relative to the largest: the
 # sums are formed in another order, nothing else.
@@ -18,6 +19,10 @@ OUTPUT_TOLERANCE = {
     "bfloat16": 2.0**-4,
     "float16": 2.0**-7,
 }
+
+
+# How long the sequences are that are searched by gradient.
+SEARCHED_STEPS = 100
 
 
 def rounding_tolerance(dtype: str, growth: float, steps: int) -> float:
@@ -140,7 +145,7 @@ def observe(pair: CellPair, x: Array) -> Observation:
     """Run both cells on `x` with all their states in view."""
     old, new = pair.recurrences
     n = old.units
-    expected, states = _all_states(pair.old, x), _all_states(pair.new, x)
+    expected, states = _run(pair.old, x), _run(pair.new, x)
     # The original may compute in less: see `arithmetic_dtype`.
     dtypes, steps = (old.dtype, new.dtype), x.shape[1]
     steps = min(telling_steps(dtype, old.growth, steps) for dtype in dtypes)
@@ -188,20 +193,36 @@ def _adverse(
     ]
 
 
-def _all_states(cell: Any, x: Array) -> Array:
-    """The states of a copy of `cell` at each step, from its resting state."""
+def searched_inputs(pair: CellPair, sampling: Sampling) -> Array:
+    """Climb from random sequences to some on which the two cells differ most."""
+    n, steps = pair.states, min(sampling.steps, SEARCHED_STEPS)
+    drawn = sampling.inputs(pair.sampled, (steps, pair.sampled.lower.size))
+    old, new = _all_states(pair.old, drawn.shape), _all_states(pair.new, drawn.shape)
+    (found,) = most_different(
+        lambda tensors: [old(tensors[0])],
+        lambda tensors: [new(tensors[0])[..., :n]],
+        [drawn.astype(_array_dtype(pair.old))],
+        [pair.sampled],
+    )
+    return found.astype(np.float64)
+
+
+def _run(cell: Any, x: Array) -> Array:
+    # Compiled, and without the gradients that an eager call would keep.
+    found = _all_states(cell, x.shape).predict_on_batch(x)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _all_states(cell: Any, shape: tuple[int, ...]) -> Any:
+    """A model from sequences to the states of a copy of `cell` at each step."""
     config = cell.get_config()
     if config.get("output_units") is not None:
         config["output_units"] = None
     copy = type(cell).from_config(config)
-    copy.build((None, x.shape[-1]))
+    copy.build((None, shape[-1]))
     copy.set_weights(cell.get_weights())
     layer = keras.layers.RNN(copy, return_sequences=True, dtype=cell.dtype_policy)
-    model = keras.Sequential(
-        [keras.Input(x.shape[1:], dtype=_array_dtype(cell)), layer]
-    )
-    # Compiled, and without the gradients that an eager call would keep.
-    return np.asarray(model.predict_on_batch(x), dtype=np.float64)
+    return keras.Sequential([keras.Input(shape[1:], dtype=_array_dtype(cell)), layer])
 
 
 def _array_dtype(cell: Any) -> str:

@@ -92,8 +92,5 @@ def _roundings(exponents: Array) -> list[NDArray[np.int64]]:
     # `exponents + constant`, or some.
     count = min(ROUNDINGS, len(fractions))
     picked = fractions[np.linspace(0, len(fractions) - 1, count).astype(int)]
-    found = []
-    for threshold in np.unique(picked):
-        k = (whole + (exponents - whole > threshold)).astype(int)
-        found.append(k - (k.max() + k.min()) // 2)
-    return found
+    up = [exponents - whole > threshold for threshold in np.unique(picked)]
+    return [(whole + one).astype(int) for one in up]

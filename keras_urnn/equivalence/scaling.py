@@ -52,6 +52,13 @@ def find_scaling(
     Returns:
         A `Scaling`, or an `Obstruction` where none was found.
 
+    Example:
+        import numpy as np
+
+        R = np.array([[0.5, 0.0], [5.0, 0.5]])  # norm 5.05
+        ku.equivalence.find_scaling(R).norm  # 0.68
+        print(ku.equivalence.find_scaling(R + R.T).reason)
+
     Reference:
         - Schur, 1911: the test
         - Boyd, El Ghaoui, Feron, Balakrishnan, Linear Matrix Inequalities, 1994,
@@ -89,9 +96,9 @@ def _limit(below: float) -> float:
 def _search(
     recurrent_matrix: Array, target: float, below: float, stages: int | None = None
 ) -> tuple[Scaling, Obstruction]:
-    """Return the best scaling, and the strongest obstruction, of at most so many stages.
+    """Return the best scaling, and the strongest obstruction.
 
-    Without a minimum the first stage goes to infinity, and further ones are in vain.
+    Where there is no minimum the first stage goes to infinity; more are in vain.
     """
     best = scale(recurrent_matrix, np.ones(len(recurrent_matrix)))
     nothing = np.zeros((0, len(recurrent_matrix)))
@@ -147,7 +154,7 @@ def _scale_components(
     norm = max(target, (max(norms) + below) / 2.0)
     exponents = _between(recurrent_matrix, d, components, norms, norm)
     if exponents is None:
-        return obstructions.by_range(recurrent_matrix, norm)
+        return obstructions.by_duality(recurrent_matrix, np.zeros((0, n)), norm)
     return scale(recurrent_matrix, d * np.ldexp(1.0, exponents))
 
 
@@ -161,7 +168,8 @@ def _between(
     """Powers of two by component that bring a scaled matrix to at most this norm."""
     # The norm of a matrix is at most that of the matrix of the norms of its blocks.
     # Rounding the scales at most doubles what lies off the diagonal.
-    blocks = np.diag(norms) + 2.0 * _block_norms(similar(recurrent_matrix, d), components)
+    between = _block_norms(similar(recurrent_matrix, d), components)
+    blocks = np.diag(norms) + 2.0 * between
     tested = schur_test(blocks, norm) if np.isfinite(blocks).all() else None
     if tested is None:
         return None

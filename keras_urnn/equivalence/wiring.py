@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.models import is_converted
+from keras_urnn.equivalence.graph import leaves
+from keras_urnn.equivalence.hindrances import is_converted
 
 _FLAGS = (
     "return_sequences",
@@ -46,16 +47,30 @@ def _differing(old: Any, new: Any, names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def copy_objections(original: Any, converted: Any) -> list[str]:
-    """Which of the layers of a model that are not converted are not copies."""
-    copies = {layer.name: layer for layer in converted.layers}
-    found = []
-    for layer in original.layers:
-        if layer.name not in copies:
-            found.append(f"{layer.name}: not in {converted.name}")
-        elif not is_converted(layer) and not _same(layer, copies[layer.name]):
-            found.append(f"{layer.name}: its weights are not the original's")
-    return found
+def paired_layers(original: Any, converted: Any) -> dict[str, tuple[Any, Any]]:
+    """The layers of two models that have the same path; `None` where one is missing.
+
+    Those of nested models are taken one by one; a shared layer comes once for each
+    layer that it is paired with.
+    """
+    others, pairs = dict(leaves(converted)), {}
+    seen: set[tuple[int, int]] = set()
+    for path, layer in leaves(original):
+        other = others.get(path)
+        if (id(layer), id(other)) not in seen:
+            seen.add((id(layer), id(other)))
+            pairs[path] = (layer, other)
+    return pairs
+
+
+def layer_objections(path: str, layer: Any, other: Any, name: str) -> list[str]:
+    """In what a layer of the converted model called `name` is not as it should be."""
+    if other is None:
+        return [f"{path}: not in {name}"]
+    if is_converted(layer):
+        return flag_objections(layer, other)
+    same = _same(layer, other)
+    return [] if same else [f"{path}: its weights are not the original's"]
 
 
 def _same(layer: Any, copy: Any) -> bool:

@@ -5,7 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.dilation import dilate, norm_tolerance
+from keras_urnn.equivalence.dilation import norm_tolerance
+from keras_urnn.equivalence.least_states import added_states, minimize_added_states
+from keras_urnn.equivalence.obstructions import Obstruction
+from keras_urnn.equivalence.scales import Scaling, spectral_norm
+from keras_urnn.equivalence.scaling import find_scaling
 from keras_urnn.theory.decisions import Decisions, unit_tolerance
 from keras_urnn.theory.kept_on import forgets_its_start
 from keras_urnn.theory.system import System
@@ -28,49 +32,47 @@ class UpperBound(NamedTuple):
 
 
 def upper_bound(system: System) -> UpperBound:
-    """Count the states that the conversion of theorem 1 needs."""
-    n, norm = system.units, float(np.linalg.norm(system.recurrent_matrix, 2))
-    added = added_states(system.recurrent_matrix, system.epsilon)
-    if added is None:
-        return UpperBound(
-            None,
-            f"unknown: the recurrent matrix has spectral norm {norm:.6g}, above 1, so "
-            "that it is no corner of an orthogonal matrix",
-        )
+    """Count the states that the conversion of theorem 1 needs, scaled or not."""
+    n, R = system.units, system.recurrent_matrix
+    scaled = minimize_added_states(R, system.epsilon)
+    if isinstance(scaled, Obstruction):
+        found = f"no positive scales of the states bring the norm to 1: {scaled.reason}"
+        return UpperBound(None, f"unknown: {found}")
+    matrix, where = scaled.matrix, ", in scales of the states that were searched for,"
+    added = added_states(matrix, system.epsilon)
+    if spectral_norm(R) <= 1.0 + norm_tolerance(n, system.epsilon):
+        unscaled = added_states(R, system.epsilon)
+        if unscaled <= added:
+            matrix, added, where = R, unscaled, ""
     if added == 0:
         return UpperBound(n, "n: the recurrent matrix is orthogonal as it stands")
-    reason = f"n + {added}: {added} singular values are below 1 (theorem 1)"
+    reason = f"n + {added}: {added} singular values are below 1{where} (theorem 1)"
     reason = f"{reason}, for inputs within any bound"
     if not _is_bounded(system):
         reason = (
-            f"{reason} and over any finite horizon: at norm {norm:.6g} the states may "
-            "grow for ever"
+            f"{reason} and over any finite horizon: at norm {spectral_norm(R):.6g} the "
+            "states may grow for ever"
         )
-    return UpperBound(n + added, reason, _doubts(system))
-
-
-def added_states(recurrent_matrix: Array, epsilon: float) -> int | None:
-    """How many states the dilation adds, or None where there is none."""
-    n = len(recurrent_matrix)
-    if np.linalg.norm(recurrent_matrix, 2) > 1.0 + norm_tolerance(n, epsilon):
-        return None
-    return len(dilate(recurrent_matrix, epsilon).matrix) - n
+    return UpperBound(n + added, reason, _doubts(matrix, system.epsilon))
 
 
 def _is_bounded(system: System) -> bool:
     """Whether bounded inputs give bounded states, at all times.
 
     Where the start is forgotten they do. So they do where the spectral radius of
-    `R⁺` is below 1, as `h_t <= h_{t-1} @ R⁺ + (x_t @ K + b)⁺` for ReLU.
+    `R⁺` is below 1, as `h_t <= h_{t-1} @ R⁺ + (x_t @ K + b)⁺` for ReLU, and where
+    scales of the states give `R` a norm below 1.
     """
     positive = np.maximum(system.recurrent_matrix, 0.0)
     radius = np.max(np.abs(np.linalg.eigvals(positive)))
-    tolerance = unit_tolerance(system.units, system.epsilon)
-    return forgets_its_start(system) or bool(radius < 1.0 - tolerance)
+    below = 1.0 - unit_tolerance(system.units, system.epsilon)
+    if forgets_its_start(system) or bool(radius < below):
+        return True
+    return isinstance(find_scaling(system.recurrent_matrix, below=below), Scaling)
 
 
-def _doubts(system: System) -> tuple[str, ...]:
-    decisions = Decisions(system.units, system.epsilon)
-    for value in np.linalg.svd(system.recurrent_matrix, compute_uv=False):
+def _doubts(matrix: Array, epsilon: float) -> tuple[str, ...]:
+    decisions = Decisions(len(matrix), epsilon)
+    for value in np.linalg.svd(matrix, compute_uv=False):
         decisions.doubt_gap(1.0 - value, f"singular value {value:.6g}")
     return tuple(decisions.doubts)

@@ -1,6 +1,9 @@
 """The certificate passes conversions, and fails them with one number changed."""
 
+import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -236,21 +239,55 @@ def test_the_report_prints_as_a_short_table() -> None:
     lines = str(verify(original, converted)).splitlines()
     assert lines[0].split() == ["equivalent", "yes"]
     assert "states before, after         4, 8" in lines
-    assert len(lines) == 7
+    assert len(lines) == 8
     failed = str(verify(original, converted, input_bound=9.0))
     assert failed.splitlines()[0].split() == ["equivalent", "NO"]
     assert "- contractive_rnn" in failed.splitlines()[-1]
 
 
+def test_the_report_is_saved_as_json(tmp_path: Path) -> None:
+    original, converted = pair()
+    report = verify(original, converted)
+    report.save(tmp_path / "report.json")
+    saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert saved.pop("equivalent") is True
+    assert saved.pop("reasons") == []
+    assert dataclasses.replace(report, **saved) == report
+    biases = to_numpy(converted.cell.bias)[N:]
+    assert report.largest_added_bias == np.abs(biases).max()
+    unknown = dataclasses.replace(report, unitarity_error=float("inf"))
+    unknown.save(tmp_path / "report.json")
+    saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert saved["unitarity_error"] is None
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_the_search_is_one_more_run() -> None:
+    original, converted = pair()
+    quick: dict[str, Any] = {"steps": 20, "batch_size": 2}
+    assert verify(original, converted, search=True, **quick).equivalent
+    # A change that random inputs move little, and the search more.
+    kernel = to_numpy(converted.cell.kernel)
+    kernel[0, 0] += 1e-3
+    converted.cell.kernel.assign(kernel)
+    plain = verify(original, converted, **quick)
+    searched = verify(original, converted, search=True, **quick)
+    assert searched.max_absolute_difference >= plain.max_absolute_difference
+    assert len(searched.reasons) > len(plain.reasons)
+
+
 def test_the_horizon_limits_the_steps_and_the_proof() -> None:
     layer = build(keras.layers.SimpleRNN(3, "relu"), norm=1.0)
     converted = to_unitary(layer, input_bound=BOUND, horizon=10)
-    assert verify(layer, converted, horizon=10).equivalent
+    report = verify(layer, converted, horizon=10)
+    assert report.equivalent
+    assert "steps since a reset          10 at most" in str(report).splitlines()
     assert not verify(layer, converted, horizon=11).equivalent
 
 
 def test_what_can_not_be_converted_can_not_be_verified() -> None:
-    layer = build(keras.layers.SimpleRNN(3, "relu"), norm=1.0)
+    layer = build(keras.layers.SimpleRNN(3, "relu"))
+    layer.cell.recurrent_kernel.assign(np.diag([1.0, 0.5, -0.5]))
     converted = to_unitary(layer, input_bound=BOUND, horizon=10)
     with pytest.raises(ValueError, match="spectral norm 1"):
         verify(layer, converted)

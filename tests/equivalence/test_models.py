@@ -1,5 +1,6 @@
 """Whole models: trained on real digits, converted, and verified."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,34 @@ from sklearn.datasets import load_digits
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
+from keras_urnn.equivalence.graph import leaves
+from tests.equivalence.models import (
+    FEATURES,
+    MODELS,
+    SEQUENCE,
+    STATE,
+    STEPS,
+    contractive,
+    draw,
+    encoder_decoder,
+    functional,
+    inner,
+    nested_twice,
+    outputs,
+    randomize,
+    reset,
+    sequence,
+    sequential,
+    several,
+    simple,
+    stateful,
+    states_of_both,
+)
 from tests.equivalence.networks import Array
 from tests.helpers import precision, to_numpy
 
 L = keras.layers
-FEATURES, STEPS = 3, 6
+BOUND = 2.0
 
 
 def digits() -> tuple[Array, Array]:
@@ -66,115 +90,53 @@ def test_a_model_trained_on_digits_is_converted(make: Callable[[], Any]) -> None
     assert report.unitarity_error <= 1e-6
 
 
-def randomize(model: Any, seed: int = 0) -> Any:
-    generator = np.random.default_rng(seed)
-    for weight in model.weights:
-        if "recurrent" not in weight.path:
-            drawn = 0.5 * generator.normal(size=weight.shape)
-            weight.assign(np.abs(drawn) if "variance" in weight.path else drawn)
-    return model
-
-
-def contractive(units: int = 2, **kwargs: Any) -> Any:
-    return ku.ContractiveRNN(units, max_norm=0.9, **kwargs)
-
-
-def sequential(*layers: Any) -> Any:
-    return randomize(keras.Sequential([keras.Input((STEPS, FEATURES)), *layers]))
-
-
-def embedded() -> Any:
-    layers = [L.Embedding(7, 3, mask_zero=True), contractive(), L.Dense(2)]
-    return randomize(keras.Sequential([keras.Input((None,), name="tokens"), *layers]))
-
-
-def embedded_functional() -> Any:
-    tokens = keras.Input((None,), name="tokens")
-    h = L.Embedding(7, 3, mask_zero=True)(tokens)
-    h = contractive(return_sequences=True)(h)
-    return randomize(keras.Model(tokens, contractive()(L.LayerNormalization()(h))))
-
-
-def several() -> Any:
-    """Two inputs, two outputs in a dict, and a residual connection."""
-    a = keras.Input((STEPS, FEATURES), name="a")
-    b = keras.Input((STEPS, FEATURES), name="b")
-    h = contractive(FEATURES, return_sequences=True, name="first")(L.Add()([a, b]))
-    h = L.Average()([h, a])
-    outputs = {
-        "last": contractive(name="second")(h),
-        "mean": L.GlobalAveragePooling1D()(h),
-    }
-    return randomize(keras.Model({"a": a, "b": b}, outputs))
-
-
-SEQUENCE = {"return_sequences": True}
-
-
-def adapted() -> Any:
-    """What the layers of its own data compute with is derived from their weights."""
-    model = sequential(
-        contractive(**SEQUENCE),
-        L.TimeDistributed(L.Normalization(), name="each"),
-        L.Normalization(name="all"),
-        L.Dense(2),
+def verified(model: Any, converted: Any, bound: Any = BOUND) -> Any:
+    return verify_equivalence(
+        model, converted, input_bound=bound, steps=12, batch_size=2
     )
-    data = np.random.default_rng(0).normal(3.0, 2.0, size=(9, STEPS, 2))
-    model.get_layer("each").layer.adapt(data[0])
-    model.get_layer("all").adapt(data)
-    return model
 
 
-def converted_already() -> Any:
-    model = sequential(contractive(**SEQUENCE), contractive(), L.Dense(2))
-    return to_unitary(model, input_bound=2.0)
+def bound_of(model: Any) -> Any:
+    """Tokens have none."""
+    return {} if model.inputs[0].name == "tokens" else BOUND
 
 
-MODELS: dict[str, Callable[[], Any]] = {
-    "one-layer": lambda: sequential(contractive()),
-    "stacked": lambda: sequential(contractive(**SEQUENCE), contractive()),
-    "pooled": lambda: sequential(
-        contractive(**SEQUENCE), L.MaxPooling1D(2, padding="same"), contractive()
-    ),
-    "normalized": lambda: sequential(
-        contractive(**SEQUENCE), L.BatchNormalization(), contractive()
-    ),
-    "gated": lambda: sequential(L.LSTM(3, **SEQUENCE), contractive(), L.Dense(2)),
-    "masked": lambda: sequential(L.Masking(), contractive(**SEQUENCE), contractive()),
-    "cells": lambda: sequential(
-        L.RNN([ku.ContractiveRNNCell(3), ku.ContractiveRNNCell(2)]), L.Dense(1)
-    ),
-    "unitary": lambda: sequential(ku.UnitaryRNN(3, "tanh", **SEQUENCE), contractive()),
-    "adapted": adapted,
-    "all-unitary": lambda: sequential(
-        ku.UnitaryRNN(3, **SEQUENCE), L.LayerNormalization(), ku.UnitaryRNN(3)
-    ),
-    "unitary-cells": lambda: sequential(
-        ku.UnitaryRNN(3, **SEQUENCE),
-        L.RNN([ku.UnitaryRNNCell(3), ku.UnitaryRNNCell(2)]),
-    ),
-    "converted-already": converted_already,
-    "embedded": embedded,
-    "embedded-functional": embedded_functional,
-    "several": several,
-}
+def names_of(model: Any) -> list[Any]:
+    inside = [
+        names_of(layer) if isinstance(layer, keras.Model) else layer.name
+        for layer in model.layers
+        if not isinstance(layer, L.InputLayer)
+    ]
+    return [model.name, *inside, *(x.name for x in model.inputs)]
+
+
+def largest_difference(expected: list[Array], found: list[Array]) -> float:
+    """Relative to the largest number of each output."""
+    return max(
+        float(np.max(np.abs(a - b)) / np.max(np.abs(a)))
+        for a, b in zip(expected, found, strict=True)
+    )
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_a_model_is_converted(make: Callable[[], Any]) -> None:
+def test_a_model_is_converted(make: Callable[[], Any], tmp_path: Any) -> None:
     model = make()
-    before = model.get_weights()
-    bound: Any = {} if make in (embedded, embedded_functional) else 2.0
-    converted = to_unitary(model, input_bound=bound)
-    report = verify_equivalence(
-        model, converted, input_bound=bound, steps=12, batch_size=2
-    )
+    converted = to_unitary(model, input_bound=bound_of(model))
+    assert names_of(converted) == names_of(model)
+    x = draw(model, BOUND)
+    for one in (model, converted):
+        reset(one)
+    expected, found = outputs(model, x), outputs(converted, x)
+    assert all(np.any(y) for y in expected)
+    assert largest_difference(expected, found) <= 1e-6
+    report = verified(model, converted, bound_of(model))
     assert report.equivalent, report
-    assert [layer.name for layer in converted.layers] == [
-        layer.name for layer in model.layers
-    ]
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    converted.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for one in (loaded, converted):
+        reset(one)
+    for y, again in zip(outputs(converted, x), outputs(loaded, x), strict=True):
+        np.testing.assert_array_equal(again, y)
 
 
 def behind_a_convolution() -> Any:
@@ -271,7 +233,7 @@ def test_an_input_without_a_bound_is_asked_for_by_name() -> None:
 
 
 def test_the_range_carried_to_a_layer_is_that_of_its_inputs() -> None:
-    # The second layer's inputs lie in [0, 1], whatever the bound on the first's.
+    # The second layer's inputs fill [0, 1], whatever the bound on the first's.
     def converted(bound: float) -> Any:
         layers = [
             contractive(**SEQUENCE),
@@ -280,8 +242,14 @@ def test_the_range_carried_to_a_layer_is_that_of_its_inputs() -> None:
         ]
         return to_unitary(sequential(*layers), input_bound=bound).get_layer("c")
 
-    small, large = (to_numpy(converted(bound).cell.bias) for bound in (1.0, 100.0))
+    small, large = (to_numpy(converted(bound).cell.bias) for bound in (1e2, 1e4))
     np.testing.assert_allclose(small, large, rtol=1e-4)
+
+
+def test_a_compiled_sequential_model_that_returns_states_gives_a_compiled_one() -> None:
+    model = sequential(contractive(**STATE))
+    model.compile("sgd", ["mse", "mse"])
+    assert to_unitary(model, input_bound=1.0).compiled
 
 
 @pytest.mark.parametrize("make", [two_layers, both_directions])
@@ -367,13 +335,397 @@ def test_one_bias_raised_in_a_model_is_reported_with_its_layer() -> None:
     )
 
 
-def test_a_stateful_model_is_not_run() -> None:
-    layers = [contractive(stateful=True)]
-    model = keras.Sequential([keras.Input(batch_shape=(2, STEPS, FEATURES)), *layers])
+def test_a_stateful_model_goes_on_from_batch_to_batch() -> None:
+    model = stateful()
+    converted = to_unitary(model, input_bound=BOUND)
+    batches = [draw(model, BOUND, seed) for seed in range(3)]
+    runs = []
+    for one in (model, converted):
+        reset(one)
+        runs.append([outputs(one, x)[0] for x in batches])
+        again = outputs(one, batches[0])[0]
+        reset(one)
+        np.testing.assert_array_equal(outputs(one, batches[0])[0], runs[-1][0])
+        assert np.max(np.abs(again - runs[-1][0])) > 1e-3
+    assert largest_difference(*runs) <= 1e-6
+
+
+def snapshot(model: Any) -> Any:
+    """All that makes a model: what it was given, what it learned, where it stands."""
+    compiled = model.get_compile_config() if model.compiled else None
+    states = [
+        to_numpy(state)
+        for _, layer in leaves(model)
+        if isinstance(layer, L.RNN | L.Bidirectional) and layer.stateful
+        for state in layer.states
+    ]
+    values = [to_numpy(weight) for weight in model.weights] + states
+    config = json.dumps([model.get_config(), compiled], sort_keys=True, default=str)
+    return config, [layer.name for layer in model.layers], values
+
+
+def assert_unchanged(model: Any, before: Any) -> None:
+    config, names, values = snapshot(model)
+    assert (config, names) == before[:2]
+    for value, old in zip(values, before[2], strict=True):
+        np.testing.assert_array_equal(value, old)
+
+
+@pytest.mark.parametrize("name", ["shared", "nested-deep", "stateful", "masked"])
+def test_the_original_is_left_as_it_was(name: str) -> None:
+    model = MODELS[name]()
+    model.compile("adam", "mse")
+    outputs(model, draw(model, BOUND))  # a stateful one has left its resting state
+    before = snapshot(model)
+    converted = to_unitary(model, input_bound=BOUND)
+    assert_unchanged(model, before)
+    after = snapshot(converted)
+    assert verified(model, converted).equivalent
+    assert_unchanged(model, before)
+    assert_unchanged(converted, after)
+    last = next(layer for layer in reversed(list(dict(leaves(model)).values())))
+    assert last.output is not None  # called once: in no other graph than its own
+
+
+def test_the_original_is_left_as_it_was_by_a_refusal() -> None:
+    x = sequence("x")
+    nested = inner(contractive(**SEQUENCE), L.SimpleRNN(2, name="tanh"))
+    model = functional(x, nested(contractive(FEATURES, **SEQUENCE)(x)))
+    model.compile("adam", "mse")
+    before = snapshot(model)
+    for check in (to_unitary, lambda one, **kw: verify_equivalence(one, one, **kw)):
+        with pytest.raises(ValueError, match="activation tanh"):
+            check(model, input_bound=BOUND)
+        assert_unchanged(model, before)
+
+
+def test_a_shared_layer_is_converted_for_all_that_enters_it() -> None:
+    """Its biases are those of one that sees the largest of its inputs."""
+
+    def biases(model: Any) -> Array:
+        converted = to_unitary(model, input_bound=1.0)
+        return to_numpy(converted.get_layer("s").cell.bias)[2:]
+
+    def of_scales(*scales: float) -> Any:
+        x = sequence("x")
+        layer = contractive(name="s")
+        ends = [layer(L.Rescaling(scale)(x)) for scale in scales]
+        return functional(x, ends)
+
+    for scales in ((0.1, 5.0), (5.0, 0.1)):
+        np.testing.assert_array_equal(
+            biases(of_scales(*scales)), biases(of_scales(5.0))
+        )
+    assert np.all(biases(of_scales(5.0)) < 2.0 * biases(of_scales(0.1)))
+
+
+def test_a_layer_that_starts_in_two_ways_is_converted_for_both() -> None:
+    """From its own start and from a larger one, in either order."""
+
+    def biases(*bounds: float | None) -> Array:
+        x = sequence("x")
+        layer = contractive(use_bias=False, name="c")
+        inputs, ends = [x], []
+        for bound in bounds:
+            start = None if bound is None else keras.Input((2,), name=f"s{bound}")
+            inputs += [] if start is None else [start]
+            ends.append(layer(x, initial_state=start))
+        model = functional(inputs, ends)
+        layer.cell.kernel.assign(np.zeros((FEATURES, 2)))
+        given = {f"s{bound}": bound for bound in bounds if bound is not None}
+        converted = to_unitary(model, input_bound={"x": 1.0, **given})
+        return to_numpy(converted.get_layer("c").cell.bias)[2:]
+
+    for bounds in ((5.0, None), (None, 5.0), (1.0, 5.0), (5.0, 1.0)):
+        np.testing.assert_array_equal(biases(*bounds), biases(5.0))
+
+
+def test_a_shared_layer_stays_one() -> None:
+    model = nested_twice()
+    converted = to_unitary(model, input_bound=BOUND)
+    assert len(converted.layers) == len(model.layers)
+    old, new = model.get_layer("inner"), converted.get_layer("inner")
+    assert len(new.weights) == len(old.weights)
+    assert len(converted.weights) == len(new.weights)
+
+
+def test_a_given_start_enters_the_biases() -> None:
+    """No input drives the state: it can only be as large as where it starts."""
+
+    def bias(bound: float) -> Array:
+        x, start = sequence("x"), keras.Input((2,), name="start")
+        layer = contractive(use_bias=False, name="c")
+        model = functional([x, start], layer(x, initial_state=start))
+        layer.cell.kernel.assign(np.zeros((FEATURES, 2)))
+        converted = to_unitary(model, input_bound={"x": 1.0, "start": bound})
+        return to_numpy(converted.get_layer("c").cell.bias)[2:]
+
+    np.testing.assert_allclose(bias(100.0), 100.0 * bias(1.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_frozen_model_stays_frozen(trainable: bool) -> None:
+    for model in (several(), sequential(contractive())):
+        model.trainable = trainable
+        converted = to_unitary(model, input_bound=BOUND)
+        assert converted.trainable == trainable
+        assert bool(converted.trainable_weights) == trainable
+
+
+def test_the_state_of_an_lstm_has_no_bound_but_a_promised_one() -> None:
+    x = sequence("x")
+    *_, memory = L.LSTM(2, **STATE, name="lstm")(x)
+    h = contractive(name="behind")(x, initial_state=memory)
+    model = functional(x, h)
+    with pytest.raises(ValueError, match=r"the `initial_state` given to 'behind'"):
+        to_unitary(model, input_bound=BOUND)
+    bound = {"x": BOUND, "lstm": 4.0}
+    assert verified(model, to_unitary(model, input_bound=bound), bound).equivalent
+    broken = {"x": BOUND, "lstm": 1e-3}
+    report = verified(model, to_unitary(model, input_bound=broken), broken)
+    reason = "behind: what it starts from leaves the range for it"
+    assert reason in report.reasons
+
+
+def same_names() -> Any:
+    x = sequence("x")
+    one = inner(L.Conv1D(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
+    other = inner(L.Conv1D(3, 2), contractive(name="c"), name="other")
+    return functional(x, other(one(x)))
+
+
+def test_a_bound_names_a_layer_in_a_nested_model() -> None:
+    x = sequence("x")
+    nested = inner(L.Conv1D(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
+    model = functional(x, contractive(name="behind")(nested(x)))
+    with pytest.raises(ValueError, match="what enters 'c'"):
+        to_unitary(model, input_bound={"x": BOUND})
+    bound = {"x": BOUND, "c": 50.0}
+    assert verified(model, to_unitary(model, input_bound=bound), bound).equivalent
+
+
+def test_a_nested_model_called_by_names_takes_its_inputs_by_name() -> None:
+    small, large = keras.Input((STEPS, 1), name="z"), keras.Input((STEPS, 1), name="a")
+    ends = [contractive(name="s")(small), contractive(name="l")(large)]
+    within = keras.Model([small, large], ends, name="within")
+    x = keras.Input((STEPS, 1), name="x")
+    model = functional(x, within({"a": L.Rescaling(100.0)(x), "z": x}))
     converted = to_unitary(model, input_bound=1.0)
-    with pytest.raises(ValueError, match=r"stateful layer.*one by one"):
-        verify_equivalence(model, converted, input_bound=1.0)
+    assert verified(model, converted, 1.0).equivalent
+    biases = [
+        to_numpy(converted.get_layer("within").get_layer(name).cell.bias)[2:].min()
+        for name in ("s", "l")
+    ]
+    assert biases[1] < 10.0 * biases[0]
+
+
+def test_directions_that_need_other_numbers_of_states() -> None:
+    """An orthogonal matrix needs no added states: Keras foresees another number."""
+    x = sequence("x")
+    for turned in (False, True):
+        layer = L.Bidirectional(simple(**STATE), name="both")
+        y, forward, backward = layer(x)
+        model = functional(x, [y, L.Dense(2)(backward), L.Dense(2)(forward)])
+        orthogonal = layer.backward_layer if turned else layer.forward_layer
+        orthogonal.cell.recurrent_kernel.assign([[0.0, 1.0], [-1.0, 0.0]])
+        converted = to_unitary(model, input_bound=BOUND, horizon=STEPS)
+        new = converted.get_layer("both")
+        sizes = {new.forward_layer.cell.units, new.backward_layer.cell.units}
+        assert sizes == {2, 4}
+        report = verify_equivalence(
+            model, converted, input_bound=BOUND, horizon=STEPS, batch_size=2
+        )
+        assert report.equivalent, report
+
+
+def test_a_stateful_model_is_verified_up_to_a_horizon() -> None:
+    x = keras.Input(batch_shape=(3, STEPS, FEATURES), name="x")
+    layer = simple(stateful=True, name="s")
+    model = functional(x, layer(x))
+    layer.cell.recurrent_kernel.assign(0.99 * np.eye(2))
+    layer.cell.bias.assign([1.0, 1.0])
+    converted = to_unitary(model, input_bound=BOUND, horizon=STEPS)
     report = verify_equivalence(
-        model.layers[0], converted.layers[0], input_bound=1.0, steps=5
+        model, converted, input_bound=BOUND, horizon=STEPS, batch_size=8
     )
-    assert report.equivalent
+    assert report.equivalent, report
+
+
+def test_a_stateful_gru_that_is_given_a_start_has_no_range() -> None:
+    x = keras.Input(batch_shape=(3, STEPS, FEATURES), name="x")
+    start = keras.Input(batch_shape=(3, 2), name="start")
+    layer = L.GRU(2, **SEQUENCE, stateful=True, name="gru")
+    layer(x, initial_state=start)
+    with pytest.raises(ValueError, match="what enters 'behind'"):
+        to_unitary(
+            functional(
+                [x, start], contractive(name="behind")(layer(x, initial_state=start))
+            ),
+            input_bound=BOUND,
+        )
+
+
+def test_two_tables_bound_the_tokens_by_the_smaller() -> None:
+    tokens = keras.Input((4,), name="tokens")
+    tables = [L.Embedding(rows, 3, name=f"rows_{rows}") for rows in (9, 4)]
+    h = L.Add()([table(tokens) for table in tables])
+    model = functional(tokens, contractive()(h))
+    assert verified(model, to_unitary(model, input_bound={}), {}).equivalent
+
+
+def test_a_bound_by_a_name_that_two_layers_have_is_refused() -> None:
+    bound = {"x": BOUND, "c": 50.0}
+    with pytest.raises(ValueError, match=r"Received: input_bound=\['c'\].*of its own"):
+        to_unitary(same_names(), input_bound=bound)
+    model = same_names()
+    model.get_layer("other").get_layer("c").name = "d"
+    bound["d"] = 5000.0
+    assert verified(model, to_unitary(model, input_bound=bound), bound).equivalent
+
+
+def test_the_input_of_a_nested_model_is_no_input() -> None:
+    model = nested_twice()
+    name = model.get_layer("inner").inputs[0].name
+    with pytest.raises(ValueError, match=f"Received: input_bound=.'{name}'"):
+        to_unitary(model, input_bound={"x": 1.0, name: 1.0})
+
+
+def test_a_stateful_layer_that_is_called_twice_needs_a_bound() -> None:
+    x = keras.Input(batch_shape=(4, STEPS, FEATURES), name="x")
+    layer = contractive(FEATURES, **SEQUENCE, stateful=True, name="s")
+    model = functional(x, layer(layer(x)))
+    with pytest.raises(
+        ValueError, match=r"a stateful layer, called twice.*'s': \.\.\."
+    ):
+        to_unitary(model, input_bound=BOUND)
+    bound = {"x": BOUND, "s": 100.0}
+    assert verified(model, to_unitary(model, input_bound=bound), bound).equivalent
+
+
+def another_second_layer() -> Any:
+    """Like `shared` with one layer, but for the layer of the second call."""
+    x = sequence("x")
+    h = contractive(FEATURES, **SEQUENCE, name="twice")(x)
+    return functional(x, contractive(FEATURES, name="other", **SEQUENCE)(h))
+
+
+def one_layer_twice() -> Any:
+    x = sequence("x")
+    layer = contractive(FEATURES, **SEQUENCE, name="twice")
+    return functional(x, layer(layer(x)))
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """From layer to layer of the same path."""
+    others = dict(leaves(source))
+    for path, layer in leaves(target):
+        if path in others:
+            layer.set_weights(others[path].get_weights())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (one_layer_twice, another_second_layer),
+        (states_of_both, lambda: states_of_both(swapped=True)),
+    ],
+    ids=["a shared layer that is not", "the forward state for the backward one"],
+)
+def test_another_wiring_is_reported(
+    right: Callable[[], Any], wrong: Callable[[], Any]
+) -> None:
+    model, other = right(), wrong()
+    copy_weights(model, other)
+    converted = to_unitary(other, input_bound=BOUND)
+    assert verified(other, converted).equivalent
+    reasons = verified(model, converted).reasons
+    assert any("outputs differ" in reason for reason in reasons)
+
+
+def test_other_outputs_are_reported() -> None:
+    model = sequential(contractive(name="c"), L.Dense(2, name="d"))
+    longer = functional(model.inputs, [model.outputs[0], model.outputs[0]])
+    report = verified(model, to_unitary(longer, input_bound=BOUND))
+    assert f"{model.name}: its outputs are others" in report.reasons
+
+
+@pytest.mark.parametrize(
+    ("path", "weight", "reason"),
+    [
+        ("inner/c", 2, "inner/c: the bias of an added state is beyond"),
+        ("inner/d", 0, "inner/d: its weights are not the original's"),
+        ("each/inside/c", 0, "each/inside/c: the input kernel is not"),
+    ],
+)
+def test_a_wrong_weight_inside_is_reported(path: str, weight: int, reason: str) -> None:
+    x = sequence("x")
+    within = inner(contractive(name="c"), name="inside", features=1)
+    each = L.TimeDistributed(within, name="each")
+    nested = inner(L.Dense(2, name="d"), contractive(**SEQUENCE, name="c"))
+    model = functional(x, each(L.Reshape((STEPS, 2, 1))(nested(x))))
+    converted = to_unitary(model, input_bound=BOUND)
+    assert verified(model, converted).equivalent
+    layer = dict(leaves(converted))[path]
+    values = layer.get_weights()
+    values[weight] = 0.9 * values[weight]
+    layer.set_weights(values)
+    assert reason in "\n".join(verified(model, converted).reasons)
+
+
+def test_a_bias_below_what_the_starts_need_is_reported() -> None:
+    """It was converted for smaller ones."""
+    model = encoder_decoder()
+    z, start = sequence("z", steps=4), keras.Input((2,), name="start")
+    decoder = contractive(**SEQUENCE, name="decoder")
+    alone = functional([z, start], decoder(z, initial_state=start))
+    decoder.set_weights(model.get_layer("decoder").get_weights())
+    bound = {"z": BOUND, "start": 1e-6}
+    bias = to_unitary(alone, input_bound=bound).get_layer("decoder").cell.bias
+    converted = to_unitary(model, input_bound={"x": 100.0, "z": BOUND})
+    assert verified(model, converted, {"x": 100.0, "z": BOUND}).equivalent
+    converted.get_layer("decoder").cell.bias.assign(bias)
+    report = verified(model, converted, {"x": 100.0, "z": BOUND})
+    reason = "decoder: the bias of an added state is beyond what is proved"
+    assert reason in report.reasons
+
+
+def test_a_layer_shared_in_one_model_only_is_compared_twice() -> None:
+    x = sequence("x")
+    layer = contractive(name="c")
+    first = inner(layer, name="first")
+    second = inner(layer, name="second")
+    model = functional(x, [first(x), second(x)])
+    apart = functional(
+        x, [inner(contractive(name="c"), name=name)(x) for name in ("first", "second")]
+    )
+    copy_weights(model, apart)
+    converted = to_unitary(apart, input_bound=BOUND)
+    assert verified(model, converted).equivalent
+    cell = converted.get_layer("second").get_layer("c").cell
+    cell.bias.assign(to_numpy(cell.bias) + np.array([0.0, 0.0, 0.0, 1e-3]))
+    reasons = verified(model, converted).reasons
+    assert reasons == ("second/c: the bias of an added state is beyond what is proved",)
+
+
+def test_a_model_without_the_layers_of_the_other_is_reported() -> None:
+    model = sequential(contractive(name="c"))
+    other = sequential(contractive(name="other"))
+    report = verified(model, to_unitary(other, input_bound=BOUND))
+    assert f"c: not in {other.name}" in report.reasons
+
+
+@pytest.mark.parametrize("rest", [50.0, -50.0])
+def test_a_layer_that_is_given_a_start_may_also_start_at_rest(rest: float) -> None:
+    x, start = sequence("x"), keras.Input((1,), name="start")
+    layer = contractive(1, learn_initial_state=True, name="c")
+    model = functional([x, start], layer(x, initial_state=start))
+    layer.cell.learned_initial_state.assign([rest])
+    converted = to_unitary(model, input_bound=BOUND)
+    assert verified(model, converted).equivalent
+
+
+def test_a_model_is_compared_with_a_model() -> None:
+    model = sequential(contractive(name="c"))
+    layer = to_unitary(model, input_bound=BOUND).get_layer("c")
+    with pytest.raises(ValueError, match="a Sequential or a functional model"):
+        verify_equivalence(model, layer, input_bound=BOUND)

@@ -539,10 +539,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: build(ku.UnitaryRNN(2, recurrent_dropout=0.5)),
         ["recurrent dropout", "`recurrent_dropout=0`"],
     ),
-    "scale": (
-        lambda: build(ku.ContractiveRNN(2, state_scale=[1.0, 2.0])),
-        ["a `state_scale`"],
-    ),
     "unbuilt": (lambda: ku.UnitaryRNN(2), ["built", "call it on data"]),
     "nan": (lambda: by_hand(bias=np.nan), ["finite weights", "NaN or Inf"]),
 }

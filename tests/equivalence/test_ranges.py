@@ -1,6 +1,6 @@
 """No value of a layer leaves the range derived for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,14 +23,23 @@ from keras_urnn.equivalence.intervals import (
     round_down,
     symmetric,
 )
-from keras_urnn.equivalence.ranges import RULES, layer_range
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of
+from keras_urnn.equivalence.ranges import RULES, layer_ranges
+from keras_urnn.equivalence.recurrent_ranges import cells_of, recurrence_of
 from tests.equivalence.networks import Array, seeds
 from tests.helpers import precision, to_numpy
 
 L = keras.layers
 STEPS, FEATURES, BATCH = 6, 4, 64
 Factory = Callable[[], Any]
+
+
+def layer_range(
+    layer: Any, entering: Sequence[Interval], horizon: int | None = None
+) -> Interval | None:
+    """Return one range for all outputs of a layer, if all are known."""
+    found = layer_ranges(layer, entering, horizon)
+    known = [interval for interval in found if interval is not None]
+    return known[0].hull(*known[1:]) if len(known) == len(found) else None
 
 
 def dense(activation: str) -> Factory:
@@ -66,7 +75,6 @@ SINGLE: dict[str, Factory] = {
     "average-same": lambda: L.AveragePooling1D(4, padding="same"),
     "max": lambda: L.MaxPooling1D(2),
     "max-same": lambda: L.MaxPooling1D(4, padding="same"),
-    "time-distributed": lambda: L.TimeDistributed(L.Dense(3)),
     "dense-no-bias": lambda: L.Dense(3, use_bias=False),
     **{
         f"dense-{name}": dense(name)
@@ -215,7 +223,7 @@ def test_the_mean_of_many_numbers_stays_in_the_range(make: Any) -> None:
     x = keras.Input((steps, 1))
     outputs = layer(x)
     constant = Interval.of(*2 * [np.full(1, np.float64(np.float32(0.1)))])
-    found = layer_range(layer, [constant])
+    (found,) = layer_ranges(layer, [constant])
     model = keras.Model(x, outputs)
     assert_inside(model(np.full((1, steps, 1), 0.1, "float32")), found)
     assert found is not None
@@ -234,7 +242,7 @@ def test_float64_on_torch_is_float32_for_the_layers_of_keras() -> None:
         layer = L.Dense(3, use_bias=False)
         layer.build((None, FEATURES))
         x = np.random.default_rng(0).normal(size=FEATURES)
-        found = layer_range(layer, [Interval.of(x, x)])
+        (found,) = layer_ranges(layer, [Interval.of(x, x)])
         assert_inside(layer(x[None]), found)
         contractive = ku.ContractiveRNNCell(2)
         contractive.build((None, FEATURES))
@@ -265,7 +273,7 @@ def test_dense_comes_within_a_factor_2_of_its_range(seed: int) -> None:
         ]
     ).astype("float32")
     seen = to_numpy(layer(every_corner))
-    found = layer_range(layer, [entering])
+    (found,) = layer_ranges(layer, [entering])
     assert_inside(seen, found)
     assert found is not None
     reached = seen.max(axis=0) - seen.min(axis=0)
@@ -279,7 +287,7 @@ def test_an_embedding_gives_the_rows_of_its_table(seed: int) -> None:
     layer = L.Embedding(7, 3, mask_zero=True)
     layer.build()
     randomize(layer, seed)
-    found = layer_range(layer, [Interval.of(0.0, 6.0)])
+    (found,) = layer_ranges(layer, [Interval.of(0.0, 6.0)])
     assert_inside(layer(np.arange(7)[None]), found)
     assert found is not None
     np.testing.assert_allclose(
@@ -303,7 +311,7 @@ ACTIVATIONS = [*KNOWN, keras.activations.softmax]
 def test_an_activation_stays_in_its_range(activation: Any, seed: int) -> None:
     layer = L.Activation(activation)
     entering = interval(seed)
-    found = layer_range(layer, [entering])
+    (found,) = layer_ranges(layer, [entering])
     assert_inside(layer(draw(entering, seed)), found)
 
 
@@ -320,6 +328,98 @@ def test_small_inputs_narrow_the_range_of_a_bounded_activation(name: str) -> Non
     assert_inside(layer(draw(symmetric([1.0]), 0)[..., :1]), found)
 
 
+def stack(*cells: Any, **kwargs: Any) -> Any:
+    return L.RNN(list(cells), return_state=True, **kwargs)
+
+
+# Recurrent layers that return states; whether the range of the last one is known.
+WITH_STATES: dict[str, tuple[Factory, bool]] = {
+    "contractive": (lambda: ku.ContractiveRNN(3, return_state=True), True),
+    "in-two-parts": (
+        lambda: ku.ContractiveRNN(3, output_units=2, return_state=True),
+        True,
+    ),
+    "tanh": (lambda: L.SimpleRNN(3, return_state=True), True),
+    "lstm": (lambda: L.LSTM(3, return_state=True), False),
+    "gru": (lambda: L.GRU(3, return_state=True, return_sequences=True), True),
+    # On JAX a masked stack holds the state of its first cell for the last output.
+    "stack": (lambda: stack(ku.ContractiveRNNCell(3), L.SimpleRNNCell(3)), True),
+    "both": (
+        lambda: L.Bidirectional(ku.ContractiveRNN(3, return_state=True)),
+        True,
+    ),
+    "one-by-one": (
+        lambda: L.Bidirectional(
+            L.GRU(2, return_state=True),
+            backward_layer=L.SimpleRNN(3, return_state=True, go_backwards=True),
+            merge_mode=None,
+        ),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize(("make", "last"), WITH_STATES.values(), ids=WITH_STATES)
+def test_returned_states_stay_in_their_ranges(
+    make: Factory, last: bool, is_given: bool, masked: bool
+) -> None:
+    layer, entering = make(), interval(1)
+    x = draw(entering, 1)
+    layer(x)
+    randomize(layer, 1)
+    widths = [keras.tree.flatten(cell.state_size) for cell in cells_of(layer)]
+    starts = [[interval(5).collapse().spread(n) for n in cell] for cell in widths]
+    parts = [draw_state(part) for cell in starts for part in cell]
+    given: dict[str, Any] = {}
+    if is_given:
+        given = {"initial_state": parts if len(parts) > 1 else parts[0]}
+    # On some backends a masked first step gives the start, on others zeros.
+    mask = np.ones((BATCH, STEPS), bool)
+    if masked:
+        mask[:, :2] = mask[::2] = False
+    outputs = keras.tree.flatten(layer(x, mask=mask, **given))
+    found = layer_ranges(
+        layer,
+        [entering],
+        starts=[Interval.concatenate(*cell) for cell in starts] if is_given else None,
+    )
+    assert len(found) == len(outputs)
+    assert (found[-1] is not None) == last
+    for output, known in zip(outputs, found, strict=True):
+        if known is not None:
+            assert_inside(output, known)
+
+
+def draw_state(known: Interval) -> Array:
+    """Half of them at a corner of the range."""
+    generator = np.random.default_rng(2)
+    drawn = generator.uniform(known.lower, known.upper, (BATCH, known.lower.size))
+    drawn[::2] = np.where(generator.random(known.lower.size) < 0.5, *ends_of(known))
+    return drawn.astype("float32")
+
+
+def ends_of(known: Interval) -> tuple[Array, Array]:
+    return known.lower, known.upper
+
+
+def test_nothing_is_known_behind_an_unknown_start() -> None:
+    unknown = [Interval.of(-np.inf, np.inf).spread(3)]
+    for make in (ku.ContractiveRNN, L.GRU):
+        layer = make(3, return_state=True)
+        layer(draw(interval(0), 0))
+        assert layer_ranges(layer, [interval(0)], starts=unknown) == [None, None]
+
+
+def test_nothing_is_known_of_a_subclass_in_both_directions() -> None:
+    subclass = type("Mine", (ku.ContractiveRNN,), {})
+    with keras.saving.custom_object_scope({"Mine": subclass}):
+        layer = L.Bidirectional(subclass(3))
+    layer(draw(interval(0), 0))
+    assert layer_ranges(layer, [interval(0)]) == [None]
+
+
 def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> None:
     layer = ku.ContractiveRNN(2, learn_initial_state=True, return_sequences=True)
     layer.build((None, STEPS, FEATURES))
@@ -327,7 +427,7 @@ def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> No
     layer.cell.bias.assign(np.array([3.0, 3.0]))
     mask = np.zeros((1, STEPS), dtype=bool)
     x = np.zeros((1, STEPS, FEATURES), "float32")
-    found = layer_range(layer, [Interval.of(0.0, 0.0)])
+    (found,) = layer_ranges(layer, [Interval.of(0.0, 0.0)])
     assert_inside(layer(x, mask=mask), found)
     layer.zero_output_for_mask = True
     assert_inside(layer(x, mask=mask), found)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.intervals import symmetric
+from keras_urnn.equivalence.intervals import Interval, symmetric
 from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from tests.equivalence.networks import (
     BOUND,
@@ -65,6 +65,32 @@ def test_a_bounded_activation_bounds_the_states_whatever_the_norm(
 ) -> None:
     network = recurrence(n, 3.0, seed, activation=activation)
     assert_inside(network, inputs(network, 80, seed), activation, None)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, st.sampled_from([0.5, 0.9, 1.0]), seeds, st.sampled_from([None, 20]))
+def test_states_stay_in_the_bounds_from_every_start_that_is_given(
+    n: int, norm: float, seed: int, horizon: int | None
+) -> None:
+    network = recurrence(n, min(norm, 1.0 if horizon else 0.9), seed)
+    generator = np.random.default_rng(seed)
+    ends = np.sort(3.0 * generator.normal(size=(2, n)), axis=0)
+    bounds = reachable_states(network, ENTERING, horizon, Interval(*ends))
+    x = inputs(network, 20, seed)
+    for draw in range(3):
+        corner = np.where(generator.random(n) < 0.5, *ends)
+        start = corner if draw else generator.uniform(*ends)
+        moved = dataclasses.replace(network, initial_state=start)
+        seen = with_start(moved, states(moved, x))
+        assert np.linalg.norm(seen, axis=-1).max() <= bounds.radius
+        assert np.all((bounds.box.lower <= seen) & (seen <= bounds.box.upper))
+
+
+def test_a_start_without_a_bound_leaves_none() -> None:
+    start = Interval.of([-np.inf], [np.inf])
+    for horizon in (None, 3):
+        bounds = reachable_states(single(0.5), symmetric([1.0]), horizon, start)
+        assert not bounds.is_bounded
 
 
 def single(weight: float, dtype: str = "float64", **changes: Any) -> Recurrence:

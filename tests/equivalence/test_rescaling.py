@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 from keras_urnn.equivalence.intervals import symmetric
-from keras_urnn.equivalence.ranges import layer_range
+from keras_urnn.equivalence.ranges import layer_ranges
 from keras_urnn.equivalence.recurrent import dilated_weights
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of
 from keras_urnn.equivalence.rescaling import admissible, in_scale
@@ -116,7 +116,7 @@ def test_pruning_gives_the_scaled_original_back() -> None:
 def test_the_range_of_an_expansive_layer_holds_its_outputs() -> None:
     layer = simple(expansive(5, 4, 3))
     x = inputs(recurrence(5, 0.9, 2), 200, seed=3).astype("float32")
-    found = layer_range(layer, [symmetric(np.full(FEATURES, np.max(BOUND)))])
+    (found,) = layer_ranges(layer, [symmetric(np.full(FEATURES, np.max(BOUND)))])
     y = run(layer, x)
     assert found is not None
     assert np.all(found.lower <= y)
@@ -180,3 +180,60 @@ def test_another_activation_is_not_scaled() -> None:
     with pytest.raises(ValueError, match=r"spectral norm 5\.04"):
         to_unitary(layer, input_bound=1.0)
     assert recurrence_of(layer.cell).norm > 5.0
+
+
+def test_a_weighted_shift_needs_one_added_state() -> None:
+    layer = simple(expansive(5, 0, 0))
+    layer.cell.recurrent_kernel.assign(np.diag([0.5, 3.0, 0.25, 0.7], 1))
+    assert to_unitary(layer, input_bound=BOUND).units == 10
+    assert_minimized(layer, 6)
+
+
+def test_any_other_network_needs_one_state_less() -> None:
+    layer = simple(expansive(6, 3, 0))
+    converted = assert_minimized(layer, 11)
+    # And every layer of a model, in both directions.
+    both = keras.layers.Bidirectional(keras.layers.SimpleRNN(6, "relu"), name="both")
+    model = keras.Sequential([keras.Input((20, FEATURES)), both])
+    for one in (both.forward_layer, both.backward_layer):
+        one.set_weights(layer.get_weights())
+    new = to_unitary(model, input_bound=BOUND, minimize_states=True).layers[0]
+    assert new.forward_layer.units == new.backward_layer.units == converted.units
+
+
+def assert_minimized(layer: Any, units: int) -> Any:
+    """Check the conversion to at most so many states; return it."""
+    converted = to_unitary(layer, input_bound=BOUND, minimize_states=True)
+    n = layer.units
+    assert converted.units <= units
+    x = inputs(recurrence(n, 0.9, 2), 500, seed=3).astype("float32")
+    # The scales are no powers of two.
+    assert difference(run(layer, x), run(converted, x)) <= 1e-5
+    assert np.all(full_states(converted, x)[..., n:] == 0.0)
+    report = verify_equivalence(
+        layer, converted, input_bound=BOUND, steps=100, batch_size=2
+    )
+    assert report.equivalent, report
+    converted.cell.bias.assign(to_numpy(converted.cell.bias) + 1e-3)
+    assert not verify_equivalence(
+        layer, converted, input_bound=BOUND, steps=10, batch_size=2
+    ).equivalent
+    return converted
+
+
+@pytest.mark.parametrize("matrix", [np.diag([0.5, 0.3]), np.eye(2)])
+def test_a_diagonal_matrix_has_no_better_scales(matrix: Any) -> None:
+    layer = simple(expansive(2, 0, 0))
+    layer.cell.recurrent_kernel.assign(matrix)
+    plain = to_unitary(layer, input_bound=BOUND, horizon=9)
+    minimized = to_unitary(layer, input_bound=BOUND, horizon=9, minimize_states=True)
+    assert minimized.state_scale is None
+    assert minimized.units == plain.units
+
+
+def test_an_activation_that_is_not_homogeneous_is_not_scaled() -> None:
+    layer = keras.layers.SimpleRNN(2, "relu6")
+    layer.build((None, None, FEATURES))
+    layer.cell.recurrent_kernel.assign(np.array([[0.0, 0.5], [0.0, 0.0]]))
+    converted = to_unitary(layer, input_bound=BOUND, minimize_states=True)
+    assert (converted.units, converted.state_scale) == (4, None)

@@ -1,0 +1,120 @@
+"""How many random RNNs have a contractive scaling, and how long does it take to know?
+
+Shares: recurrent matrices with independent Gaussian entries, divided by their spectral
+radius and multiplied by 0.5, 0.8 or 0.95, by size. Each counts as convertible as it
+stands (norm below 1), by powers of two, by a generic scaling, not at all (proved), or
+as undecided. A norm below 1 becomes rarer with the size, and so does a scaling.
+
+Times: `find_scaling` on `c D Q D⁻¹` with `Q` orthogonal and `D` spread over six
+decades, whose least norm is `c`: 0.9 has a scaling, 1.1 has none.
+
+    python benchmarks/scaling.py                # about 10 minutes
+"""
+
+import argparse
+import statistics
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from projections import machine, write
+
+import keras_urnn as ku
+
+OUTPUT = Path(__file__).parent / "results" / "scaling.json"
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+RADII = (0.5, 0.8, 0.95)
+TIMED = (16, 32, 64, 128, 256, 512)
+LEAST_NORMS = (0.9, 1.1)
+REPEATS = 3
+SEED = 0
+
+Array = NDArray[np.float64]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--matrices", type=int, default=200, help="for each size")
+    parser.add_argument("--largest", type=int, default=max(TIMED), help="to be timed")
+    parser.add_argument("--output", default=str(OUTPUT))
+    args = parser.parse_args()
+    settings = {
+        "ensemble": "Gaussian entries, scaled to the spectral radius",
+        "matrices": args.matrices,
+        "seed": SEED,
+        "repeats": REPEATS,
+        "timed": "c D Q D^-1, Q orthogonal, D log-uniform over six decades",
+    }
+    shares = [share(n, r, args.matrices) for r in RADII for n in SIZES]
+    times = [timed(n, c) for c in LEAST_NORMS for n in TIMED if n <= args.largest]
+    record = {"settings": settings, "commit": commit(), "machine": machine()}
+    write(Path(args.output), {**record, "shares": shares, "seconds": times})
+    for row in (*shares, *times):
+        print(row)
+
+
+def commit() -> str:
+    """Return the commit, marked where the package or this script differs from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "../keras_urnn", ".")
+    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+
+
+def share(n: int, radius: float, matrices: int) -> dict[str, Any]:
+    generator = np.random.default_rng([SEED, n])
+    outcomes = Counter(outcome(gaussian(n, radius, generator)) for _ in range(matrices))
+    return {
+        "n": n,
+        "spectral_radius": radius,
+        **{name: count / matrices for name, count in sorted(outcomes.items())},
+    }
+
+
+def gaussian(n: int, radius: float, generator: np.random.Generator) -> Array:
+    matrix = generator.normal(size=(n, n))
+    return radius * matrix / np.abs(np.linalg.eigvals(matrix)).max()
+
+
+def outcome(matrix: Array) -> str:
+    found = ku.equivalence.find_scaling(matrix)
+    if isinstance(found, ku.equivalence.Obstruction):
+        return "none" if found.excludes(1.0) else "undecided"
+    if np.all(found.d == 1.0):
+        return "contractive"
+    return "powers_of_two" if found.exact else "generic"
+
+
+def timed(n: int, least_norm: float) -> dict[str, Any]:
+    generator = np.random.default_rng([SEED, n])
+    seconds = []
+    for _ in range(REPEATS):
+        q, _ = np.linalg.qr(generator.normal(size=(n, n)))
+        d = 10.0 ** generator.uniform(-3.0, 3.0, n)
+        start = time.perf_counter()
+        found = outcome(least_norm * q * d / d[:, None])
+        seconds.append(time.perf_counter() - start)
+    return {
+        "n": n,
+        "least_norm": least_norm,
+        "outcome": found,
+        "seconds": round(statistics.median(seconds), 4),
+        "slowest": round(max(seconds), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()

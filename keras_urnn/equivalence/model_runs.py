@@ -1,0 +1,160 @@
+"""Run whole models, and see what enters their recurrent layers on the way."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.graph import (
+    Call,
+    arguments_of,
+    entering_model,
+    graph_of,
+    leaves,
+)
+from keras_urnn.equivalence.intervals import Array, Interval, to_float64
+from keras_urnn.equivalence.models import Rebuilding
+from keras_urnn.equivalence.runs import Sampling
+from keras_urnn.equivalence.starts import states_by_cell
+from keras_urnn.equivalence.survey import Survey
+
+Batch = list[Array]
+
+
+def trial_batches(model: Any, survey: Survey, sampling: Sampling) -> list[Batch]:
+    """Random inputs and constant corners, in batches of the size of the model."""
+    drawn = [_drawn(tensor, survey, sampling) for tensor in model.inputs]
+    rows, size = 2 * sampling.batch_size, model.inputs[0].shape[0]
+    if size is None:
+        return [drawn]
+    # The last batch begins anew where there are no more.
+    batches = np.arange(-(-rows // size) * size).reshape(-1, size) % rows
+    return [[x[batch] for x in drawn] for batch in batches]
+
+
+def _drawn(tensor: Any, survey: Survey, sampling: Sampling) -> Array:
+    # An axis of unknown length is time.
+    shape = tuple(size or sampling.steps for size in tensor.shape[1:])
+    if tensor.name in survey.tables:
+        rows = survey.tables[tensor.name]
+        tokens = sampling.generator.integers(
+            rows, size=(2 * sampling.batch_size, *shape)
+        )
+        return tokens.astype(tensor.dtype)
+    return sampling.inputs(survey.inputs[tensor.name], shape).astype(tensor.dtype)
+
+
+def outputs_of(
+    model: Any, batches: Sequence[Batch], horizon: int | None
+) -> list[Array]:
+    """All outputs of a model for these batches, one after the other.
+
+    A stateful model starts at rest and, unless a horizon counts its steps, goes on
+    from batch to batch; afterwards it is in the state that it was in.
+    """
+    stateful = _stateful_layers(model)
+    found = []
+    with _states_kept(stateful):
+        for i, batch in enumerate(batches):
+            for layer in stateful if i == 0 or horizon is not None else []:
+                layer.reset_state()
+            found.append(_run(model, batch, eager=bool(stateful)))
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def _run(model: Any, batch: Batch, eager: bool) -> list[Array]:
+    if isinstance(model, keras.Sequential):
+        arguments = batch[0]
+    else:
+        arguments = keras.tree.pack_sequence_as(model.input, batch)
+    # Compiled, and without the gradients that an eager call would keep. (On JAX a
+    # compiled call does not keep the states of a stateful layer.)
+    if eager:
+        outputs = model(arguments, training=False)
+    else:
+        outputs = model.predict_on_batch(arguments)
+    return [to_float64(y) for y in keras.tree.flatten(outputs)]
+
+
+def _stateful_layers(model: Any) -> list[Any]:
+    kinds = keras.layers.RNN | keras.layers.Bidirectional
+    found = [layer for _, layer in leaves(model)]
+    return [layer for layer in found if isinstance(layer, kinds) and layer.stateful]
+
+
+@contextmanager
+def _states_kept(layers: Sequence[Any]) -> Iterator[None]:
+    states = [state for layer in layers for state in keras.tree.flatten(layer.states)]
+    values = [np.array(keras.ops.convert_to_numpy(state)) for state in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, values, strict=True):
+            state.assign(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Entered:
+    """What entered a recurrent layer at one of its calls.
+
+    Attributes:
+        layer: the layer.
+        x: array of shape `(batch, time, features)`.
+        starts: for each of its cells the list of states given to it, if any.
+    """
+
+    layer: Any
+    x: Array
+    starts: list[list[Array]]
+
+    def starts_inside(self, ranges: Sequence[Interval]) -> bool:
+        """Whether the states given to its cells are in the ranges."""
+        given = [np.concatenate(states, axis=-1) for states in self.starts]
+        return all(
+            bool(np.all(known.lower[: h.shape[-1]] <= h))
+            and bool(np.all(h <= known.upper[: h.shape[-1]]))
+            for h, known in zip(given, ranges, strict=False)
+        )
+
+
+def entered(model: Any, survey: Survey, batches: Sequence[Batch]) -> list[Entered]:
+    """What enters each layer to be converted at each call, inside nested models too.
+
+    Seen in a copy of the model, all in one piece; not inside `TimeDistributed`.
+    """
+    copies = Rebuilding(None)
+    calls: list[tuple[Any, Any, list[list[Any]]]] = []
+
+    def run(call: Call, args: Any, kwargs: Any) -> list[Any]:
+        layer = call.operation
+        if isinstance(layer, keras.Model):
+            entering = entering_model(layer, args, kwargs)
+            return graph_of(layer).replay(entering, run)
+        if id(layer) in survey.uses:
+            x, given = arguments_of(layer, args, kwargs)
+            starts = [] if given is None else states_by_cell(layer, given)
+            calls.append((layer, x, starts))
+        copy = copies.counterpart(layer)
+        copy.name = f"{layer.name}_{id(layer)}"  # one model's names are its own
+        return keras.tree.flatten(copy(*args, **kwargs))
+
+    graph = graph_of(model)
+    inputs = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
+        for x in graph.inputs
+    ]
+    graph.replay(inputs, run)
+    if not calls:
+        return []
+    copies.finish()
+    tensors = [(x, given) for _, x, given in calls]
+    flat = keras.tree.flatten(tensors)
+    seen = outputs_of(keras.Model(inputs, flat), batches, survey.horizon)
+    packed = keras.tree.pack_sequence_as(tensors, seen)
+    return [
+        Entered(layer, x, given)
+        for (layer, *_), (x, given) in zip(calls, packed, strict=True)
+    ]
