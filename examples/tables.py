@@ -24,7 +24,7 @@ def levels(result: dict[str, Any]) -> str:
         where, what = found["from_states"], f"the RMS error of the {kind} fits"
         if found["levels_off"]:
             lines.append(
-                f"From size {where} on {what} is level: no larger network divides it "
+                f"From size {where} on {what} doesn't fall further: no larger network divides it "
                 f"by {factor}."
             )
         else:
