@@ -24,8 +24,8 @@ def levels(result: dict[str, Any]) -> str:
         where, what = found["from_states"], f"the RMS error of the {kind} fits"
         if found["levels_off"]:
             lines.append(
-                f"From size {where} on {what} doesn't fall further: no larger network divides it "
-                f"by {factor}."
+                f"From size {where} on {what} doesn't fall further: no larger network "
+                f"divides it by {factor}."
             )
         else:
             lines.append(
