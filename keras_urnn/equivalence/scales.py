@@ -69,19 +69,22 @@ def schur_test(matrix: Array, norm: float) -> Array | None:
     return 0.5 * (np.log(v) - np.log(u))
 
 
-def rounded(recurrent_matrix: Array, log_scales: Array) -> list[Scaling]:
+def rounded(recurrent_matrix: Array, log_scales: Array, limit: float) -> list[Scaling]:
     """The scaling by `exp(log_scales)`, and the best of its roundings to powers of two.
 
-    The scales are centred: the largest is about the inverse of the smallest. There is
-    none where they leave the range of float64.
+    It is rounded only where its norm is below `limit`. The scales are centred: the
+    largest is about the inverse of the smallest. There is none where they leave the
+    range of float64.
     """
     x = log_scales - (log_scales.max() + log_scales.min()) / 2.0
     if x.max() > LARGEST_EXPONENT * np.log(2.0):
         return []
+    generic = scale(recurrent_matrix, np.exp(x))
+    if generic.norm >= limit:
+        return [generic]
     powers = [np.ldexp(1.0, k) for k in _roundings(x / np.log(2.0))]
     norms = [spectral_norm(similar(recurrent_matrix, d)) for d in powers]
-    best = powers[int(np.argmin(norms))]
-    return [scale(recurrent_matrix, np.exp(x)), scale(recurrent_matrix, best)]
+    return [generic, scale(recurrent_matrix, powers[int(np.argmin(norms))])]
 
 
 def _roundings(exponents: Array) -> list[NDArray[np.int64]]:

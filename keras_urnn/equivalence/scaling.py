@@ -100,12 +100,13 @@ def _search(
 
     Where there is no minimum the first stage goes to infinity; more are in vain.
     """
+    limit = _limit(below)
     best = scale(recurrent_matrix, np.ones(len(recurrent_matrix)))
     nothing = np.zeros((0, len(recurrent_matrix)))
     known = obstructions.by_duality(recurrent_matrix, nothing, best.norm)
     for stage in _attempts(recurrent_matrix, target, stages):
-        candidates = (best, *rounded(recurrent_matrix, stage.log_scales))
-        best = min(candidates, key=lambda one: _rank(one, _limit(below)))
+        candidates = (best, *rounded(recurrent_matrix, stage.log_scales, limit))
+        best = min(candidates, key=lambda one: _rank(one, limit))
         if stage.lower_bound > known.lower_bound:
             known = obstructions.by_duality(recurrent_matrix, stage.witness, best.norm)
         reached = min(candidate.norm for candidate in candidates)
