@@ -6,9 +6,9 @@ stands (norm below 1), by powers of two, by a generic scaling, not at all (prove
 as undecided. A norm below 1 becomes rarer with the size, and so does a scaling.
 
 Times: `find_scaling` on `c D Q D⁻¹` with `Q` orthogonal and `D` spread over six
-decades, whose least norm is `c`: below 1 there is a scaling, above there is none. On a busy
-machine the threads of a BLAS wait for each other: set OPENBLAS_NUM_THREADS=1, which is
-recorded.
+decades, whose least norm is `c`: below 1 there is a scaling, above there is none. On a
+busy machine the threads of a BLAS wait for each other: set OPENBLAS_NUM_THREADS=1,
+which is recorded.
 
     python benchmarks/scaling.py                # about 5 minutes
 """
