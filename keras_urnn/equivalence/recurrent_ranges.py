@@ -117,7 +117,10 @@ def recurrent_ranges(
 
 
 def _held(visible: list[Interval | None]) -> list[Interval]:
-    """What else a masked step of a stack gives: on JAX the state of the first cell."""
+    """What else a masked step may give: on JAX the state of a stack's first cell.
+
+    Keras takes it for the previous output where the states come in a flat list.
+    """
     first, last = visible[0], visible[-1]
     if first is None or last is None or keras.config.backend() != "jax":
         return []

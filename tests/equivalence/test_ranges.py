@@ -342,7 +342,6 @@ WITH_STATES: dict[str, tuple[Factory, bool]] = {
     "tanh": (lambda: L.SimpleRNN(3, return_state=True), True),
     "lstm": (lambda: L.LSTM(3, return_state=True), False),
     "gru": (lambda: L.GRU(3, return_state=True, return_sequences=True), True),
-    # On JAX a masked stack holds the state of its first cell for the last output.
     "stack": (lambda: stack(ku.ContractiveRNNCell(3), L.SimpleRNNCell(3)), True),
     "both": (
         lambda: L.Bidirectional(ku.ContractiveRNN(3, return_state=True)),
@@ -378,7 +377,7 @@ def test_returned_states_stay_in_their_ranges(
     # On some backends a masked first step gives the start, on others zeros.
     mask = np.ones((BATCH, STEPS), bool)
     if masked:
-        mask[:, :2] = mask[::2] = False
+        mask[:, :2] = mask[:, -1] = mask[::2] = False
     outputs = keras.tree.flatten(layer(x, mask=mask, **given))
     found = layer_ranges(
         layer,
@@ -390,6 +389,18 @@ def test_returned_states_stay_in_their_ranges(
     for output, known in zip(outputs, found, strict=True):
         if known is not None:
             assert_inside(output, known)
+
+
+def test_a_masked_stack_from_given_states_stays_in_its_range() -> None:
+    """Keras on JAX takes the state of the first cell for the previous output."""
+    layer = stack(ku.ContractiveRNNCell(1), L.SimpleRNNCell(1))
+    x, zeros = np.zeros((1, 3, 1), "float32"), np.zeros((1, 1), "float32")
+    layer(x)
+    layer.cell.cells[0].bias.assign([5.0])
+    outputs = layer(x, initial_state=[zeros, zeros], mask=np.array([[1, 1, 0]], bool))
+    nothing = Interval.of([0.0], [0.0])
+    found, *_ = layer_ranges(layer, [nothing], starts=[nothing, nothing])
+    assert_inside(outputs[0], found)
 
 
 def draw_state(known: Interval) -> Array:
