@@ -97,3 +97,12 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what is marked `once`, on the backends that compile, to the long run."""
+    if keras.config.backend() != "torch":
+        for item in items:
+            if item.get_closest_marker("once"):
+                item.add_marker(pytest.mark.long)

@@ -118,7 +118,36 @@ def largest_difference(expected: list[Array], found: list[Array]) -> float:
     )
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+# One of each kind of wiring: the others take long to compile.
+ON_EACH_BACKEND = (
+    "one-layer",
+    "gated",
+    "cells",
+    "adapted",
+    "embedded-functional",
+    "several",
+    "encoder-decoder",
+    "started-by-an-input",
+    "nested-deep",
+    "states-of-both",
+    "for-each-step",
+    "masked-from-a-start",
+    "stateful",
+)
+
+
+def once(*values: Any, **kwargs: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.once, **kwargs)
+
+
+def each_model() -> list[Any]:
+    return [
+        pytest.param(make, id=name) if name in ON_EACH_BACKEND else once(make, id=name)
+        for name, make in MODELS.items()
+    ]
+
+
+@pytest.mark.parametrize("make", each_model())
 def test_a_model_is_converted(make: Callable[[], Any], tmp_path: Any) -> None:
     model = make()
     converted = to_unitary(model, input_bound=bound_of(model))
@@ -371,7 +400,9 @@ def assert_unchanged(model: Any, before: Any) -> None:
         np.testing.assert_array_equal(value, old)
 
 
-@pytest.mark.parametrize("name", ["shared", "nested-deep", "stateful", "masked"])
+@pytest.mark.parametrize(
+    "name", ["shared", *(once(name) for name in ("nested-deep", "stateful", "masked"))]
+)
 def test_the_original_is_left_as_it_was(name: str) -> None:
     model = MODELS[name]()
     model.compile("adam", "mse")
