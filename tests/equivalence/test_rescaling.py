@@ -1,5 +1,6 @@
 """Expansive networks that are contractive in other scales of their states."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.ranges import layer_ranges
+from keras_urnn.equivalence.reachable import reachable_states
 from keras_urnn.equivalence.recurrent import dilated_weights
 from keras_urnn.equivalence.recurrent_ranges import recurrence_of
 from keras_urnn.equivalence.rescaling import admissible, in_scale
@@ -96,6 +98,16 @@ def test_a_scaled_cell_is_scaled_further() -> None:
     x = inputs(recurrence(4, 0.9, 2), 50, seed=3).astype("float32")
     assert difference(run(layer, x), run(converted, x)) <= 1e-6
     assert verify_equivalence(layer, converted, input_bound=BOUND).equivalent
+
+
+def test_the_bounds_hold_the_scaled_start() -> None:
+    start, d = np.array([300.0, -2.0, 1.0]), np.array([16.0, 1.0, 0.25])
+    network = recurrence(3, 0.5, 1)
+    network = dataclasses.replace(network, initial_state=start, scale=d)
+    reached = reachable_states(network, symmetric(np.full(FEATURES, BOUND)), None)
+    assert np.linalg.norm(start * d) <= reached.radius < np.inf
+    assert np.all(reached.box.lower <= start * d)
+    assert np.all(start * d <= reached.box.upper)
 
 
 def test_pruning_gives_the_scaled_original_back() -> None:
