@@ -16,7 +16,11 @@ from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
     recurrence_of,
 )
-from keras_urnn.equivalence.rescaling import admissible, exponent_range
+from keras_urnn.equivalence.rescaling import (
+    LARGEST_EXPONENT,
+    admissible,
+    exponent_range,
+)
 
 # Of the activations that are constant on no half-line, the nearest that is; "relu"
 # for all others.
@@ -35,8 +39,6 @@ _AT_NORM_1 = (
     "`horizon`, train a `ContractiveRNN`, or use an activation of bounded range, as "
     "'relu6' or 'hard_tanh'."
 )
-# Scaled states, and what rounding leaves of them, stay far from both ends of the dtype.
-LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}
 
 
 def refusal(expected: str, name: str, found: str, advice: str) -> ValueError:

@@ -21,6 +21,9 @@ from keras_urnn.equivalence.reachable import (
 from keras_urnn.equivalence.scales import similar
 from keras_urnn.equivalence.scaling import find_scaling
 
+# Scaled states, and what rounding leaves of them, stay far from both ends of the dtype.
+LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}
+
 
 def in_scale(recurrence: Recurrence, d: Array) -> Recurrence:
     """The same recurrence in scaled states `h∘d`, whatever scale it had.
@@ -57,12 +60,14 @@ def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recur
     """The original in the scale of norm at most 1 that adds the fewest states.
 
     `recurrence`, the original in the scale of `admissible`, where none found adds
-    fewer, or where the compute dtype rounds the scale to one of a larger norm.
+    fewer, or where the compute dtype can't hold the scale or rounds it to one of a
+    larger norm.
     """
+    if original.flat is None or not original.flat.homogeneous:
+        return recurrence
     epsilon = MACHINE_EPSILON[original.stored_dtype]
-    homogeneous = original.flat is not None and original.flat.homogeneous
     found = minimize_added_states(original.recurrent_matrix, epsilon)
-    if isinstance(found, Obstruction) or not homogeneous:
+    if isinstance(found, Obstruction):
         return recurrence
     # The cell computes with the scale as its dtype holds it.
     scaled = in_scale(original, -round_down(-found.d * original.d, original.dtype))
@@ -70,7 +75,8 @@ def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recur
         recurrence.recurrent_matrix, epsilon
     )
     small = scaled.norm <= 1.0 + scaled.tolerance
-    return scaled if fewer and small else recurrence
+    fits = exponent_range(scaled) <= LARGEST_EXPONENT[scaled.dtype]
+    return scaled if fewer and small and fits else recurrence
 
 
 def bounded_states(

@@ -121,6 +121,15 @@ def largest_difference(expected: list[Array], found: list[Array]) -> float:
 # One of each kind of wiring: the others take long to compile.
 ON_EACH_BACKEND = (
     "one-layer",
+    "stacked",
+    "pooled",
+    "normalized",
+    "masked",
+    "unitary",
+    "all-unitary",
+    "unitary-cells",
+    "converted-already",
+    "embedded",
     "gated",
     "cells",
     "adapted",

@@ -358,6 +358,17 @@ def test_a_stateful_layer_keeps_its_batch_size() -> None:
     assert [tuple(state.shape) for state in back.states] == [(2, 5)]
 
 
+def test_a_norm_that_rounding_kept_below_1_gives_no_bound_for_ever() -> None:
+    network = dataclasses.replace(
+        recurrence(2, 0.5, 1, "float32"),
+        recurrent_matrix=np.diag([1.0 - 2.0**-25, 0.5]),
+    )
+    assert network.norm < 1.0
+    assert (
+        prove_inactive(network, symmetric(np.full(FEATURES, BOUND)), None).box is None
+    )
+
+
 def test_norm_1_comes_back_with_its_horizon_only() -> None:
     cell = build(L.SimpleRNNCell(5, "relu"), norm=1.0, seed=1)
     converted = to_unitary(cell, input_bound=BOUND, horizon=20)

@@ -184,6 +184,14 @@ def test_scales_beyond_the_dtype_are_refused() -> None:
             to_unitary(layer, input_bound=1.0)
 
 
+def test_fewer_states_are_not_bought_with_scales_beyond_the_dtype() -> None:
+    with precision("mixed_float16"):
+        layer = simple(expansive(3, 0, 0))
+        layer.cell.recurrent_kernel.assign(np.diag([2.0**-14, 2.0**-14], 1))
+        converted = to_unitary(layer, input_bound=1.0, minimize_states=True)
+    assert (converted.units, converted.state_scale) == (6, None)
+
+
 def test_another_activation_is_not_scaled() -> None:
     layer = keras.layers.SimpleRNN(2, "relu6")
     layer.build((None, None, FEATURES))
