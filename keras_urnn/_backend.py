@@ -87,6 +87,43 @@ def _jitted(
     return jax.jit(partial(function, **dict(settings)))
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Let tensors made inside be of float64: JAX truncates them unless it is told."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        with jax.enable_x64(True):
+            yield
+    else:
+        yield
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors, compiled at its first call where loops need it.
+
+    Eager TensorFlow runs each step of a loop in Python, eager JAX compiles the loop
+    anew at every call. Keep what is returned.
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    if backend == "torch":
+        return partial(_without_gradients, function)
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def _without_gradients(function: Callable[..., Any], *tensors: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return function(*tensors)
+
+
 def gradients(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
     """The gradients of a scalar function of a list of tensors, as a function of it.
 
@@ -111,7 +148,8 @@ def _torch_gradients(
 
     leaves = [tensor.detach().requires_grad_() for tensor in tensors]
     # Not `backward`, which would add to the gradients of all weights as well.
-    return list(torch.autograd.grad(function(leaves), leaves))
+    value = function(leaves)
+    return list(torch.autograd.grad(value, leaves, materialize_grads=True))
 
 
 def _tensorflow_gradients(
@@ -122,4 +160,5 @@ def _tensorflow_gradients(
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         value = function(tensors)
-    return tape.gradient(value, tensors)
+    zero = tf.UnconnectedGradients.ZERO
+    return tape.gradient(value, tensors, unconnected_gradients=zero)

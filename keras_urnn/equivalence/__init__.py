@@ -1,6 +1,6 @@
 """Theorem 1 as a function, backwards too, and the certificate of its work."""
 
-from keras_urnn.equivalence.certificate import EquivalenceReport, verify_equivalence
+from keras_urnn.equivalence.certificate import verify_equivalence
 from keras_urnn.equivalence.conversion import to_unitary
 from keras_urnn.equivalence.inactive import (
     InactiveStates,
@@ -11,6 +11,7 @@ from keras_urnn.equivalence.least_states import minimize_added_states
 from keras_urnn.equivalence.measure import measure_input_bound
 from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.pruning import prune_inactive
+from keras_urnn.equivalence.report import EquivalenceReport
 from keras_urnn.equivalence.scales import Scaling
 from keras_urnn.equivalence.scaling import find_scaling
 

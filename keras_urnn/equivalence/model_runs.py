@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_urnn.equivalence.entrances import Entrances
 from keras_urnn.equivalence.graph import (
     Call,
     arguments_of,
@@ -17,16 +18,16 @@ from keras_urnn.equivalence.graph import (
 )
 from keras_urnn.equivalence.intervals import Array, Interval, to_float64
 from keras_urnn.equivalence.models import Rebuilding
-from keras_urnn.equivalence.runs import Sampling
 from keras_urnn.equivalence.starts import states_by_cell
 from keras_urnn.equivalence.survey import Survey
+from keras_urnn.equivalence.trials import Sampling
 
 Batch = list[Array]
 
 
-def trial_batches(model: Any, survey: Survey, sampling: Sampling) -> list[Batch]:
+def trial_batches(model: Any, entrances: Entrances, sampling: Sampling) -> list[Batch]:
     """Random inputs and constant corners, in batches of the size of the model."""
-    drawn = [_drawn(tensor, survey, sampling) for tensor in model.inputs]
+    drawn = [_drawn(tensor, entrances, sampling) for tensor in model.inputs]
     rows, size = 2 * sampling.batch_size, model.inputs[0].shape[0]
     if size is None:
         return [drawn]
@@ -35,16 +36,16 @@ def trial_batches(model: Any, survey: Survey, sampling: Sampling) -> list[Batch]
     return [[x[batch] for x in drawn] for batch in batches]
 
 
-def _drawn(tensor: Any, survey: Survey, sampling: Sampling) -> Array:
+def _drawn(tensor: Any, entrances: Entrances, sampling: Sampling) -> Array:
     # An axis of unknown length is time.
     shape = tuple(size or sampling.steps for size in tensor.shape[1:])
-    if tensor.name in survey.tables:
-        rows = survey.tables[tensor.name]
+    if tensor.name in entrances.tables:
+        rows = entrances.tables[tensor.name]
         tokens = sampling.generator.integers(
             rows, size=(2 * sampling.batch_size, *shape)
         )
         return tokens.astype(tensor.dtype)
-    return sampling.inputs(survey.inputs[tensor.name], shape).astype(tensor.dtype)
+    return sampling.inputs(entrances.inputs[tensor.name], shape).astype(tensor.dtype)
 
 
 def outputs_of(
@@ -66,10 +67,7 @@ def outputs_of(
 
 
 def _run(model: Any, batch: Batch, eager: bool) -> list[Array]:
-    if isinstance(model, keras.Sequential):
-        arguments = batch[0]
-    else:
-        arguments = keras.tree.pack_sequence_as(model.input, batch)
+    arguments = packed(model, batch)
     # Compiled, and without the gradients that an eager call would keep. (On JAX a
     # compiled call does not keep the states of a stateful layer.)
     if eager:
@@ -77,6 +75,18 @@ def _run(model: Any, batch: Batch, eager: bool) -> list[Array]:
     else:
         outputs = model.predict_on_batch(arguments)
     return [to_float64(y) for y in keras.tree.flatten(outputs)]
+
+
+def packed(model: Any, inputs: Sequence[Any]) -> Any:
+    """The inputs of a model in the structure that it takes."""
+    if isinstance(model, keras.Sequential):
+        return inputs[0]
+    return keras.tree.pack_sequence_as(model.input, inputs)
+
+
+def is_stateful(model: Any) -> bool:
+    """Whether a layer of a model keeps its states from batch to batch."""
+    return bool(_stateful_layers(model))
 
 
 def _stateful_layers(model: Any) -> list[Any]:

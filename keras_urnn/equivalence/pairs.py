@@ -1,6 +1,8 @@
 """One converted cell against the proof of theorem 1."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,11 @@ from keras_urnn.equivalence.intervals import (
 )
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent import added_bias_bounds, first_biases
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of, visible_units
+from keras_urnn.equivalence.recurrent_ranges import (
+    SIMPLE_CELLS,
+    recurrence_of,
+    visible_units,
+)
 from keras_urnn.equivalence.rescaling import in_scale
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
@@ -31,7 +37,7 @@ UNITARITY_TOLERANCE = {
 
 @dataclass(frozen=True, eq=False)
 class CellPair:
-    """A cell, what it was converted to, and the range of what enters both.
+    """Two cells that should compute the same, and the range of what enters both.
 
     Attributes:
         name: string. The layer they belong to.
@@ -39,6 +45,11 @@ class CellPair:
         new: built cell, the converted one.
         entering: `Interval` per feature; `None` where a copy needs none.
         start: `Interval` per state that both start from; `None` for the one at rest.
+        readouts: the arrays `C`, of shape `(outputs of the cell, outputs)`, that
+            each is seen through; `None` to see what the cells output. Defaults to
+            `None`.
+        hindrance: string. Why theorem 1 does not cover the original; empty where it
+            does. Defaults to `""`.
     """
 
     name: str
@@ -46,6 +57,8 @@ class CellPair:
     new: Any
     entering: Interval | None
     start: Interval | None = None
+    readouts: tuple[Array, Array] | None = None
+    hindrance: str = ""
 
     @property
     def states(self) -> int:
@@ -65,57 +78,118 @@ class CellPair:
         return symmetric(np.ones(self.old.kernel.shape[0]))
 
     @property
+    def is_conversion(self) -> bool:
+        """Whether the one is to be what `to_unitary` makes of the other."""
+        return not self.hindrance and is_conversion(self.old, self.new)
+
+    @property
     def is_comparable(self) -> bool:
         """Whether the two can be run side by side."""
+        same_inputs = self.new.kernel.shape[0] == self.old.kernel.shape[0]
+        first, second = self.seen_through
+        return same_inputs and first.shape[1] == second.shape[1]
+
+    @property
+    def shapes(self) -> str:
+        """How many inputs and outputs both have, in words."""
+        inputs = [cell.kernel.shape[0] for cell in (self.old, self.new)]
+        outputs = [readout.shape[1] for readout in self.seen_through]
         return (
-            type(self.new) is UnitaryRNNCell
-            and bool(self.new.built)
-            and self.new.units >= self.states
-            and self.new.kernel.shape[0] == self.old.kernel.shape[0]
+            f"{inputs[0]} inputs and {outputs[0]} outputs, "
+            f"against {inputs[1]} inputs and {outputs[1]} outputs"
         )
 
     @property
+    def seen_through(self) -> tuple[Array, Array]:
+        """The arrays that take all states of each cell to what is compared."""
+        cells = (self.old, self.new)
+        first, second = (np.eye(int(cell.units), visible_units(cell)) for cell in cells)
+        if self.readouts is None:
+            return first, second
+        return first @ self.readouts[0], second @ self.readouts[1]
+
+    @cached_property
     def recurrences(self) -> tuple[Recurrence, Recurrence]:
+        """The numbers of both."""
+        return recurrence_of(self.old), recurrence_of(self.new)
+
+    @property
+    def in_one_scale(self) -> tuple[Recurrence, Recurrence]:
         """The numbers of both, the original's in the scale of the converted one."""
-        old, new = recurrence_of(self.old), recurrence_of(self.new)
-        if new.scale is None or self.is_unitary_already:
+        old, new = self.recurrences
+        if new.scale is None or not self.is_conversion or self.is_unitary_already:
             return old, new
         return in_scale(old, new.d[: self.states]), new
 
     @property
     def is_exact(self) -> bool:
-        """Whether a scaled matrix is the original's without rounding."""
-        new = recurrence_of(self.new)
-        return bool(np.all(np.frexp(new.d)[0] == 0.5))
+        """Whether a conversion computes the same, but for the rounding of its sums.
+
+        Where a scale isn't a power of two its weights are rounded, and so is a bias
+        that takes back what resting states send.
+        """
+        new = self.recurrences[1]
+        rests_at_0 = new.flat is None or new.flat.value == 0.0
+        powers = bool(np.all(np.frexp(new.d)[0] == 0.5))
+        return self.is_copy or (self.is_conversion and powers and rests_at_0)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the two are one network twice."""
+        old, new = self.recurrences
+        numbers = ("kernel", "recurrent_matrix", "bias", "initial_state", "d")
+        return (
+            all(_same(getattr(new, name), getattr(old, name)) for name in numbers)
+            and same_activation(self.new.activation, self.old.activation)
+            and visible_units(self.new) == visible_units(self.old)
+        )
 
     @property
     def largest_added_bias(self) -> float:
         """The largest `|b|` of an added state; 0 where there is none."""
-        if not self.is_comparable:
-            return float("inf")
-        added = recurrence_of(self.new).bias[self.states :]
+        if not self.is_conversion:
+            return 0.0
+        added = self.recurrences[1].bias[self.states :]
         return float(np.max(np.abs(added), initial=0.0))
 
-    @property
-    def unitarity_error(self) -> float:
-        """`max|UᵀU - I|` of the converted cell; infinite if it has no such matrix."""
-        return unitarity_error(self.new) if self.is_comparable else float("inf")
+
+def is_conversion(old: Any, new: Any) -> bool:
+    """Whether a cell may be what theorem 1 makes of another: unitary, no smaller."""
+    return (
+        type(old) in SIMPLE_CELLS
+        and type(new) is UnitaryRNNCell
+        and bool(new.units >= old.units)
+        and new.kernel.shape[0] == old.kernel.shape[0]
+    )
+
+
+def claims(old: Sequence[Any], new: Sequence[Any]) -> bool:
+    """Whether the cells of a layer may be what theorem 1 makes of those of another."""
+    return len(old) == len(new) and all(map(is_conversion, old, new))
 
 
 def objections(pair: CellPair, horizon: int | None) -> list[str]:
     """What a proof of the equivalence of the two cells would lack, in words."""
-    if not pair.is_comparable:
-        return [f"{pair.name}: not a built UnitaryRNNCell for the same inputs"]
-    old, new = pair.recurrences
-    findings = _of_the_cell(pair) | _of_the_first_states(old, new)
-    findings |= _of_the_added_states(pair, old, new, horizon)
+    findings = _of_the_readouts(pair)
+    if pair.is_conversion:
+        old, new = pair.in_one_scale
+        findings |= _of_the_cell(pair) | _of_the_first_states(old, new)
+        findings |= _of_the_added_states(pair, old, new, horizon)
+    elif not pair.is_copy:
+        findings[f"theorem 1 does not cover it: {pair.hindrance}"] = False
     return [
         f"{pair.name}: {finding}" for finding, holds in findings.items() if not holds
     ]
 
 
+def _of_the_readouts(pair: CellPair) -> dict[str, bool]:
+    if pair.readouts is None:
+        return {}
+    return {"the readout is another": _same(*pair.readouts)}
+
+
 def _of_the_cell(pair: CellPair) -> dict[str, bool]:
-    error = pair.unitarity_error
+    error = unitarity_error(pair.new)
     tolerance = UNITARITY_TOLERANCE[pair.new.variable_dtype]
     return {
         f"the recurrent matrix is not orthogonal (error {error:.3g})": error
@@ -125,9 +199,6 @@ def _of_the_cell(pair: CellPair) -> dict[str, bool]:
         ),
         "a copy has another number of states": (
             pair.new.units == pair.states or not pair.is_unitary_already
-        ),
-        "it outputs another number of states": (
-            visible_units(pair.new) == visible_units(pair.old)
         ),
     }
 

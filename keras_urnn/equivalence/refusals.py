@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.flat_activations import flat_activation
-from keras_urnn.equivalence.intervals import LARGEST, Array
+from keras_urnn.equivalence.intervals import LARGEST, Array, to_float64
 from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
@@ -41,9 +41,15 @@ _AT_NORM_1 = (
 )
 
 
-def refusal(expected: str, name: str, found: str, advice: str) -> ValueError:
+class NotCoveredError(ValueError):
+    """What a target is that theorem 1 doesn't cover, or that can't be rebuilt."""
+
+
+def refusal(expected: str, name: str, found: str, advice: str) -> NotCoveredError:
     """The error for a target of this name in which `found` was found."""
-    return _checks.error("target", expected, f"{name}: {found}", advice)
+    return NotCoveredError(
+        _checks.message("target", expected, f"{name}: {found}", advice)
+    )
 
 
 def checked_horizon(horizon: Any) -> int | None:
@@ -63,13 +69,23 @@ def check_cell(cell: Any, name: str) -> None:
         )
         expected = "made of ContractiveRNNCell or keras.layers.SimpleRNNCell"
         raise refusal(expected, name, type(cell).__name__, advice)
+    check_learned(cell, name)
+
+
+def check_learned(cell: Any, name: str) -> None:
+    """Raise unless `cell` is built, and its weights are finite."""
+    check_built(cell, name)
+    check_precision(cell.weights, name)
+    if not all(np.all(np.isfinite(to_float64(w))) for w in cell.weights):
+        advice = "Training has diverged; lower the learning rate or clip gradients."
+        raise refusal("of finite weights", name, "NaN or Inf in its weights", advice)
+
+
+def check_built(cell: Any, name: str) -> None:
+    """Raise unless `cell` is built."""
     if not cell.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."
         raise refusal("built", name, "no weights", advice)
-    check_precision(cell.weights, name)
-    if not all(np.all(np.isfinite(w)) for w in _weights(cell)):
-        advice = "Training has diverged; lower the learning rate or clip gradients."
-        raise refusal("of finite weights", name, "NaN or Inf in its weights", advice)
 
 
 def check_precision(weights: Sequence[Any], name: str) -> None:
@@ -120,11 +136,6 @@ def check_biases(biases: Array, dtype: str, name: str) -> None:
         )
         found = f"an added state needs the bias {extreme:g}"
         raise refusal(expected, name, found, advice)
-
-
-def _weights(cell: Any) -> Sequence[Array]:
-    found = recurrence_of(cell)
-    return found.kernel, found.recurrent_matrix, found.bias, found.initial_state
 
 
 def _check_activation(cell: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Search the inputs within a bound for some on which two networks differ."""
+"""Climb, by the gradient, to the inputs within a bound where a number is largest."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,16 +13,42 @@ from keras_urnn.equivalence.intervals import Array, Interval
 STEPS = 8
 
 
+def climb(
+    value: Callable[[list[Any]], Any],
+    inputs: Sequence[Array],
+    ranges: Sequence[Interval],
+) -> list[Array]:
+    """Climb from `inputs` to where `value` is larger.
+
+    Projected ascent by the sign of the gradient: what moves every input of every step
+    to that end of its range from which the value grows.
+
+    Args:
+        value: function from a list of input tensors to a scalar.
+        inputs: one array per input, floating point.
+        ranges: the range of each of them.
+
+    Returns:
+        The inputs reached, as arrays of the same shapes and dtypes.
+    """
+    gradient = _backend.gradients(value)
+    reached = list(inputs)
+    for step in range(STEPS):
+        slopes = gradient([ops.convert_to_tensor(x, dtype=x.dtype) for x in reached])
+        reached = [
+            _moved(x, np.asarray(ops.convert_to_numpy(slope)), interval, 2.0**-step)
+            for x, slope, interval in zip(reached, slopes, ranges, strict=True)
+        ]
+    return reached
+
+
 def most_different(
     first: Callable[[list[Any]], Any],
     second: Callable[[list[Any]], Any],
     inputs: Sequence[Array],
     ranges: Sequence[Interval],
 ) -> list[Array]:
-    """Climb from `inputs` to where the outputs of two networks differ most.
-
-    Projected ascent of `Σ |y - y'|²` by the sign of its gradient: what moves every
-    input of every step to that end of its range from which the difference grows.
+    """Climb to where the outputs of two networks differ most: `Σ |y - y'|²`.
 
     Args:
         first: function from a list of input tensors to a list of output tensors.
@@ -38,15 +64,7 @@ def most_different(
         pairs = zip(first(tensors), second(tensors), strict=True)
         return sum(ops.sum(ops.square(y - other)) for y, other in pairs)
 
-    climb = _backend.gradients(difference)
-    reached = list(inputs)
-    for step in range(STEPS):
-        slopes = climb([ops.convert_to_tensor(x) for x in reached])
-        reached = [
-            _moved(x, np.asarray(ops.convert_to_numpy(slope)), interval, 2.0**-step)
-            for x, slope, interval in zip(reached, slopes, ranges, strict=True)
-        ]
-    return reached
+    return climb(difference, inputs, ranges)
 
 
 def _moved(x: Array, slope: Array, interval: Interval, share: float) -> Array:

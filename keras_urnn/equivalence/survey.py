@@ -10,6 +10,7 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBounds, fit
 from keras_urnn.equivalence.copies import copy_of
+from keras_urnn.equivalence.entrances import entrances, fit_tensor
 from keras_urnn.equivalence.graph import (
     Call,
     Graph,
@@ -17,7 +18,6 @@ from keras_urnn.equivalence.graph import (
     data_of,
     entering_model,
     graph_of,
-    table_sizes,
 )
 from keras_urnn.equivalence.hindrances import (
     check_wiring,
@@ -72,20 +72,19 @@ class Survey:
         horizon: integer or `None`.
 
     Attributes:
-        inputs: dict from the name of each input of the model to its range.
-        tables: dict from the name of each input of whole numbers from 0 on, a mask or
-            what is looked up in an embedding, to how many they are.
+        entrances: `Entrances` of the model.
         uses: dict from the `id` of each layer to be converted to its `Use`.
     """
 
     def __init__(self, model: Any, bounds: InputBounds, horizon: int | None) -> None:
         self.bounds, self.horizon = bounds, horizon
-        self.inputs: dict[str, Interval] = {}
-        self.tables: dict[str, int] = {}
         self.uses: dict[int, Use] = {}
         self._named: dict[str, set[int]] = {}
         graph = graph_of(model)
-        entering = [self._of_input(graph, tensor) for tensor in graph.inputs]
+        self.entrances = entrances(graph, bounds)
+        for tensor in graph.inputs:
+            self._named.setdefault(tensor.name, set()).add(id(tensor))
+        entering = [self.entrances.inputs[tensor.name] for tensor in graph.inputs]
         self._of_graph(graph, entering, training=False)
         self._check_names()
         if not self.uses:
@@ -95,24 +94,6 @@ class Survey:
             )
             expected = "a model with a recurrent layer"
             raise refusal(expected, model.name, "none to convert", advice)
-
-    def _of_input(self, graph: Graph, tensor: Any) -> Interval:
-        self._named.setdefault(tensor.name, set()).add(id(tensor))
-        rows = [2] if tensor.dtype == "bool" else table_sizes(graph, tensor)
-        if rows:
-            # Tokens are bounded by the table, and what they give by its rows.
-            self.tables[tensor.name] = min(rows)
-            found = Interval.of(0.0, min(rows) - 1.0)
-        elif tensor.dtype == "string":
-            advice = (
-                "Text has no bound, and is not what is verified: split the model "
-                "behind the lookup, and convert the part that takes its numbers."
-            )
-            raise refusal("a model of numbers", tensor.name, "an input of text", advice)
-        else:
-            found = self._fit(self.bounds.of_input(tensor.name), tensor, tensor.name)
-        self.inputs[tensor.name] = found
-        return found
 
     def _of_graph(
         self, graph: Graph, entering: Sequence[Interval], training: bool
@@ -137,7 +118,9 @@ class Survey:
             found = self._of_other(call, args, kwargs, training)
         promised = self.bounds.named(layer.name)
         if promised is not None and not is_converted(layer):
-            return [self._fit(promised, x, layer.name) for x in call.outputs]
+            return [
+                fit_tensor(promised, x, layer.name, self.bounds) for x in call.outputs
+            ]
         found = [*found] * len(call.outputs) if len(found) == 1 else found
         return [_UNKNOWN if interval is None else interval for interval in found]
 
@@ -217,12 +200,6 @@ class Survey:
         )
         expected = f"a dict with a bound for the `initial_state` given to {name!r}"
         return _checks.error("input_bound", expected, self.bounds.given, advice)
-
-    def _fit(self, interval: Interval, tensor: Any, name: str) -> Interval:
-        features = tensor.shape[-1] if tensor.shape else None
-        if features is None:
-            return interval.collapse()
-        return fit(interval, features, name, self.bounds.given)
 
     def _check_names(self) -> None:
         self.bounds.check_names(self._named)

@@ -1,0 +1,84 @@
+"""A recurrence in float64, whatever its dtype and the backend's: nothing but its map.
+
+With the weights as they are stored, two networks that compute the same then agree to
+12 digits, and a difference that float32 would hide is one.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_urnn import _backend
+from keras_urnn._backend import matmul
+from keras_urnn.equivalence.intervals import Array
+from keras_urnn.equivalence.reachable import Recurrence
+
+# From a tensor of inputs `(batch, time, features)` to pre-activations and states.
+Run = Callable[[Any], tuple[Any, Any]]
+
+
+class Trajectory(NamedTuple):
+    """A run of a recurrence.
+
+    Attributes:
+        preactivations: array of shape `(batch, time, n)`, scaled where the states are.
+        states: array of shape `(batch, time, n)`.
+    """
+
+    preactivations: Array
+    states: Array
+
+
+def trajectory(recurrence: Recurrence, x: Array) -> Trajectory:
+    """Run a recurrence from its state at rest."""
+    with _backend.double_precision():
+        run = _backend.compiled(run_in_float64(recurrence))
+        found = run(ops.convert_to_tensor(x, dtype="float64"))
+        return Trajectory(*(np.asarray(ops.convert_to_numpy(part)) for part in found))
+
+
+def run_in_float64(recurrence: Recurrence) -> Run:
+    """The recurrence as a function of tensors, to be called in `double_precision`."""
+    activation = _in_float64(recurrence.activation)
+
+    def run(x: Any) -> tuple[Any, Any]:
+        kernel, matrix, bias, d, start = (
+            ops.convert_to_tensor(array, dtype="float64")
+            for array in (
+                recurrence.kernel * recurrence.d,
+                recurrence.recurrent_matrix,
+                recurrence.bias * recurrence.d,
+                recurrence.d,
+                recurrence.initial_state,
+            )
+        )
+
+        def step(h: Any, driven: Any) -> tuple[Any, Any]:
+            z = matmul(h * d, matrix) + driven
+            h = ops.cast(activation(z), "float64") / d
+            return h, (z, h)
+
+        driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
+        _, (z, h) = ops.scan(step, ops.zeros_like(driven[0]) + start, driven)
+        return ops.swapaxes(z, 0, 1), ops.swapaxes(h, 0, 1)
+
+    return run
+
+
+def activation_dtype(activation: Any) -> str:
+    """The dtype that an activation computes in: float32 for Keras' tanh on JAX."""
+    with _backend.double_precision():
+        z = ops.convert_to_tensor(np.zeros((1, 2)), dtype="float64")
+        found = _in_float64(activation)(z)
+        return str(keras.backend.standardize_dtype(found.dtype))
+
+
+def _in_float64(activation: Any) -> Any:
+    if isinstance(activation, keras.Layer):
+        # A layer casts what it is given to its own dtype.
+        config = {**activation.get_config(), "dtype": "float64"}
+        return type(activation).from_config(config)
+    return activation

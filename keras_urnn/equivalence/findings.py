@@ -1,0 +1,90 @@
+"""What speaks for and against the equivalence of two networks, gathered."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from keras_urnn.equivalence.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.observations import Observation
+from keras_urnn.equivalence.pairs import CellPair, objections
+from keras_urnn.equivalence.regions import Comparison, compare_regions
+from keras_urnn.equivalence.runs import observe, observe_in_float64
+from keras_urnn.equivalence.trials import Sampling, searched_inputs, trial_inputs
+
+# Constant inputs at which two cells are held, for each sequence that is drawn.
+HELD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What two networks are put to.
+
+    Attributes:
+        sampling: `Sampling`.
+        horizon: integer or `None`.
+        search: boolean. Whether inputs are searched for, too.
+    """
+
+    sampling: Sampling
+    horizon: int | None
+    search: bool
+
+
+@dataclass(eq=False)
+class Findings:
+    """All that was found of two networks.
+
+    Attributes:
+        pairs: the cells that were checked against the proof.
+        observations: the runs.
+        comparisons: of affine regions.
+        differences: strings. What shows that the two are different, besides the runs.
+        gaps: strings. What a proof of their equivalence lacks.
+    """
+
+    pairs: list[CellPair] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+    def add(self, other: "Findings") -> None:
+        """Take over what was found elsewhere."""
+        self.pairs += other.pairs
+        self.observations += other.observations
+        self.comparisons += other.comparisons
+        self.differences += other.differences
+        self.gaps += other.gaps
+
+
+def examine(pair: CellPair, trial: Trial) -> Findings:
+    """Check two cells against the proof, and run them side by side."""
+    found = Findings([pair])
+    if not pair.is_comparable:
+        found.differences.append(f"{pair.name}: {pair.shapes}")
+        return found
+    comparison = _compared_regions(pair, trial.sampling)
+    if comparison is not None:
+        found.comparisons.append(comparison)
+        if not comparison.is_equal:
+            found.differences.append(
+                f"{pair.name}: in an affine region the Markov parameters differ by "
+                f"{comparison.difference:.3g}, relative, where rounding makes "
+                f"{comparison.tolerance:.1g}"
+            )
+    if comparison is None or not (comparison.whole and comparison.is_equal):
+        found.gaps += objections(pair, trial.horizon)
+    inputs = [trial_inputs(pair, trial.sampling)]
+    if trial.search:
+        inputs.append(searched_inputs(pair, trial.sampling))
+    for x in inputs:
+        found.observations += [observe(pair, x), observe_in_float64(pair, x)]
+    return found
+
+
+def _compared_regions(pair: CellPair, sampling: Sampling) -> Comparison | None:
+    more = replace(sampling, batch_size=HELD * sampling.batch_size)
+    x = more.inputs(pair.sampled, (pair.sampled.lower.size,))
+    stored = [MACHINE_EPSILON[one.stored_dtype] for one in pair.recurrences]
+    unit = 0.0 if pair.is_exact else float(np.max(stored))
+    return compare_regions(pair.recurrences, pair.seen_through, x, sampling.steps, unit)

@@ -1,0 +1,165 @@
+"""Two cells, or two recurrent layers, against the proof and side by side."""
+
+from typing import Any
+
+import keras
+
+from keras_urnn import _checks
+from keras_urnn.equivalence.bounds import InputBounds, fit
+from keras_urnn.equivalence.entrances import Entrances
+from keras_urnn.equivalence.findings import Findings, Trial, examine
+from keras_urnn.equivalence.intervals import Array, Interval, to_float64
+from keras_urnn.equivalence.pairs import CellPair, claims
+from keras_urnn.equivalence.recurrent import entering_cells
+from keras_urnn.equivalence.recurrent_ranges import (
+    SIMPLE_CELLS,
+    Starts,
+    cells_of,
+    visible_units,
+)
+from keras_urnn.equivalence.refusals import (
+    NotCoveredError,
+    check_built,
+    check_convertible,
+    check_learned,
+    refusal,
+)
+from keras_urnn.equivalence.starts import resting_starts
+from keras_urnn.equivalence.whole import as_model, compare_models
+from keras_urnn.equivalence.wiring import flag_objections
+from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
+
+
+def certify_layers(
+    original: Any, converted: Any, bounds: InputBounds, trial: Trial, readouts: Any
+) -> Findings:
+    """What is found of two cells or recurrent layers."""
+    for target in (original, converted):
+        _check_recurrent(target)
+    for cell in cells_of(original):
+        check_learned(cell, original.name)
+    entering = _entering(original, bounds)
+    cells = cells_of(original), cells_of(converted)
+    seen = _checked_readouts(readouts, cells)
+    first, second = original, converted
+    if claims(cells[1], cells[0]) and not claims(*cells):
+        # The second may be what is left of the first.
+        first, second = converted, original
+        seen = None if seen is None else seen[::-1]
+    found = Findings(differences=flag_objections(first, second))
+    try:
+        pairs = cell_pairs(
+            original.name,
+            (first, second),
+            entering,
+            resting_starts(first),
+            trial.horizon,
+            seen,
+        )
+    except NotCoveredError as reason:
+        pairs = _as_they_are(original.name, cells, entering, seen, str(reason))
+        if not pairs:
+            found.gaps.append(f"{original.name}: theorem 1 does not cover it: {reason}")
+    for pair in pairs:
+        found.add(examine(pair, trial))
+    if not pairs:
+        size = 2 * trial.sampling.batch_size
+        models = as_model(original, size), as_model(converted, size)
+        entrances = Entrances({x.name: entering for x in models[0].inputs}, {})
+        found.add(compare_models(original.name, models, entrances, trial))
+    return found
+
+
+def cell_pairs(
+    name: str,
+    layers: tuple[Any, Any],
+    entering: Interval | None,
+    starts: Starts,
+    horizon: int | None,
+    readouts: tuple[Array, Array] | None = None,
+) -> list[CellPair]:
+    """The cells of a layer and of its conversion, or raise where that can't be."""
+    old, new = (cells_of(layer) for layer in layers)
+    if not claims(old, new):
+        advice = "Theorem 1 makes neither of the two from the other."
+        found = f"{_described(old)}, compared with {_described(new)}"
+        raise refusal("the original of `converted`", name, found, advice)
+    for cell in old:
+        if type(cell) is not UnitaryRNNCell:
+            check_convertible(cell, name, horizon)
+    ranges = entering_cells(layers[0], entering, horizon, starts)
+    return [
+        CellPair(name, one, other, entering, start, readouts)
+        for one, other, entering, start in zip(old, new, ranges, starts, strict=True)
+    ]
+
+
+def _as_they_are(
+    name: str,
+    cells: tuple[list[Any], list[Any]],
+    entering: Interval,
+    readouts: tuple[Array, Array] | None,
+    hindrance: str,
+) -> list[CellPair]:
+    """Two single cells of which theorem 1 says nothing; else none."""
+    both = [*cells[0], *cells[1]]
+    if len(both) != 2 or any(type(cell) not in SIMPLE_CELLS for cell in both):
+        return []
+    pair = CellPair(name, *both, entering, None, readouts, hindrance)
+    return [pair]
+
+
+def _described(cells: list[Any]) -> str:
+    return " and ".join(
+        f"{type(cell).__name__} of {cell.units} states" for cell in cells
+    )
+
+
+def _check_recurrent(target: Any) -> None:
+    """Raise unless `target` is a built recurrent cell or layer."""
+    name = getattr(target, "name", repr(target))
+    recurrent = isinstance(target, keras.layers.RNN | keras.layers.Bidirectional)
+    if not recurrent and not hasattr(target, "state_size"):
+        advice = (
+            "To compare other layers, build a `keras.Sequential` or a functional model "
+            "of each."
+        )
+        found = type(target).__name__
+        raise refusal("a recurrent cell or layer, or a model", name, found, advice)
+    for cell in cells_of(target):
+        check_built(cell, name)
+        if not hasattr(cell, "kernel"):
+            advice = "Build a model around each of the two, and compare these."
+            found = f"{type(cell).__name__} has no `kernel`"
+            raise refusal("of cells whose inputs can be counted", name, found, advice)
+
+
+def _entering(layer: Any, bounds: InputBounds) -> Interval:
+    bounds.check_names([layer.name])
+    features = cells_of(layer)[0].kernel.shape[0]
+    return fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
+
+
+def _checked_readouts(
+    readouts: Any, cells: tuple[list[Any], list[Any]]
+) -> tuple[Array, Array] | None:
+    """Return the two readouts as arrays, or raise."""
+    if readouts is None:
+        return None
+    expected = (
+        "two arrays, of shapes (outputs of the cell, outputs) for the original and "
+        "the converted one"
+    )
+    advice = "They are for two single cells, or layers of one: y = h @ readout."
+    if not isinstance(readouts, tuple | list) or len(readouts) != 2:
+        raise _checks.error("readouts", expected, readouts, advice)
+    if len(cells[0]) != 1 or len(cells[1]) != 1:
+        found = f"two arrays, for {len(cells[0])} and {len(cells[1])} cells"
+        raise _checks.error("readouts", expected, found, advice)
+    first, second = (to_float64(readout) for readout in readouts)
+    rows = [visible_units(one[0]) for one in cells]
+    shapes = [first.shape, second.shape]
+    if [shape[:-1] for shape in shapes] != [(row,) for row in rows]:
+        found = f"shapes {shapes}, for cells of {rows[0]} and {rows[1]} outputs"
+        raise _checks.error("readouts", expected, found, advice)
+    return first, second

@@ -1,0 +1,102 @@
+"""Two models against the proof, layer by layer, and side by side."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_urnn.equivalence.bounds import InputBounds
+from keras_urnn.equivalence.entrances import entrances
+from keras_urnn.equivalence.findings import Findings, Trial, examine
+from keras_urnn.equivalence.graph import check_model, graph_of, leaves
+from keras_urnn.equivalence.hindrances import is_converted
+from keras_urnn.equivalence.intervals import arithmetic_dtype
+from keras_urnn.equivalence.layer_certificate import cell_pairs
+from keras_urnn.equivalence.model_runs import entered, trial_batches
+from keras_urnn.equivalence.observations import (
+    OUTPUT_TOLERANCE,
+    rounding_tolerance,
+)
+from keras_urnn.equivalence.pairs import CellPair, claims
+from keras_urnn.equivalence.recurrent_ranges import cells_of
+from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
+from keras_urnn.equivalence.runs import observe
+from keras_urnn.equivalence.survey import Survey
+from keras_urnn.equivalence.whole import compare_models
+from keras_urnn.equivalence.wiring import layer_objections, paired_layers
+
+
+def certify_models(
+    original: Any, converted: Any, bounds: InputBounds, trial: Trial
+) -> Findings:
+    """What is found of two models."""
+    for model in (original, converted):
+        check_model(model)
+    for path, layer in leaves(original):
+        for cell in cells_of(layer) if is_converted(layer) else []:
+            check_learned(cell, path)
+    first, second = original, converted
+    if _claims(converted, original) and not _claims(original, converted):
+        # The second may be what is left of the first.
+        first, second = converted, original
+    found, tolerance = Findings(), None
+    try:
+        survey = Survey(first, bounds, trial.horizon)
+        found.add(_certified(first, second, survey, trial))
+        tolerance = _tolerance(first, found.pairs, trial.sampling.steps)
+    except NotCoveredError as reason:
+        found.gaps.append(f"{original.name}: theorem 1 does not cover it: {reason}")
+    ranges, models = entrances(graph_of(original), bounds), (original, converted)
+    found.add(compare_models(original.name, models, ranges, trial, tolerance))
+    return found
+
+
+def _claims(original: Any, converted: Any) -> bool:
+    """Whether a model may be what theorem 1 makes of another, by its layers."""
+    return all(
+        other is not None and claims(cells_of(layer), cells_of(other))
+        for layer, other in paired_layers(original, converted).values()
+        if is_converted(layer)
+    )
+
+
+def _certified(original: Any, converted: Any, survey: Survey, trial: Trial) -> Findings:
+    """Each pair of layers, alone and in a run of the original as a whole."""
+    found = Findings()
+    for path, (old, new) in paired_layers(original, converted).items():
+        found.gaps += layer_objections(path, old, new, converted.name)
+        if is_converted(old) and new is not None:
+            use, layers = survey.uses[id(old)], (old, new)
+            pairs = cell_pairs(path, layers, use.entering, use.starts, trial.horizon)
+            for pair in pairs:
+                found.add(examine(pair, trial))
+    first = {id(pair.old): pair for pair in found.pairs if pair.is_comparable}
+    batches = trial_batches(original, survey.entrances, trial.sampling)
+    for one in entered(original, survey, batches):
+        use, found_pair = (
+            survey.uses[id(one.layer)],
+            first.get(id(cells_of(one.layer)[0])),
+        )
+        if found_pair is None:
+            continue
+        found.observations.append(observe(found_pair, one.x))
+        if not one.starts_inside(use.starts):
+            found.gaps.append(
+                f"{found_pair.name}: what it starts from leaves the range for it"
+            )
+    return found
+
+
+def _tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
+    """Ten times that of its recurrent layers: those behind may magnify rounding.
+
+    What a run of the whole model has to show, a layer wired to another, is of order
+    1, so that it is never more than 1/2.
+    """
+    # Those that compute with integers, as a lookup, round nothing.
+    dtypes = {arithmetic_dtype(layer) for _, layer in leaves(model)}
+    tolerances = [
+        rounding_tolerance(dtype, pair.in_one_scale[0].growth, steps)
+        for pair in pairs
+        for dtype in dtypes & set(OUTPUT_TOLERANCE)
+    ]
+    return min(0.5, 10.0 * float(np.max(tolerances)))

@@ -1,0 +1,141 @@
+"""Whole layers and models side by side: what they put out, whatever is inside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_urnn.equivalence.copies import copy_learned, copy_of
+from keras_urnn.equivalence.entrances import Entrances
+from keras_urnn.equivalence.findings import Findings, Trial
+from keras_urnn.equivalence.graph import leaves
+from keras_urnn.equivalence.intervals import MACHINE_EPSILON, arithmetic_dtype
+from keras_urnn.equivalence.model_runs import (
+    Batch,
+    is_stateful,
+    outputs_of,
+    packed,
+    trial_batches,
+)
+from keras_urnn.equivalence.models import Rebuilding
+from keras_urnn.equivalence.observations import (
+    OUTPUT_TOLERANCE,
+    compare,
+    compare_nudged,
+)
+from keras_urnn.equivalence.recurrent_ranges import cells_of
+from keras_urnn.equivalence.search import most_different
+from keras_urnn.equivalence.trials import SEARCHED_STEPS
+
+
+def as_model(target: Any, batch_size: int) -> Any:
+    """A model of a copy of a recurrent cell or layer, for sequences of any length.
+
+    Only a stateful layer is made for batches of that size.
+    """
+    cell = cells_of(target)[0]
+    dtype = "float64" if target.compute_dtype == "float64" else "float32"
+    recurrent = isinstance(target, keras.layers.RNN | keras.layers.Bidirectional)
+    size = batch_size if recurrent and target.stateful else None
+    x = keras.Input(batch_shape=(size, None, cell.kernel.shape[0]), dtype=dtype)
+    copy = copy_of(target)
+    layer = copy if recurrent else keras.layers.RNN(copy, return_sequences=True)
+    model = keras.Model(x, layer(x))
+    copy_learned(target, copy)
+    return model
+
+
+def compare_models(
+    name: str,
+    models: tuple[Any, Any],
+    entrances: Entrances,
+    trial: Trial,
+    tolerance: float | None = None,
+) -> Findings:
+    """Run two models on random inputs and on some on which they differ most.
+
+    Args:
+        name: string. What they are called in the findings.
+        models: the two.
+        entrances: `Entrances` of the first.
+        trial: `Trial`.
+        tolerance: float. What rounding may do to the outputs, relative to the largest;
+            `None` to measure it. Defaults to `None`.
+    """
+    shapes = [[_signature(x) for x in model.inputs] for model in models]
+    if shapes[0] != shapes[1]:
+        return Findings(differences=[f"{name}: its inputs are others"])
+    nudged = _nudged(models[0]) if tolerance is None else None
+    found = Findings()
+
+    def run(batches: Sequence[Batch]) -> bool:
+        """Compare, and say whether the outputs could be."""
+        expected, others = (outputs_of(m, batches, trial.horizon) for m in models)
+        if [y.shape for y in expected] != [y.shape for y in others]:
+            found.differences.append(f"{name}: its outputs are others")
+            return False
+        outputs = list(zip(expected, others, strict=True))
+        if tolerance is not None:
+            found.observations += [compare(name, *both, tolerance) for both in outputs]
+            return True
+        moved = outputs_of(nudged, batches, trial.horizon)
+        dtypes = [dtype for model in models for dtype in _dtypes(model)]
+        found.observations += [
+            compare_nudged(name, *both, y, dtypes)
+            for both, y in zip(outputs, moved, strict=True)
+        ]
+        return True
+
+    comparable = run(trial_batches(models[0], entrances, trial.sampling))
+    if comparable and trial.search and _is_searchable(models, entrances):
+        run([_searched(models, entrances, trial)])
+    return found
+
+
+def _signature(x: Any) -> tuple[Any, ...]:
+    return (*x.shape[1:], x.dtype)
+
+
+def _dtypes(model: Any) -> list[str]:
+    """The dtypes that a model rounds to."""
+    found = {arithmetic_dtype(layer) for _, layer in leaves(model)}
+    # Those that compute with integers, as a lookup, round nothing.
+    return sorted(found & set(OUTPUT_TOLERANCE)) or ["float32"]
+
+
+def _nudged(model: Any) -> Any:
+    """A copy of a model, each weight moved by about what storing it may do."""
+    rebuilding, generator = Rebuilding(None), np.random.default_rng(0)
+    copy = rebuilding.counterpart(model)
+    rebuilding.finish()
+    for weight in copy.weights:
+        if weight.dtype in MACHINE_EPSILON:
+            array = np.array(keras.ops.convert_to_numpy(weight), dtype="float64")
+            signs = generator.choice([-1.0, 1.0], array.shape)
+            weight.assign(array * (1.0 + MACHINE_EPSILON[weight.dtype] * signs))
+    return copy
+
+
+def _is_searchable(models: Sequence[Any], entrances: Entrances) -> bool:
+    """Whether outputs have gradients by all inputs, and depend on nothing else."""
+    if entrances.tables or any(is_stateful(model) for model in models):
+        return False
+    return all("float" in str(x.dtype) for x in models[0].inputs)
+
+
+def _searched(models: Sequence[Any], entrances: Entrances, trial: Trial) -> Batch:
+    steps = min(trial.sampling.steps, SEARCHED_STEPS)
+    short = replace(trial.sampling, steps=steps)
+    drawn = trial_batches(models[0], entrances, short)[0]
+    ranges = [entrances.inputs[x.name] for x in models[0].inputs]
+    first, second = (_outputs(model) for model in models)
+    return most_different(first, second, drawn, ranges)
+
+
+def _outputs(model: Any) -> Callable[[list[Any]], list[Any]]:
+    def run(tensors: list[Any]) -> list[Any]:
+        return keras.tree.flatten(model(packed(model, tensors), training=False))
+
+    return run
