@@ -114,7 +114,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return partial(_without_gradients, function)
     import tensorflow as tf
 
-    return tf.function(function)
+    return tf.function(function, autograph=False)
 
 
 def _without_gradients(function: Callable[..., Any], *tensors: Any) -> Any:

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_urnn import _backend
 from keras_urnn._backend import matmul
+from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.intervals import Array
 from keras_urnn.equivalence.reachable import Recurrence
 
@@ -57,13 +58,15 @@ def run_in_float64(recurrence: Recurrence) -> Run:
         )
 
         def step(h: Any, driven: Any) -> tuple[Any, Any]:
-            z = matmul(h * d, matrix) + driven
-            h = ops.cast(activation(z), "float64") / d
-            return h, (z, h)
+            h = ops.cast(activation(matmul(h * d, matrix) + driven), "float64") / d
+            return h, h
 
         driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
-        _, (z, h) = ops.scan(step, ops.zeros_like(driven[0]) + start, driven)
-        return ops.swapaxes(z, 0, 1), ops.swapaxes(h, 0, 1)
+        start = ops.zeros_like(driven[:1]) + start
+        _, states = ops.scan(step, start[0], driven)
+        before = ops.concatenate([start, states[:-1]], axis=0)
+        z = matmul(before * d, matrix) + driven
+        return ops.swapaxes(z, 0, 1), ops.swapaxes(states, 0, 1)
 
     return run
 
@@ -77,8 +80,10 @@ def activation_dtype(activation: Any) -> str:
 
 
 def _in_float64(activation: Any) -> Any:
-    if isinstance(activation, keras.Layer):
-        # A layer casts what it is given to its own dtype.
-        config = {**activation.get_config(), "dtype": "float64"}
-        return type(activation).from_config(config)
-    return activation
+    if not isinstance(activation, keras.Layer):
+        return activation
+    # A layer casts what it is given to its own dtype, and its numbers, too.
+    config = {**activation.get_config(), "dtype": "float64"}
+    if type(activation) is keras.layers.ReLU:
+        config |= numbers_of(activation)
+    return type(activation).from_config(config)

@@ -1,6 +1,6 @@
 """What speaks for and against the equivalence of two networks, gathered."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from keras_urnn.equivalence.pairs import CellPair, objections
 from keras_urnn.equivalence.regions import Comparison, compare_regions
 from keras_urnn.equivalence.runs import observe, observe_in_float64
 from keras_urnn.equivalence.trials import Sampling, searched_inputs, trial_inputs
-
-# Constant inputs at which two cells are held, for each sequence that is drawn.
-HELD = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +80,7 @@ def examine(pair: CellPair, trial: Trial) -> Findings:
 
 
 def _compared_regions(pair: CellPair, sampling: Sampling) -> Comparison | None:
-    more = replace(sampling, batch_size=HELD * sampling.batch_size)
-    x = more.inputs(pair.sampled, (pair.sampled.lower.size,))
+    x = sampling.inputs(pair.sampled, (pair.sampled.lower.size,))
     stored = [MACHINE_EPSILON[one.stored_dtype] for one in pair.recurrences]
     unit = 0.0 if pair.is_exact else float(np.max(stored))
     return compare_regions(pair.recurrences, pair.seen_through, x, sampling.steps, unit)

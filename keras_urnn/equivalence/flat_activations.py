@@ -83,6 +83,16 @@ def _of_a_layer(relu: Any) -> FlatActivation | None:
     return FlatActivation(1, largest, value=largest, excess=excess, slope=steepest)
 
 
+def numbers_of(relu: Any) -> dict[str, float | None]:
+    """The numbers of a `keras.layers.ReLU`, rounded to what it computes with."""
+    names = ("max_value", "negative_slope", "threshold")
+    given = {name: getattr(relu, name) for name in names}
+    return {
+        name: None if number is None else _as_computed(number, relu)
+        for name, number in given.items()
+    }
+
+
 def _as_computed(number: float, layer: Any) -> float:
     return float(to_float64(keras.ops.cast([number], layer.compute_dtype))[0])
 

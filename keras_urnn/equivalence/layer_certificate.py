@@ -102,11 +102,12 @@ def _as_they_are(
     hindrance: str,
 ) -> list[CellPair]:
     """Two single cells of which theorem 1 says nothing; else none."""
-    both = [*cells[0], *cells[1]]
-    if len(both) != 2 or any(type(cell) not in SIMPLE_CELLS for cell in both):
+    if len(cells[0]) != 1 or len(cells[1]) != 1:
         return []
-    pair = CellPair(name, *both, entering, None, readouts, hindrance)
-    return [pair]
+    (old,), (new,) = cells
+    if type(old) not in SIMPLE_CELLS or type(new) not in SIMPLE_CELLS:
+        return []
+    return [CellPair(name, old, new, entering, None, readouts, hindrance)]
 
 
 def _described(cells: list[Any]) -> str:

@@ -42,7 +42,8 @@ def certify_models(
     try:
         survey = Survey(first, bounds, trial.horizon)
         found.add(_certified(first, second, survey, trial))
-        tolerance = _tolerance(first, found.pairs, trial.sampling.steps)
+        if found.pairs:
+            tolerance = _tolerance(first, found.pairs, trial.sampling.steps)
     except NotCoveredError as reason:
         found.gaps.append(f"{original.name}: theorem 1 does not cover it: {reason}")
     ranges, models = entrances(graph_of(original), bounds), (original, converted)
@@ -94,9 +95,9 @@ def _tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     """
     # Those that compute with integers, as a lookup, round nothing.
     dtypes = {arithmetic_dtype(layer) for _, layer in leaves(model)}
-    tolerances = [
+    largest = [
         rounding_tolerance(dtype, pair.in_one_scale[0].growth, steps)
         for pair in pairs
         for dtype in dtypes & set(OUTPUT_TOLERANCE)
     ]
-    return min(0.5, 10.0 * float(np.max(tolerances)))
+    return min(0.5, 10.0 * float(np.max(largest)))

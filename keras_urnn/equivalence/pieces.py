@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.intervals import Array
 from keras_urnn.equivalence.reachable import Recurrence
 
@@ -65,11 +66,11 @@ def pieces_of(activation: Any) -> Pieces | None:
 
 
 def _of_a_layer(relu: Any) -> Pieces | None:
-    slope, threshold = float(relu.negative_slope), float(relu.threshold)
-    below = -slope * threshold
-    if relu.max_value is None:
+    numbers = numbers_of(relu)
+    slope, threshold = numbers["negative_slope"] or 0.0, numbers["threshold"] or 0.0
+    below, top = -slope * threshold, numbers["max_value"]
+    if top is None:
         return _pieces([threshold], [slope, 1.0], [below, 0.0])
-    top = float(relu.max_value)
     if top <= threshold:
         return None
     return _pieces([threshold, top], [slope, 1.0, 0.0], [below, 0.0, top])

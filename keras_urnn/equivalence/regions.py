@@ -38,7 +38,7 @@ from keras_urnn.equivalence.reachable import Recurrence
 # A pre-activation this near to the end of a piece, relative to its size, may be on it.
 NEAR = 1e-9
 # Most that is spent, in products: on runs, and on Markov parameters.
-RUNNING, COMPARING = 2e10, 1e10
+RUNNING, COMPARING = 4e9, 4e9
 # Below it two numbers are the same where weights are exact.
 ROUNDING = 1e-12
 
@@ -179,8 +179,11 @@ def _held(networks: list[_Network], x: Array, steps: int, order: int) -> list[_R
     states = [network.start(len(x)) for network in networks]
     begun, last = states, [np.full(h.shape, -1, dtype=np.intp) for h in states]
     length = np.zeros(len(x), dtype=np.intp)
+    held = np.zeros(len(x), dtype=np.bool_)
     found: dict[bytes, _Region] = {}
     for _ in range(steps):
+        if np.all(held):
+            break
         moves = [
             network.step(h, drive)
             for network, h, drive in zip(networks, states, driven, strict=True)
@@ -198,6 +201,7 @@ def _held(networks: list[_Network], x: Array, steps: int, order: int) -> list[_R
         length = np.where(clear, np.where(goes_on, length + 1, 1), 0)
         last = [np.where(clear[:, None], index, -1) for index in indices]
         states = [h for _, h in moves]
+        held |= length == order
         for row in np.flatnonzero(length == order):
             key = b"".join(index[row].tobytes() for index in indices)
             region = _Region(

@@ -155,7 +155,9 @@ def test_a_resting_state_is_kept() -> None:
     assert converted.resting_state == start + 4 * [0.0]
     x = inputs(recurrence(4, 0.9, 1), 20, seed=3).astype("float32")
     assert difference(run(layer, x), run(converted, x)) <= 1e-6
-    assert verify_equivalence(layer, converted, input_bound=BOUND).equivalent
+    assert verify_equivalence(
+        layer, converted, input_bound=BOUND, search=False
+    ).equivalent
 
 
 def test_the_original_is_left_alone() -> None:

@@ -272,7 +272,7 @@ def test_every_kind_of_layer_comes_back(make: Any) -> None:
     for one, other in zip(converted.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     report = ku.verify_equivalence(
-        back, converted, input_bound=BOUND, steps=50, batch_size=2
+        back, converted, input_bound=BOUND, steps=50, batch_size=2, search=False
     )
     assert report.equivalent, report
 
