@@ -59,7 +59,7 @@ def certify_layers(
     except NotCoveredError as reason:
         pairs = _as_they_are(original.name, cells, entering, seen, str(reason))
         if not pairs:
-            found.gaps.append(f"{original.name}: theorem 1 does not cover it: {reason}")
+            found.gaps.append(f"{original.name}: no proof by theorem 1: {reason}")
     for pair in pairs:
         found.add(examine(pair, trial))
     if not pairs:
@@ -81,9 +81,8 @@ def cell_pairs(
     """The cells of a layer and of its conversion, or raise where that can't be."""
     old, new = (cells_of(layer) for layer in layers)
     if not claims(old, new):
-        advice = "Theorem 1 makes neither of the two from the other."
-        found = f"{_described(old)}, compared with {_described(new)}"
-        raise refusal("the original of `converted`", name, found, advice)
+        both = f"{_described(old)} and {_described(new)}"
+        raise NotCoveredError(f"it makes neither from the other of {both}")
     for cell in old:
         if type(cell) is not UnitaryRNNCell:
             check_convertible(cell, name, horizon)

@@ -45,7 +45,7 @@ def certify_models(
         if found.pairs:
             tolerance = _tolerance(first, found.pairs, trial.sampling.steps)
     except NotCoveredError as reason:
-        found.gaps.append(f"{original.name}: theorem 1 does not cover it: {reason}")
+        found.gaps.append(f"{original.name}: no proof by theorem 1: {reason}")
     ranges, models = entrances(graph_of(original), bounds), (original, converted)
     found.add(compare_models(original.name, models, ranges, trial, tolerance))
     return found

@@ -170,13 +170,15 @@ def claims(old: Sequence[Any], new: Sequence[Any]) -> bool:
 
 def objections(pair: CellPair, horizon: int | None) -> list[str]:
     """What a proof of the equivalence of the two cells would lack, in words."""
-    findings = _of_the_readouts(pair)
+    findings: dict[str, bool] = {}
+    if pair.is_conversion or pair.is_copy:
+        findings |= _of_the_readouts(pair)
     if pair.is_conversion:
         old, new = pair.in_one_scale
         findings |= _of_the_cell(pair) | _of_the_first_states(old, new)
         findings |= _of_the_added_states(pair, old, new, horizon)
     elif not pair.is_copy:
-        findings[f"theorem 1 does not cover it: {pair.hindrance}"] = False
+        findings[f"no proof by theorem 1: {pair.hindrance}"] = False
     return [
         f"{pair.name}: {finding}" for finding, holds in findings.items() if not holds
     ]

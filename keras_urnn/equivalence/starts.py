@@ -24,7 +24,8 @@ def resting_starts(layer: Any) -> list[Interval]:
     A stateful layer may also start from 0: it does until the first `reset_state`
     after its weights were set, and where `keras.layers.RNN` resets it.
     """
-    return [_rest(cell, layer.stateful) for cell in cells_of(layer)]
+    stateful = getattr(layer, "stateful", False)  # a cell is not
+    return [_rest(cell, stateful) for cell in cells_of(layer)]
 
 
 def _rest(cell: Any, stateful: bool) -> Interval:

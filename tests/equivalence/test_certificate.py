@@ -304,7 +304,7 @@ def test_what_theorem_1_does_not_cover_is_compared_and_not_decided() -> None:
     converted = to_unitary(layer, input_bound=BOUND, horizon=10)
     report = verify(layer, converted)
     assert (report.verdict, report.differences) == ("not decided", ())
-    assert "theorem 1 does not cover it" in report.reasons[0]
+    assert "no proof by theorem 1" in report.reasons[0]
     assert "spectral norm 1" in report.reasons[0]
 
 
