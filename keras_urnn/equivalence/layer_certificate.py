@@ -20,6 +20,7 @@ from keras_urnn.equivalence.recurrent_ranges import (
 from keras_urnn.equivalence.refusals import (
     NotCoveredError,
     check_built,
+    check_cell,
     check_convertible,
     check_learned,
     refusal,
@@ -80,12 +81,13 @@ def cell_pairs(
 ) -> list[CellPair]:
     """The cells of a layer and of its conversion, or raise where that can't be."""
     old, new = (cells_of(layer) for layer in layers)
+    for cell in old:
+        check_cell(cell, name)
+        if type(cell) is not UnitaryRNNCell:
+            check_convertible(cell, name, horizon)
     if not claims(old, new):
         both = f"{_described(old)} and {_described(new)}"
         raise NotCoveredError(f"it makes neither from the other of {both}")
-    for cell in old:
-        if type(cell) is not UnitaryRNNCell:
-            check_convertible(cell, name, horizon)
     ranges = entering_cells(layers[0], entering, horizon, starts)
     return [
         CellPair(name, one, other, entering, start, readouts)

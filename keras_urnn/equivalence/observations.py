@@ -106,7 +106,7 @@ def nudge(x: Array, *dtypes: str) -> Array:
     """The inputs moved by about what storing them in the coarsest dtype may do."""
     unit = max(STORAGE_ROUNDOFF[dtype] for dtype in dtypes)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], x.shape)
-    return x * (1.0 + unit * signs) + unit * signs
+    return x + unit * signs * (1.0 + np.abs(x))
 
 
 def compare_nudged(
