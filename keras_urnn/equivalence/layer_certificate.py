@@ -95,6 +95,20 @@ def cell_pairs(
     ]
 
 
+def are_copies(layer: Any, other: Any) -> bool:
+    """Whether each cell of a layer is the same network as that of the other."""
+    old, new = cells_of(layer), cells_of(other)
+    simple = all(type(cell) in SIMPLE_CELLS for cell in [*old, *new])
+    return (
+        simple
+        and len(old) == len(new)
+        and all(
+            CellPair(layer.name, *cells, None).is_copy
+            for cells in zip(old, new, strict=True)
+        )
+    )
+
+
 def _as_they_are(
     name: str,
     cells: tuple[list[Any], list[Any]],

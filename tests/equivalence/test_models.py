@@ -445,9 +445,7 @@ def test_the_original_is_left_as_it_was_by_a_refusal() -> None:
     with pytest.raises(ValueError, match="activation tanh"):
         to_unitary(model, input_bound=BOUND)
     assert_unchanged(model, before)
-    report = verified(model, model)
-    assert report.verdict == "not decided"
-    assert "activation tanh" in report.reasons[0]
+    assert verified(model, model).equivalent  # to itself, whatever it is
     assert_unchanged(model, before)
 
 
