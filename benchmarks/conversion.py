@@ -1,11 +1,24 @@
-"""How long does theorem 1 take?
+"""What does theorem 1 cost, in time and memory, as the number of states grows?
 
-A `ContractiveRNN` is converted with `to_unitary` once, as a user would, in a fresh
-process per backend; building the two layers is part of the time, importing is not.
+`to_unitary` converts one layer, with an input bound of 1:
 
-    python benchmarks/conversion.py        # about a minute
+- `contractive`: a `ContractiveRNN` as it is built, on each backend;
+- `expansive`: a ReLU layer with `R = 0.9 D⁻¹ Q D`, `Q` orthogonal and `D` spread over
+  six decades, which needs a scaling. The search is NumPy's, so on one backend;
+- `few states`: the contractive one with `minimize_states=True`, likewise. From 33
+  states on nothing but the last singular value is searched for.
 
-Expected on two cores: under 10 s for 512 states.
+Each is measured in a process of its own, after the conversion of a layer of 2 states,
+so that imports and first calls aren't counted; what a backend compiles for each shape
+is. Memory is what the process holds at most during the conversion, beyond what it held
+just before: the kernel's high-water mark of resident memory, which is reset before. So
+it has NumPy's arrays, the backend's tensors and LAPACK's work space in it, but not
+what was freed before and is used again. Linux only.
+
+    python benchmarks/conversion.py       # about 6 minutes; prints the docs' table
+
+Expected on two cores: under 10 s for 512 contractive states; time grows like n³,
+memory like n².
 """
 
 import argparse
@@ -17,49 +30,125 @@ import time
 from pathlib import Path
 from typing import Any
 
-from projections import BACKENDS, machine, write
+import markdown
+import numpy as np
+from projections import BACKENDS, commit, machine, write
 
 OUTPUT = Path(__file__).parent / "results" / "conversion.json"
+SIZES = (16, 32, 64, 128, 256, 512, 1024)
+# What is searched for costs more: up to what is affordable.
+LARGEST = {"contractive": 1024, "expansive": 512, "few states": 256}
+FITTED = 3  # so many of the largest sizes give the exponent
+SEED = 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--units", type=int, default=512)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--largest", type=int, default=max(SIZES))
+    parser.add_argument("--output", default=str(OUTPUT))
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        print(json.dumps(measure(args.units)))
+        print(json.dumps(measure(args.worker[0], int(args.worker[1]))))
         return
-    results = {backend: run_worker(backend, args.units) for backend in BACKENDS}
-    write(
-        OUTPUT,
-        {"units": args.units, "machine": machine(), "seconds": results},
-    )
-    print(json.dumps(results))
+    sizes = [n for n in SIZES if n <= args.largest]
+    runs = [
+        run_worker(network, backend, n)
+        for network in LARGEST
+        for backend in (BACKENDS if network == "contractive" else [markdown.HERE])
+        for n in sizes
+        if n <= LARGEST[network]
+    ]
+    record = {
+        "settings": {"sizes": sizes, "fitted": FITTED, "seed": SEED},
+        "commit": commit(),
+        "machine": machine(),
+        "runs": runs,
+        "exponents": exponents(runs),
+    }
+    write(Path(args.output), record)
+    print(markdown.conversion(record))
 
 
-def run_worker(backend: str, units: int) -> dict[str, float]:
+def run_worker(network: str, backend: str, n: int) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, __file__, "--worker", "--units", str(units)],
+        [sys.executable, __file__, "--worker", network, str(n)],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     )
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    run = {"network": network, "backend": backend, "n": n}
+    run |= json.loads(done.stdout.splitlines()[-1])
+    print(run, file=sys.stderr, flush=True)
+    return run
 
 
-def measure(units: int) -> dict[str, Any]:
+def measure(network: str, n: int) -> dict[str, Any]:
     import keras_urnn as ku
 
+    few = network == "few states"
+    for units in (2, n):
+        layer = build(network, units)
+        before = memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
+        start = time.perf_counter()
+        converted = ku.to_unitary(layer, input_bound=1.0, minimize_states=few)
+        seconds = time.perf_counter() - start
+        most = memory("VmHWM")
+    return {
+        "seconds": round(seconds, 4),
+        "mebibytes": round((most - before) / 1024, 2),
+        "states": converted.units,
+        "unitarity_error": ku.diagnostics.unitarity_error(converted),
+    }
+
+
+def build(network: str, units: int) -> Any:
+    import keras
+
+    import keras_urnn as ku
+
+    keras.utils.set_random_seed(SEED)
     layer = ku.ContractiveRNN(units)
     layer.build((None, None, 3))
-    start = time.perf_counter()
-    converted = ku.to_unitary(layer, input_bound=1.0)
-    seconds = time.perf_counter() - start
-    error = ku.diagnostics.unitarity_error(converted)
-    return {"conversion": round(seconds, 2), "unitarity_error": error}
+    if network == "expansive":
+        generator = np.random.default_rng(SEED)
+        q, _ = np.linalg.qr(generator.normal(size=(units, units)))
+        d = 10.0 ** generator.uniform(-3.0, 3.0, units)
+        layer.cell.recurrent_kernel.assign(0.9 * q * d / d[:, None])
+    return layer
+
+
+def memory(name: str) -> int:
+    """Return a line of this process's status, in KiB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in status if line.startswith(f"{name}:"))
+    return int(line.split()[1])
+
+
+def exponents(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Fit `log cost = exponent log n + constant` by least squares, the largest `n`."""
+    series: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        series.setdefault((run["network"], run["backend"]), []).append(run)
+    return [
+        {
+            "network": network,
+            "backend": backend,
+            **{
+                cost: _exponent(of[-FITTED:], cost) for cost in ("seconds", "mebibytes")
+            },
+        }
+        for (network, backend), of in series.items()
+    ]
+
+
+def _exponent(runs: list[dict[str, Any]], cost: str) -> float:
+    log_n = np.log([run["n"] for run in runs])
+    # A kibibyte is the least that is told.
+    log_cost = np.log([max(run[cost], 1e-3) for run in runs])
+    return round(float(np.polyfit(log_n, log_cost, 1)[0]), 2)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """Return the commit, marked where the package or this script differs from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "../keras_urnn", ".")
+    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+
+
 def run_worker(backend: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     print(f"{backend} ...", file=sys.stderr, flush=True)
     flags = ["--units", args.units, "--steps", args.steps]

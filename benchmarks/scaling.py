@@ -10,21 +10,21 @@ decades, whose least norm is `c`: below 1 there is a scaling, above there is non
 busy machine the threads of a BLAS wait for each other: set OPENBLAS_NUM_THREADS=1,
 which is recorded.
 
-    python benchmarks/scaling.py                # about 5 minutes
+    python benchmarks/scaling.py  # about 5 minutes; prints the docs' table
 """
 
 import argparse
 import os
 import statistics
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import markdown
 import numpy as np
 from numpy.typing import NDArray
-from projections import machine, write
+from projections import commit, machine, write
 
 import keras_urnn as ku
 
@@ -55,27 +55,16 @@ def main() -> None:
     }
     shares = [share(n, r, args.matrices) for r in RADII for n in SIZES]
     times = [timed(n, c) for c in LEAST_NORMS for n in TIMED if n <= args.largest]
-    record = {"settings": settings, "commit": commit(), "machine": machine()}
-    write(Path(args.output), {**record, "shares": shares, "seconds": times})
-    for row in (*shares, *times):
+    record: dict[str, Any] = {
+        "settings": settings,
+        "commit": commit(),
+        "machine": machine(),
+    }
+    record |= {"shares": shares, "seconds": times}
+    write(Path(args.output), record)
+    print(markdown.scaling(record))
+    for row in times:
         print(row)
-
-
-def commit() -> str:
-    """Return the commit, marked where the package or this script differs from it."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "../keras_urnn", ".")
-    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
 
 
 def share(n: int, radius: float, matrices: int) -> dict[str, Any]:

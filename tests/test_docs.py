@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from benchmarks import markdown
 from examples import tables
 from keras_urnn.equivalence.flat_activations import FLAT_ACTIVATIONS
 
@@ -21,6 +22,17 @@ PAGES_WITH_CODE = [
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "examples" / "results"
 RECORDED = json.loads((RESULTS / "theorems.json").read_text(encoding="utf-8"))
+MEASURED = {
+    made.__name__: made(
+        json.loads(
+            (ROOT / "benchmarks" / "results" / f"{made.__name__}.json").read_text(
+                encoding="utf-8"
+            )
+        )
+    )
+    for made in (markdown.conversion, markdown.scaling)
+}
+TABLES = {**tables.theorems(RECORDED), **MEASURED}
 
 
 def code_of(page: Path) -> str:
@@ -46,9 +58,9 @@ def test_readme_shows_the_two_commands() -> None:
     assert readme.index("make demo") < readme.index("make test") < readme.index("##")
 
 
-@pytest.mark.parametrize("name", tables.theorems(RECORDED))
-def test_the_theory_page_has_the_numbers_of_the_script(name: str) -> None:
-    assert tables.theorems(RECORDED)[name] in THEORY
+@pytest.mark.parametrize("name", TABLES)
+def test_the_theory_page_has_the_numbers_of_the_scripts(name: str) -> None:
+    assert f"\n\n{TABLES[name]}\n\n" in THEORY
 
 
 def test_it_says_where_the_errors_level_off_as_the_script_does() -> None:
@@ -57,7 +69,7 @@ def test_it_says_where_the_errors_level_off_as_the_script_does() -> None:
 
 
 def test_its_tables_have_no_other_measured_number() -> None:
-    recorded = "\n".join(tables.theorems(RECORDED).values()).splitlines()
+    recorded = "\n".join(TABLES.values()).splitlines()
     shown = re.findall(r"^\|.*\d\.\d.*$", THEORY, re.MULTILINE)
     assert shown
     assert set(shown) <= set(recorded)

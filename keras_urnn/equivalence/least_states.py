@@ -85,7 +85,13 @@ def _scale_connected(R: Array, epsilon: float) -> Scaling | Obstruction:
                 moved = _moved_to_1(start.matrix, x, count)
                 found.append(scale(R, start.d * np.exp(moved - moved.mean())))
     verified = [one for one in found if one.norm <= limit]
-    return min(verified, key=lambda one: added_states(one.matrix, epsilon))
+    return min(verified, key=lambda one: _rank(one, epsilon))
+
+
+def _rank(found: Scaling, epsilon: float) -> tuple[bool, int]:
+    """What doesn't pass 1 by more than `to_unitary` allows comes first."""
+    beyond = found.norm > 1.0 + norm_tolerance(len(found.d), epsilon)
+    return beyond, added_states(found.matrix, epsilon)
 
 
 def _unit_weights(R: Array) -> Array:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.dilation import dilate
+from keras_urnn.equivalence.dilation import dilate, norm_tolerance
 from keras_urnn.equivalence.least_states import minimize_added_states
 from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.scales import Scaling
@@ -67,6 +67,13 @@ def test_at_least_one_singular_value_becomes_1(n: int, norm: float, seed: int) -
     d = 10.0 ** generator.uniform(-2.0, 2.0, n)
     R = contraction(n, norm, seed) * d / d[:, None]
     assert least(R)[1] <= n - 1
+
+
+def test_the_norm_is_one_that_to_unitary_takes() -> None:
+    # The first matrix found here with as few states has norm 1 + 4 epsilon.
+    found, added = least(contraction(2, 0.5, 1025504597))
+    assert added == 1
+    assert found.norm <= 1.0 + norm_tolerance(2, FLOAT64)
 
 
 @pytest.mark.parametrize("n", [4, 8, 16])
