@@ -34,6 +34,20 @@ def norm_tolerance(n: int, epsilon: float) -> float:
     return 2.0 * float(np.sqrt(n)) * epsilon
 
 
+def is_orthogonal_but_for_rounding(matrix: Array, epsilon: float) -> bool:
+    """Whether relative rounding of its entries explains what `U Uᵀ` lacks of `I`.
+
+    Entry by entry, `|U Uᵀ - I| <= 8 √n epsilon |U| |U|ᵀ`. In scaled states a small
+    entry can be a large weight, and is no rounding: `[[1, δ], [0, 1]]` is nearly
+    orthogonal for any small `δ`, and the same as `[[1, 1], [0, 1]]`, which is not.
+    """
+    size = np.abs(matrix) @ np.abs(matrix).T
+    defect = np.abs(matrix @ matrix.T - np.eye(len(matrix)))
+    # The product itself is rounded in float64.
+    allowed = 8.0 * float(np.sqrt(len(matrix))) * max(epsilon, 2.0**-52) * size
+    return bool(np.all(defect <= allowed))
+
+
 def dilate(recurrent_matrix: Array, epsilon: float = 0.0) -> Dilation:
     """Return an orthogonal matrix with `recurrent_matrix` in its corner.
 

@@ -3,7 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.dilation import dilate, norm_tolerance
+from keras_urnn.equivalence.dilation import (
+    dilate,
+    is_orthogonal_but_for_rounding,
+    norm_tolerance,
+)
 from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.scales import Scaling, scale, similar
 from keras_urnn.equivalence.scaling import connected, find_scaling
@@ -31,7 +35,8 @@ def minimize_added_states(
 
     - one state: `r = 1`, or 0 where its weight is 1 or -1;
     - a chain or a cycle (a weighted shift, however permuted): all weights but the
-      necessary one become 1, so that `r = 1`, which is the least;
+      necessary one become 1, so that `r = 1`, which is the least (0 for a cycle whose
+      weights multiply to 1 or -1);
     - others: `r <= m - 1` for `m` states, always, since the norm grows without bound
       where one scale does, and passes 1. For up to 32 states extreme points of
       `{P diagonal: P - R P Rᵀ ⪰ 0}` are searched for more singular values at 1, under
@@ -84,8 +89,18 @@ def _scale_connected(R: Array, epsilon: float) -> Scaling | Obstruction:
             for count in range(max(near, 1), min(near + 2, n) + 1):
                 moved = _moved_to_1(start.matrix, x, count)
                 found.append(scale(R, start.d * np.exp(moved - moved.mean())))
-    verified = [one for one in found if one.norm <= limit]
+    verified = [one for one in found if one.norm <= limit and _dilates(one, epsilon)]
+    if not verified:
+        return find_scaling(R, below=1.0 - norm_tolerance(n, epsilon))
     return min(verified, key=lambda one: _rank(one, epsilon))
+
+
+def _dilates(found: Scaling, epsilon: float) -> bool:
+    """Whether what the dilation leaves out is rounding, in these scales too."""
+    if np.all(found.d == 1.0):
+        return True
+    matrix = dilate(found.matrix, epsilon).matrix
+    return is_orthogonal_but_for_rounding(matrix, epsilon)
 
 
 def _rank(found: Scaling, epsilon: float) -> tuple[bool, int]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_urnn.equivalence.dilation import dilate, is_orthogonal_but_for_rounding
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
     Array,
@@ -53,7 +54,24 @@ def admissible(recurrence: Recurrence, horizon: int | None) -> Recurrence | Obst
         return found
     d = found.d * recurrence.d
     # The cell computes with the scale as its dtype holds it.
-    return in_scale(recurrence, -round_down(-d, recurrence.dtype))
+    scaled = in_scale(recurrence, -round_down(-d, recurrence.dtype))
+    if scaled.is_contractive or dilates_well(scaled):
+        return scaled
+    least = find_scaling(recurrence.recurrent_matrix, below=1.0 - tolerance)
+    return (
+        least
+        if isinstance(least, Obstruction)
+        else in_scale(
+            recurrence, -round_down(-least.d * recurrence.d, recurrence.dtype)
+        )
+    )
+
+
+def dilates_well(recurrence: Recurrence) -> bool:
+    """Whether the dilation of a scaled matrix is orthogonal but for rounding."""
+    epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
+    matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
+    return is_orthogonal_but_for_rounding(matrix, epsilon)
 
 
 def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recurrence:
@@ -76,7 +94,7 @@ def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recur
     )
     small = scaled.norm <= 1.0 + scaled.tolerance
     fits = exponent_range(scaled) <= LARGEST_EXPONENT[scaled.dtype]
-    return scaled if fewer and small and fits else recurrence
+    return scaled if fewer and small and fits and dilates_well(scaled) else recurrence
 
 
 def bounded_states(

@@ -45,7 +45,8 @@ def upper_bound(system: System) -> UpperBound:
         if unscaled <= added:
             matrix, added, where = R, unscaled, ""
     if added == 0:
-        return UpperBound(n, "n: the recurrent matrix is orthogonal as it stands")
+        where = "as it stands" if matrix is R else "in scales that were searched for"
+        return UpperBound(n, f"n: the recurrent matrix is orthogonal {where}")
     reason = f"n + {added}: {added} singular values are below 1{where} (theorem 1)"
     reason = f"{reason}, for inputs within any bound"
     if not _is_bounded(system):
