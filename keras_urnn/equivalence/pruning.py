@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from keras_urnn.equivalence.bounds import InputBound
 from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.inactive import Proved, prove
-from keras_urnn.equivalence.inactivity import Inactivity, restricted
+from keras_urnn.equivalence.inactivity import restricted
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.models import rebuilt
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import Plan
+from keras_urnn.equivalence.recurrent import Plan, around_both, around_cells
 from keras_urnn.equivalence.recurrent_ranges import (
+    SIMPLE_CELLS,
     cells_of,
     recurrence_of,
-    visible_units,
 )
 from keras_urnn.equivalence.refusals import refusal
 from keras_urnn.layers.cell import CELL_ARGUMENTS
@@ -85,62 +86,57 @@ def prune_inactive(
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
     """
     proved = prove(target, input_bound, horizon)
+    if isinstance(target, keras.Model):
+        return rebuilt(target, lambda layer: _plan_of_part(layer, proved))
+    plan = _plan_layer(target, iter(proved[id(target)]))
     features = cells_of(target)[0].kernel.shape[0]
-    if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
-        states = keras.tree.flatten(target.states) if target.stateful else []
-        batch_size = states[0].shape[0] if states else None
-        return _plan_layer(target, iter(proved)).build(batch_size, None, features)
-    return _plan_cell(*proved[0]).build(None, features)
+    if isinstance(target, SIMPLE_CELLS):
+        return plan.build(None, features)
+    states = keras.tree.flatten(target.states) if target.stateful else []
+    batch_size = states[0].shape[0] if states else None
+    return plan.build(batch_size, None, features)
+
+
+def _plan_of_part(layer: Any, proved: dict[int, list[Proved]]) -> Plan | None:
+    """Plan a layer of a model anew; `None` where nothing is proved of it."""
+    found = proved.get(id(layer))
+    return None if found is None else _plan_layer(layer, iter(found))
 
 
 def _plan_layer(layer: Any, proved: Iterator[Proved]) -> Plan:
     if isinstance(layer, keras.layers.Bidirectional):
         forward = _plan_layer(layer.forward_layer, proved)
-        backward = _plan_layer(layer.backward_layer, proved)
-        config = layer.get_config()
-        config["layer"] = keras.layers.serialize(forward.layer)
-        config["backward_layer"] = keras.layers.serialize(backward.layer)
-        new = keras.layers.Bidirectional.from_config(config)
-        return Plan(new, forward.weights + backward.weights)
-    plans = [_plan_cell(*next(proved)) for _ in cells_of(layer)]
-    new = _around([plan.layer for plan in plans], layer)
-    return Plan(new, [weights for plan in plans for weights in plan.weights])
-
-
-def _around(cells: list[Any], layer: Any) -> Any:
-    """A layer with the flags of `layer` around new cells."""
-    config = layer.get_config()
+        return around_both(layer, forward, _plan_layer(layer.backward_layer, proved))
+    plans = [_plan_cell(next(proved)) for _ in cells_of(layer)]
+    if isinstance(layer, SIMPLE_CELLS):
+        return plans[0]
     if type(layer) is keras.layers.RNN:
-        serialized = [keras.layers.serialize(cell) for cell in cells]
-        config["cell"] = serialized[0]
-        if isinstance(layer.cell, keras.layers.StackedRNNCells):
-            stack = {**layer.cell.get_config(), "cells": serialized}
-            new = keras.layers.StackedRNNCells.from_config(stack)
-            config["cell"] = keras.layers.serialize(new)
-        return keras.layers.RNN.from_config(config)
-    cell = cells[0].get_config()
-    config |= {name: cell[name] for name in CELL_ARGUMENTS if name in cell}
-    return _LAYER_OF[type(cells[0])](**config)
+        return around_cells(layer, plans)
+    cell, config = plans[0].layer, layer.get_config()
+    arguments = cell.get_config()
+    config |= {name: arguments[name] for name in CELL_ARGUMENTS if name in arguments}
+    return Plan(_LAYER_OF[type(cell)](**config), plans[0].weights)
 
 
-def _plan_cell(name: str, cell: Any, found: Inactivity) -> Plan:
+def _plan_cell(proved: Proved) -> Plan:
     """Plan the cell without its hidden inactive states."""
-    visible = visible_units(cell)
-    hidden = np.arange(cell.units) >= visible
-    kept = np.flatnonzero(~(found.states & hidden))
+    cell, found = proved.cell, proved.found
     config = {**cell.get_config(), "seed": cell.seed}
-    if len(kept) == cell.units:
+    hidden = np.arange(cell.units) >= proved.visible
+    if found is None or not np.any(found.states & hidden):
         return Plan(type(cell).from_config(config), [cell.get_weights()])
+    kept = np.flatnonzero(~(found.states & hidden))
     rest = restricted(recurrence_of(cell), kept)
     config["units"] = len(kept)
     # Only our cells hide states. Weights are set afterwards; the identity is the
     # cheapest matrix to project.
     config["recurrent_initializer"] = "identity"
-    config["output_units"] = visible if visible < len(kept) else None
-    for per_state in ("resting_state", "state_scale"):
+    config["output_units"] = proved.visible if proved.visible < len(kept) else None
+    for per_state, default in (("resting_state", 0.0), ("state_scale", 1.0)):
         if config[per_state] is not None:
-            config[per_state] = [config[per_state][i] for i in kept]
-    new = _class_for(cell, rest, name)
+            values = [config[per_state][i] for i in kept]
+            config[per_state] = values if set(values) != {default} else None
+    new = _class_for(cell, rest, proved.name)
     if new is not type(cell):
         config["max_norm"] = 1.0
     return Plan(new.from_config(config), [_weights(cell, rest)])

@@ -308,23 +308,26 @@ def _plan_rnn(
     for cell in cells:
         check_cell(cell, layer.name)
     ranges = entering_cells(layer, entering, horizon, starts)
-    plans = [
-        plan_cell(cell, found, horizon, layer.name, start, minimize_states)
-        for cell, found, start in zip(cells, ranges, starts, strict=True)
-    ]
+    return around_cells(
+        layer,
+        [
+            plan_cell(cell, found, horizon, layer.name, start, minimize_states)
+            for cell, found, start in zip(cells, ranges, starts, strict=True)
+        ],
+    )
+
+
+def around_cells(layer: Any, plans: Sequence[Plan]) -> Plan:
+    """A `keras.layers.RNN` with the flags of `layer` around new cells."""
     config = layer.get_config()
-    stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
-    new_cells = [plan.layer for plan in plans]
-    new = _restacked(layer.cell, new_cells) if stacked else new_cells[0]
-    config["cell"] = keras.layers.serialize(new)
+    serialized = [keras.layers.serialize(plan.layer) for plan in plans]
+    config["cell"] = serialized[0]
+    if isinstance(layer.cell, keras.layers.StackedRNNCells):
+        stack = {**layer.cell.get_config(), "cells": serialized}
+        new = keras.layers.StackedRNNCells.from_config(stack)
+        config["cell"] = keras.layers.serialize(new)
     weights = [weights for plan in plans for weights in plan.weights]
     return Plan(keras.layers.RNN.from_config(config), weights)
-
-
-def _restacked(stack: Any, cells: list[Any]) -> Any:
-    config = stack.get_config()
-    config["cells"] = [keras.layers.serialize(cell) for cell in cells]
-    return keras.layers.StackedRNNCells.from_config(config)
 
 
 def _leaving(
@@ -356,6 +359,11 @@ def _plan_bidirectional(
             (layer.backward_layer, starts[half:]),
         )
     )
+    return around_both(layer, forward, backward)
+
+
+def around_both(layer: Any, forward: Plan, backward: Plan) -> Plan:
+    """A `Bidirectional` that merges as `layer` does around two new directions."""
     config = layer.get_config()
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import REAL_LINE, activation_range
+from keras_urnn.equivalence.flat_activations import flat_activation
+from keras_urnn.equivalence.inactivity import prove_inactive
 from keras_urnn.equivalence.intervals import (
     ZERO,
     Interval,
@@ -65,6 +67,13 @@ def visible_units(cell: Any) -> int:
     return int((cell.output_units if ours else None) or cell.units)
 
 
+def is_flat(cell: Any) -> bool:
+    """Whether the activation is constant on a half-line, as the cell computes."""
+    dtype = getattr(cell.activation, "compute_dtype", cell.compute_dtype)
+    flat = flat_activation(cell.activation)
+    return flat is not None and bool(dtype == cell.compute_dtype)
+
+
 def directions_of(layer: Any) -> list[Any]:
     """The two layers of a `Bidirectional`; of any other, itself."""
     if isinstance(layer, keras.layers.Bidirectional):
@@ -109,7 +118,7 @@ def recurrent_ranges(
         if entering is not None and type(layer) in RECURRENT_LAYERS:
             found = state_range(cell, entering, horizon, start)
         states += _split(found, cell)
-        visible.append(_visible(found, cell))
+        visible.append(visible_range(found, cell))
         entering = visible[-1]
     # A masked step gives zeros or the state it holds, which is in the cell's range.
     output = None if entering is None else entering.hull(ZERO, *_held(visible))
@@ -167,7 +176,8 @@ def _split(states: Interval | None, cell: Any) -> list[Interval | None]:
     return [Interval(*both) for both in zip(lower, upper, strict=True)]
 
 
-def _visible(states: Interval | None, cell: Any) -> Interval | None:
+def visible_range(states: Interval | None, cell: Any) -> Interval | None:
+    """The range of the states that a cell outputs, of that of all of them."""
     if states is None:
         return None
     visible = visible_units(cell)
@@ -178,7 +188,7 @@ def cell_range(
     cell: Any, entering: Interval, horizon: int | None, start: Interval | None = None
 ) -> Interval | None:
     """The range of the outputs of a cell, its initial state included, if known."""
-    return _visible(state_range(cell, entering, horizon, start), cell)
+    return visible_range(state_range(cell, entering, horizon, start), cell)
 
 
 def state_range(
@@ -204,6 +214,10 @@ def state_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None, start: Interval | None
 ) -> Interval | None:
+    if visible_units(cell) < cell.units and is_flat(cell):
+        # What theorem 1 has added never moves, and the others have a bound.
+        found = prove_inactive(recurrence_of(cell), entering, horizon, start)
+        return found.box if found.is_bounded else None
     recurrence = admissible(recurrence_of(cell), horizon)
     if isinstance(recurrence, Obstruction):
         return None
