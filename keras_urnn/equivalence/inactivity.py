@@ -17,7 +17,11 @@ from keras_urnn.equivalence.intervals import (
     round_down,
     rounded,
 )
-from keras_urnn.equivalence.reachable import ReachableStates, Recurrence
+from keras_urnn.equivalence.reachable import (
+    ReachableStates,
+    Recurrence,
+    rounding_of_rest,
+)
 from keras_urnn.equivalence.rescaling import bounded_states, unbounded
 
 
@@ -56,6 +60,7 @@ def prove_inactive(
     entering: Interval | None,
     horizon: int | None,
     start: Interval | None = None,
+    slack: Array | float = 0.0,
 ) -> Inactivity:
     """Find the states that are proved to stay at rest.
 
@@ -84,15 +89,16 @@ def prove_inactive(
         horizon: integer or `None`.
         start: `Interval` of the states that it starts from; `None` for the one at
             rest. Defaults to `None`.
+        slack: as for `reachable_states`. Defaults to `0.0`.
     """
     start = recurrence.rest if start is None else start
-    resting = _start_at_rest(recurrence, start)
-    n = recurrence.units
+    resting, n = _start_at_rest(recurrence, start), recurrence.units
+    slack = np.broadcast_to(slack, (n,))
     known = Inactivity(np.zeros(n, bool), np.full(n, np.inf), REAL_LINE.spread(n))
     for candidates in (_as_added(recurrence, resting), resting):
         off = candidates | known.states
         while True:
-            found = _with_these_off(recurrence, off, entering, horizon, start)
+            found = _with_these_off(recurrence, off, entering, horizon, start, slack)
             held = known.states | (off & (found.suprema <= 0.0))
             if np.array_equal(held, off):
                 break
@@ -130,10 +136,11 @@ def _with_these_off(
     entering: Interval | None,
     horizon: int | None,
     start: Interval,
+    slack: Array,
 ) -> Inactivity:
     flat, dtype = _flat(recurrence), recurrence.dtype
     on = np.flatnonzero(~off)
-    reached = _reached(recurrence, on, entering, horizon, start)
+    reached = _reached(recurrence, on, entering, horizon, start, slack)
     drive, drive_is_exact = _drive(recurrence, entering)
     recalled, recalled_is_exact = _recalled(recurrence, on, reached, start)
     held = recurrence.recurrent_matrix[off]
@@ -141,14 +148,14 @@ def _with_these_off(
     # What states at rest send is rounded, and so is the sum. Numbers below the normal
     # ones may be flushed to 0 on the way.
     sent = abs(flat.value) * magnitude(held, dtype).sum(axis=0)
-    slack = product_error(dtype, recurrence.units) * (sent + abs(flat.edge))
+    error = product_error(dtype, recurrence.units) * (sent + abs(flat.edge))
     exact = drive_is_exact & recalled_is_exact & (flat.value == 0.0)
-    slack = np.where(exact, 0.0, slack + SMALLEST_NORMAL[dtype])
+    error = np.where(exact, 0.0, error + SMALLEST_NORMAL[dtype])
     lower, upper = np.full((2, recurrence.units), flat.value)
     d = recurrence.d[on]
     box = rounded(Interval(reached.box.lower / d, reached.box.upper / d), dtype)
     lower[on], upper[on] = box.lower, box.upper
-    suprema = drive + recalled + edge + slack
+    suprema = drive + recalled + edge + error
     return Inactivity(off, suprema, Interval(lower, upper))
 
 
@@ -175,16 +182,16 @@ def _reached(
     entering: Interval | None,
     horizon: int | None,
     start: Interval,
+    slack: Array,
 ) -> ReachableStates:
     dtype = recurrence.dtype
     if len(on) == 0:
         return ReachableStates(0.0, Interval(np.zeros(0), np.zeros(0)), dtype)
     if entering is None:
         return unbounded(len(on), dtype)
-    # What the states at rest send is rounded, and so is the bias that takes it back.
     held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
-    sent = abs(_flat(recurrence).value) * magnitude(held, dtype).sum(axis=0)
-    slack = 2.0 * product_error(dtype, recurrence.units) * sent
+    value, terms = _flat(recurrence).value, recurrence.units
+    slack = slack[on] + rounding_of_rest(held, value, dtype, terms)
     rest, start = restricted(recurrence, on), Interval(start.lower[on], start.upper[on])
     return bounded_states(rest, entering, horizon, start, slack)
 

@@ -148,6 +148,17 @@ class ReachableStates:
         return np.maximum(np.minimum(by_box, by_ball) + slack, 0.0)
 
 
+def rounding_of_rest(weights: Array, value: float, dtype: str, terms: int) -> Array:
+    """How far rounding carries what states at rest send to others, per column.
+
+    `weights` are those from the states that rest at `value`, one row for each, and
+    `terms` is how many are added up. What they send is rounded, and so is the bias
+    that takes it back.
+    """
+    sent = abs(value) * magnitude(weights, dtype).sum(axis=0)
+    return 2.0 * product_error(dtype, terms) * sent
+
+
 def reachable_states(
     recurrence: Recurrence,
     entering: Interval,

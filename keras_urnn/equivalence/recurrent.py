@@ -19,7 +19,7 @@ from keras_urnn.equivalence.intervals import (
     product_error,
     round_down,
 )
-from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.reachable import Recurrence, rounding_of_rest
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
@@ -105,12 +105,11 @@ def added_bias_bounds(
     flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
     assert flat is not None  # `check_convertible` refuses the others
     error = product_error(dtype, len(matrix))
-    # What added states at rest send is rounded, and so is the bias that takes it back.
-    sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
-    slack = 2.0 * error * sent
+    slack = rounding_of_rest(matrix[n:, :n], flat.value, dtype, len(matrix))
     states = bounded_states(recurrence, entering, horizon, start, slack)
     seen = states.supremum(-flat.side * matrix[:n, n:])
     shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
+    kept = abs(flat.value) * magnitude(matrix[n:, n:], dtype).sum(axis=0)
     slack = error * (kept + abs(flat.edge))
     tiny = SMALLEST_NORMAL[dtype]
     return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
@@ -132,10 +131,12 @@ def dilated_weights(
     matrix = as_stored(dilation.matrix, stored)
     added = len(matrix) - recurrence.units
     bounds = added_bias_bounds(recurrence, matrix, entering, horizon, start)
-    # The certificate forms the same bound in another order of summation; 1e-12 is
-    # more than that, and less than anything else. The bias is exact in the compute
-    # dtype, so that no cast moves it back.
-    bounds += 1e-12 * (bounds + abs(flat.edge) + abs(flat.value))
+    # The certificate forms the same bound in another order of summation, and whoever
+    # prunes what was added from weights that storing has rounded: the biases of the
+    # first states, or their scaled matrix. This is more than either, and less than
+    # anything else. The bias is exact in the compute dtype, so that no cast moves it.
+    margin = max(1e-12, 16.0 * MACHINE_EPSILON[stored])
+    bounds += margin * (bounds + abs(flat.edge) + abs(flat.value))
     bias = -flat.side * round_down(-bounds, recurrence.dtype)
     return UnitaryWeights(
         kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),

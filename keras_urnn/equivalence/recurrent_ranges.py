@@ -7,17 +7,25 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import REAL_LINE, activation_range
+from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.flat_activations import flat_activation
 from keras_urnn.equivalence.inactivity import prove_inactive
 from keras_urnn.equivalence.intervals import (
+    MACHINE_EPSILON,
     ZERO,
+    Array,
     Interval,
     arithmetic_dtype,
+    as_stored,
     rounded,
     to_float64,
 )
 from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.reachable import (
+    Recurrence,
+    reachable_states,
+    rounding_of_rest,
+)
 from keras_urnn.equivalence.rescaling import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
@@ -214,20 +222,39 @@ def state_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None, start: Interval | None
 ) -> Interval | None:
+    recurrence = recurrence_of(cell)
     if visible_units(cell) < cell.units and is_flat(cell):
         # What theorem 1 has added never moves, and the others have a bound.
-        found = prove_inactive(recurrence_of(cell), entering, horizon, start)
-        return found.box if found.is_bounded else None
-    recurrence = admissible(recurrence_of(cell), horizon)
-    if isinstance(recurrence, Obstruction):
+        slack = _rounding_of_added(recurrence)
+        proved = prove_inactive(recurrence, entering, horizon, start, slack)
+        return proved.box if proved.is_bounded else None
+    found = admissible(recurrence, horizon)
+    if isinstance(found, Obstruction):
         return None
-    if horizon is None and not recurrence.is_bounded:
+    if horizon is None and not found.is_bounded:
         return None
-    reachable = reachable_states(recurrence, entering, horizon, start)
+    slack = _rounding_of_added(found)
+    reachable = reachable_states(found, entering, horizon, start, slack)
     if not reachable.is_bounded:
         return None
-    box, d = reachable.box, recurrence.d
-    return rounded(Interval(box.lower / d, box.upper / d), recurrence.dtype)
+    box, d = reachable.box, found.d
+    return rounded(Interval(box.lower / d, box.upper / d), found.dtype)
+
+
+def _rounding_of_added(recurrence: Recurrence) -> Array | float:
+    """How far rounding carries the states of a conversion from the original's.
+
+    What is behind it is converted for what either can give. 0 where the states that
+    theorem 1 adds rest at 0, and where it adds none.
+    """
+    flat, n = recurrence.flat, recurrence.units
+    applies = recurrence.norm <= 1.0 + recurrence.tolerance
+    if flat is None or flat.value == 0.0 or not applies:
+        return 0.0
+    epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
+    matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
+    weights = as_stored(matrix[n:, :n], recurrence.stored_dtype)
+    return rounding_of_rest(weights, flat.value, recurrence.dtype, len(matrix))
 
 
 def _lstm_range(cell: Any) -> Interval | None:
