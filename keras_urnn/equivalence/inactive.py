@@ -33,13 +33,15 @@ class InactiveStates:
     """The states of one cell that no admissible input can switch on.
 
     Attributes:
-        name: string. The layer, and the cell where the layer is a stack of them.
+        name: string. The layer, by its path in a model, and the cell where the layer
+            is a stack of them.
         units: integer. The number of states of the cell.
-        output_units: integer. How many of them, the first, it outputs.
-        indices: tuple of integers. The states that stay exactly 0.
-        margins: tuple of floats, one for each. The distance from 0 of the supremum of
-            its pre-activation, rounding included: it stays at least so far from
-            switching on.
+        output_units: integer. How many of them, the first, it outputs; all, where the
+            model gives the hidden ones on.
+        indices: tuple of integers. The states that stay exactly at rest.
+        margins: tuple of floats, one for each. How far inside the half-line on which
+            the activation is constant its pre-activation stays, rounding included: it
+            stays at least so far from switching on.
         bounded: boolean. Whether the other states have a bound. Without one hardly
             anything can be proved; give a `horizon`.
     """
@@ -81,30 +83,40 @@ class InactivityReport(tuple[InactiveStates, ...]):
 def inactive_states(
     target: Any, *, input_bound: InputBound, horizon: int | None = None
 ) -> InactivityReport:
-    """Find the states of a ReLU RNN that no admissible input can switch on.
+    """Find the states of an RNN that no admissible input can switch on.
 
     These are the states that `prune_inactive` removes, those that are outputs apart.
-    A state is found when it starts at 0 and
+    With an activation that is `c` for all `z <= e` (for ReLU `c = e = 0`), a state is
+    found when it starts at `c` and
 
-        sup h @ R[:, i] + x @ K[:, i] + b_i <= 0,
+        sup h @ R[:, i] + x @ K[:, i] + b_i <= e,
 
     the supremum being over all inputs within `input_bound` and over a ball and a box
-    that hold all states of the others (`equivalence.reachable`), rounding in the
-    compute dtype included. The set is the largest one for which this is a proof
+    that hold all states of the others (`equivalence.reachable`), while those found are
+    at `c`, rounding in the compute dtype included. (A half-line that reaches up is
+    treated alike.) The set is the largest one for which this is a proof
     (`equivalence.inactivity`). A state that is not in it may still be inactive, as the
     ball and the box hold more than what can be reached.
 
-    At norm 1 states may grow for ever. So the states found must leave others of norm
-    below 1, as those that `to_unitary` adds do, or `horizon` must be given; only a
-    state that the others never push up needs no bound on them.
+    At norm 1 states may grow for ever. So the states found must leave others that are
+    bounded: of norm below 1, as those that `to_unitary` adds do; for ReLU of norm
+    below 1 in some scale of the states, which is looked for, as with `minimize_states`
+    (`equivalence.find_scaling`); or of a bounded activation. Otherwise give `horizon`;
+    only a state that the others never push up needs no bound on them.
+
+    In a model each layer is looked at with the range of what enters it, which is
+    carried through the model as for `to_unitary`, and what is found holds for all
+    calls of the layer.
 
     Args:
-        target: cell or layer, built, with ReLU: a `UnitaryRNNCell`,
-            `ContractiveRNNCell` or `keras.layers.SimpleRNNCell`, the layer of one,
-            `keras.layers.RNN` over such cells (one or a list), or `Bidirectional` of
-            these.
-        input_bound: float, array of shape `(features,)`, or dict from the layer's
-            name to one of these. The largest |x| that the inputs can take.
+        target: cell, layer or model, built, as for `to_unitary`, and what that
+            returns: a `UnitaryRNNCell`, `ContractiveRNNCell` or
+            `keras.layers.SimpleRNNCell`, the layer of one, `keras.layers.RNN` over
+            such cells (one or a list), `Bidirectional` of these, or a Sequential or
+            functional model. Something can be said of cells with an activation that is
+            constant on a half-line; others are passed over where they aren't alone.
+        input_bound: float, array of shape `(features,)`, or dict, as for `to_unitary`.
+            The largest |x| that the inputs can take.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state, for which alone the result then holds. Defaults to `None`: any
             number of steps.
@@ -115,9 +127,10 @@ def inactive_states(
         a table.
 
     Raises:
-        ValueError: when `target` is a model, another layer or cell, not built, not
-            ReLU, has recurrent dropout or weights that are not finite, or
-            `input_bound` or `horizon` is not usable.
+        ValueError: when `target` is another layer or cell, not built, has an activation
+            that is constant on no half-line, recurrent dropout or weights that are not
+            finite, `input_bound` or `horizon` is not usable, or a model is one that
+            `to_unitary` refuses for its wiring.
 
     Example:
         ```python

@@ -37,11 +37,14 @@ def prune_inactive(
 ) -> Any:
     """Return the same RNN without the states that no admissible input can switch on.
 
-    Theorem 1 backwards: the states found by `inactive_states` are exactly 0 at each
-    step, and are taken out with their rows and columns. What is left of a unitary RNN
-    is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
-    recurrent matrix, bias and initial state of the original, bit for bit (and
-    less, where the original itself had such states).
+    Theorem 1 backwards: the states found by `inactive_states` are exactly at rest at
+    each step, and are taken out with their rows and columns. What is left of a unitary
+    RNN is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
+    recurrent matrix, bias and initial state of the original, bit for bit (and less,
+    where the original itself had such states). A scale that the cell carries
+    (`state_scale`) is kept, and the matrix is the original's in it. Where the states
+    rest at another value than 0, as those of `hard_tanh`, the constant that they send
+    goes back into the bias of the others, which is the original's to rounding.
 
     States that are outputs are kept, inactive or not: removing them would change what
     the layer gives. So states are removed from cells with `output_units` only; where
@@ -55,23 +58,31 @@ def prune_inactive(
     regularizers, constraints and all flags are kept; a bias is kept, zero or not. A
     stateful layer starts from its resting state.
 
+    A model is rebuilt as by `to_unitary`: each recurrent layer is pruned for what
+    enters it, at all of its calls, its other layers are copied, and the original is
+    left alone. Hidden states that the model gives on (to another layer, as an output,
+    or as `initial_state`) are kept, all of those of the layer.
+
     The promise is that of `to_unitary`: for inference, for inputs within
-    `input_bound`, from the resting state and, with `horizon`, for so many steps since
-    the last reset. The outputs agree to rounding, as sums are formed in another order.
+    `input_bound`, from the resting state (in a model from every `initial_state` that
+    its graph gives, too) and, with `horizon`, for so many steps since the last reset.
+    A stateful layer may also start from 0 where it learns its start, and where it is a
+    `keras.layers.RNN`: states that rest elsewhere are then kept. The outputs agree to
+    rounding, as sums are formed in another order.
 
     Args:
-        target: cell or layer, as for `inactive_states`. The recurrent layers of a
-            model are pruned one by one, each with the bound on what enters it.
+        target: cell, layer or model, as for `inactive_states`.
         input_bound: float, array or dict, as for `inactive_states`.
         horizon: integer or `None`, as for `inactive_states`. Give the one that was
             given to `to_unitary`. Defaults to `None`.
 
     Returns:
-        A built cell for a cell, a built layer for a layer.
+        A built cell for a cell, a built layer for a layer, a model for a model.
 
     Raises:
-        ValueError: as for `inactive_states`, and when the matrix of a unitary cell
-            has norm above 1: its weights were set, and not yet projected.
+        ValueError: as for `inactive_states`, when the matrix of a unitary cell has
+            norm above 1 (its weights were set, and not yet projected), and when a
+            model has a layer that can't be made from its config.
 
     Example:
         ```python

@@ -19,7 +19,7 @@ from keras_urnn.equivalence.intervals import (
     product_error,
     round_down,
 )
-from keras_urnn.equivalence.reachable import Recurrence, rounding_of_rest
+from keras_urnn.equivalence.reachable import Recurrence, rounding_of_added
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
@@ -105,7 +105,7 @@ def added_bias_bounds(
     flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
     assert flat is not None  # `check_convertible` refuses the others
     error = product_error(dtype, len(matrix))
-    slack = rounding_of_rest(matrix[n:, :n], flat.value, dtype, len(matrix))
+    slack = rounding_of_added(recurrence, matrix[n:, :n])
     states = bounded_states(recurrence, entering, horizon, start, slack)
     seen = states.supremum(-flat.side * matrix[:n, n:])
     shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
@@ -131,12 +131,10 @@ def dilated_weights(
     matrix = as_stored(dilation.matrix, stored)
     added = len(matrix) - recurrence.units
     bounds = added_bias_bounds(recurrence, matrix, entering, horizon, start)
-    # The certificate forms the same bound in another order of summation, and whoever
-    # prunes what was added from weights that storing has rounded: the biases of the
-    # first states, or their scaled matrix. This is more than either, and less than
-    # anything else. The bias is exact in the compute dtype, so that no cast moves it.
-    margin = max(1e-12, 16.0 * MACHINE_EPSILON[stored])
-    bounds += margin * (bounds + abs(flat.edge) + abs(flat.value))
+    # The certificate forms the same bound in another order of summation; 1e-12 is
+    # more than that, and less than anything else. The bias is exact in the compute
+    # dtype, so that no cast moves it back.
+    bounds += 1e-12 * (bounds + abs(flat.edge) + abs(flat.value))
     bias = -flat.side * round_down(-bounds, recurrence.dtype)
     return UnitaryWeights(
         kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),
@@ -208,6 +206,9 @@ def plan_cell(
     assert entering is not None  # only copies are planned without
     if minimize_states:
         recurrence = with_few_added_states(recurrence_of(cell), recurrence)
+        # Such scales round the weights: the range of what a cell before this one gives
+        # is another, by a little, when its scaled weights are read (`prune_inactive`).
+        entering = entering.widen(2.0**-10 * entering.largest)
     new = dilated_weights(recurrence, entering, horizon, start)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}

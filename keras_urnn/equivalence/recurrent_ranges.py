@@ -24,7 +24,7 @@ from keras_urnn.equivalence.obstructions import Obstruction
 from keras_urnn.equivalence.reachable import (
     Recurrence,
     reachable_states,
-    rounding_of_rest,
+    rounding_of_added,
 )
 from keras_urnn.equivalence.rescaling import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
@@ -225,7 +225,7 @@ def _simple_range(
     recurrence = recurrence_of(cell)
     if visible_units(cell) < cell.units and is_flat(cell):
         # What theorem 1 has added never moves, and the others have a bound.
-        slack = _rounding_of_added(recurrence)
+        slack = _rounding_of_conversion(recurrence)
         proved = prove_inactive(recurrence, entering, horizon, start, slack)
         return proved.box if proved.is_bounded else None
     found = admissible(recurrence, horizon)
@@ -233,7 +233,7 @@ def _simple_range(
         return None
     if horizon is None and not found.is_bounded:
         return None
-    slack = _rounding_of_added(found)
+    slack = _rounding_of_conversion(found)
     reachable = reachable_states(found, entering, horizon, start, slack)
     if not reachable.is_bounded:
         return None
@@ -241,7 +241,7 @@ def _simple_range(
     return rounded(Interval(box.lower / d, box.upper / d), found.dtype)
 
 
-def _rounding_of_added(recurrence: Recurrence) -> Array | float:
+def _rounding_of_conversion(recurrence: Recurrence) -> Array | float:
     """How far rounding carries the states of a conversion from the original's.
 
     What is behind it is converted for what either can give. 0 where the states that
@@ -254,7 +254,7 @@ def _rounding_of_added(recurrence: Recurrence) -> Array | float:
     epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
     matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
     weights = as_stored(matrix[n:, :n], recurrence.stored_dtype)
-    return rounding_of_rest(weights, flat.value, recurrence.dtype, len(matrix))
+    return rounding_of_added(recurrence, weights)
 
 
 def _lstm_range(cell: Any) -> Interval | None:

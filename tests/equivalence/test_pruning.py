@@ -102,12 +102,10 @@ def test_the_set_is_the_largest_of_all_that_hold(
 ) -> None:
     network = half_dead(n, norm, seed)
     union = np.zeros(n, dtype=bool)
-    others = None, network.rest, np.zeros(n)
+    arguments = ENTERING, None, network.rest, np.zeros(n)
     for chosen in itertools.product([False, True], repeat=n):
         off = np.array(chosen)
-        suprema = _with_these_off(
-            network, off, ENTERING, None, network.rest, np.zeros(n)
-        ).suprema
+        suprema = _with_these_off(network, off, *arguments).suprema
         if np.all((suprema <= 0.0) & (network.initial_state == 0.0), where=off):
             union |= off
     found = prove_inactive(network, ENTERING, None).states
