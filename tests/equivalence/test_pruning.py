@@ -531,12 +531,6 @@ def expansive() -> Any:
     return with_weights(cell, [np.ones((FEATURES, 3)), matrix, bias])
 
 
-def model() -> Any:
-    return keras.Sequential(
-        [keras.Input((5, FEATURES)), ku.UnitaryRNN(2)], name="whole"
-    )
-
-
 REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "dense": (lambda: L.Dense(2), ["Dense", "a recurrent cell, layer or model"]),
     "number": (lambda: 3, ["int", "a recurrent cell, layer or model"]),
