@@ -149,6 +149,16 @@ def test_a_state_that_starts_elsewhere_is_kept(start: float) -> None:
     assert prune_inactive(resting_at_minus_1(start=start), input_bound=1.0).units == 2
 
 
+def test_a_scaled_state_that_rests_elsewhere_is_kept() -> None:
+    # It starts at 3 · (-1), and what the step gives is -1 / 3.
+    assert (
+        prune_inactive(resting_at_minus_1(state_scale=[1, 3]), input_bound=1).units == 2
+    )
+    assert (
+        prune_inactive(resting_at_minus_1(state_scale=[3, 1]), input_bound=1).units == 1
+    )
+
+
 # The output is at most 0.5 + 0.125 + 0.125 - 0.5 = 0.25, and sends a quarter of it;
 # rounding in TF32 may add some 0.02.
 @pytest.mark.parametrize(("bias", "units"), [(-1.06, 2), (-1.09, 1)])
