@@ -359,9 +359,12 @@ def test_a_stateful_layer_keeps_its_batch_size() -> None:
     assert [tuple(state.shape) for state in back.states] == [(2, 5)]
 
 
-def test_a_norm_that_rounding_kept_below_1_gives_no_bound_for_ever() -> None:
+@pytest.mark.parametrize("activation", ["relu", "sparse_plus"])
+def test_a_norm_that_rounding_kept_below_1_gives_no_bound_for_ever(
+    activation: str,
+) -> None:
     network = dataclasses.replace(
-        recurrence(2, 0.5, 1, "float32"),
+        recurrence(2, 0.5, 1, "float32", activation=activation),
         recurrent_matrix=np.diag([1.0 - 2.0**-25, 0.5]),
     )
     assert network.norm < 1.0
