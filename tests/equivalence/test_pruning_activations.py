@@ -124,6 +124,13 @@ def test_pruning_undoes_the_conversion(activation: Any, learned: bool) -> None:
         np.testing.assert_array_equal(bias, b)
 
 
+def test_the_rounding_of_a_stored_bias_is_allowed_for() -> None:
+    cell = ku.ContractiveRNNCell(2, L.ReLU(1.5, 0.25), learn_initial_state=True)
+    build(cell, norm=0.999, seed=4)
+    converted = to_unitary(cell, input_bound=BOUND)
+    assert prune_inactive(converted, input_bound=BOUND).units == 2
+
+
 def resting_at_minus_1(bias: float = -30.0, start: float = -1.0, **kwargs: Any) -> Any:
     """A hidden state that rests at -1 and sends half of that to the only output."""
     layer = ku.ContractiveRNN(
@@ -317,3 +324,15 @@ def test_the_box_of_another_scale_holds_the_states(
         assert np.all(found.box.lower[:n] <= h)
         seen = (h * d) @ larger.recurrent_matrix[:n, n:] + larger.bias[n:]
         assert np.all(seen <= found.suprema[n:])
+
+
+def test_the_scale_of_the_original_bounds_what_leaves_it() -> None:
+    """The one found from the scale that is stored bounds it less well here."""
+    stack = L.RNN([ku.ContractiveRNNCell(3), ku.ContractiveRNNCell(3)])
+    stack.build((None, None, FEATURES))
+    for seed, norm, cell in zip([8, 15], [0.9, 0.6], stack.cell.cells, strict=True):
+        network = recurrence(3, norm, seed)
+        cell.set_weights([network.kernel, network.recurrent_matrix, network.bias])
+    converted = to_unitary(stack, input_bound=BOUND, minimize_states=True)
+    back = prune_inactive(converted, input_bound=BOUND)
+    assert [cell.units for cell in back.cell.cells] == [3, 3]
