@@ -37,14 +37,15 @@ def norm_tolerance(n: int, epsilon: float) -> float:
 def is_orthogonal_but_for_rounding(matrix: Array, epsilon: float) -> bool:
     """Whether relative rounding of its entries explains what `U Uᵀ` lacks of `I`.
 
-    Entry by entry, `|U Uᵀ - I| <= 8 √n epsilon |U| |U|ᵀ`. In scaled states a small
+    Entry by entry, `|U Uᵀ - I| <= 8 √n epsilon |U| |U|ᵀ`, and what an SVD in float64
+    leaves. In scaled states a small
     entry can be a large weight, and is no rounding: `[[1, δ], [0, 1]]` is nearly
     orthogonal for any small `δ`, and the same as `[[1, 1], [0, 1]]`, which is not.
     """
     size = np.abs(matrix) @ np.abs(matrix).T
     defect = np.abs(matrix @ matrix.T - np.eye(len(matrix)))
-    # The product itself is rounded in float64.
-    allowed = 8.0 * float(np.sqrt(len(matrix))) * max(epsilon, 2.0**-52) * size
+    n = len(matrix)
+    allowed = 8.0 * float(np.sqrt(n)) * epsilon * size + 16.0 * n * 2.0**-52
     return bool(np.all(defect <= allowed))
 
 

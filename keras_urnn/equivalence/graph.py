@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import keras
 
+from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import refusal
 
 
@@ -105,6 +107,20 @@ def arguments_of(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """What a recurrent layer is called with: its inputs, and the `initial_state`."""
     bound = inspect.signature(layer.call).bind(*args, **kwargs).arguments
     return next(iter(bound.values())), bound.get("initial_state")
+
+
+def returned(layer: Any, outputs: Any) -> tuple[list[Any], list[list[Any]]]:
+    """What a recurrent layer gives, and the states of each of its cells behind it.
+
+    Args:
+        layer: recurrent layer with `return_state`.
+        outputs: what a call of it gives.
+    """
+    both = isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode is None
+    remaining = iter(keras.tree.flatten(outputs))
+    given = list(islice(remaining, 2 if both else 1))
+    counts = [len(keras.tree.flatten(cell.state_size)) for cell in cells_of(layer)]
+    return given, [list(islice(remaining, count)) for count in counts]
 
 
 def entering_model(model: Any, args: Any, kwargs: Any) -> list[Any]:

@@ -1,25 +1,31 @@
 """`inactive_states`: what can be taken out of a recurrent cell or layer, and why."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
+from keras_urnn.equivalence.exposed import exposing_layers
+from keras_urnn.equivalence.graph import leaves
 from keras_urnn.equivalence.inactivity import Inactivity, prove_inactive
-from keras_urnn.equivalence.intervals import Interval
-from keras_urnn.equivalence.recurrent import (
-    CONVERTED_LAYERS,
-    entering_layer,
-)
+from keras_urnn.equivalence.recurrent import CONVERTED_LAYERS, entering_layer
 from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
+    cell_range,
     cells_of,
+    directions_of,
+    is_flat,
     recurrence_of,
+    visible_range,
     visible_units,
 )
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
+from keras_urnn.equivalence.starts import resting_starts
+from keras_urnn.equivalence.survey import Survey, Use
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,15 @@ class InactiveStates:
     """The states of one cell that no admissible input can switch on.
 
     Attributes:
-        name: string. The layer, and the cell where the layer is a stack of them.
+        name: string. The layer, by its path in a model, and the cell where the layer
+            is a stack of them.
         units: integer. The number of states of the cell.
-        output_units: integer. How many of them, the first, it outputs.
-        indices: tuple of integers. The states that stay exactly 0.
-        margins: tuple of floats, one for each. The distance from 0 of the supremum of
-            its pre-activation, rounding included: it stays at least so far from
-            switching on.
+        output_units: integer. How many of them, the first, it outputs; all, where the
+            model gives the hidden ones on.
+        indices: tuple of integers. The states that stay exactly at rest.
+        margins: tuple of floats, one for each. How far inside the half-line on which
+            the activation is constant its pre-activation stays, rounding included: it
+            stays at least so far from switching on.
         bounded: boolean. Whether the other states have a bound. Without one hardly
             anything can be proved; give a `horizon`.
     """
@@ -75,30 +83,40 @@ class InactivityReport(tuple[InactiveStates, ...]):
 def inactive_states(
     target: Any, *, input_bound: InputBound, horizon: int | None = None
 ) -> InactivityReport:
-    """Find the states of a ReLU RNN that no admissible input can switch on.
+    """Find the states of an RNN that no admissible input can switch on.
 
     These are the states that `prune_inactive` removes, those that are outputs apart.
-    A state is found when it starts at 0 and
+    With an activation that is `c` for all `z <= e` (for ReLU `c = e = 0`), a state is
+    found when it starts at `c` and
 
-        sup h @ R[:, i] + x @ K[:, i] + b_i <= 0,
+        sup h @ R[:, i] + x @ K[:, i] + b_i <= e,
 
     the supremum being over all inputs within `input_bound` and over a ball and a box
-    that hold all states of the others (`equivalence.reachable`), rounding in the
-    compute dtype included. The set is the largest one for which this is a proof
+    that hold all states of the others (`equivalence.reachable`), while those found are
+    at `c`, rounding in the compute dtype included. (A half-line that reaches up is
+    treated alike.) The set is the largest one for which this is a proof
     (`equivalence.inactivity`). A state that is not in it may still be inactive, as the
     ball and the box hold more than what can be reached.
 
-    At norm 1 states may grow for ever. So the states found must leave others of norm
-    below 1, as those that `to_unitary` adds do, or `horizon` must be given; only a
-    state that the others never push up needs no bound on them.
+    At norm 1 states may grow for ever. So the states found must leave others that are
+    bounded: of norm below 1, as those that `to_unitary` adds do; for ReLU of norm
+    below 1 in some scale of the states, which is looked for, as with `minimize_states`
+    (`equivalence.find_scaling`); or of a bounded activation. Otherwise give `horizon`;
+    only a state that the others never push up needs no bound on them.
+
+    In a model each layer is looked at with the range of what enters it, which is
+    carried through the model as for `to_unitary`, and what is found holds for all
+    calls of the layer.
 
     Args:
-        target: cell or layer, built, with ReLU: a `UnitaryRNNCell`,
-            `ContractiveRNNCell` or `keras.layers.SimpleRNNCell`, the layer of one,
-            `keras.layers.RNN` over such cells (one or a list), or `Bidirectional` of
-            these.
-        input_bound: float, array of shape `(features,)`, or dict from the layer's
-            name to one of these. The largest |x| that the inputs can take.
+        target: cell, layer or model, built, as for `to_unitary`, and what that
+            returns: a `UnitaryRNNCell`, `ContractiveRNNCell` or
+            `keras.layers.SimpleRNNCell`, the layer of one, `keras.layers.RNN` over
+            such cells (one or a list), `Bidirectional` of these, or a Sequential or
+            functional model. Something can be said of cells with an activation that is
+            constant on a half-line; others are passed over where they aren't alone.
+        input_bound: float, array of shape `(features,)`, or dict, as for `to_unitary`.
+            The largest |x| that the inputs can take.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state, for which alone the result then holds. Defaults to `None`: any
             number of steps.
@@ -109,9 +127,10 @@ def inactive_states(
         a table.
 
     Raises:
-        ValueError: when `target` is a model, another layer or cell, not built, not
-            ReLU, has recurrent dropout or weights that are not finite, or
-            `input_bound` or `horizon` is not usable.
+        ValueError: when `target` is another layer or cell, not built, has an activation
+            that is constant on no half-line, recurrent dropout or weights that are not
+            finite, `input_bound` or `horizon` is not usable, or a model is one that
+            `to_unitary` refuses for its wiring.
 
     Example:
         ```python
@@ -126,62 +145,94 @@ def inactive_states(
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
     """
     proved = prove(target, input_bound, horizon)
-    return InactivityReport(_report(*found) for found in proved)
+    cells = chain.from_iterable(proved.values())
+    return InactivityReport(chain.from_iterable(_report(*cell) for cell in cells))
 
 
 class Proved(NamedTuple):
-    """One cell of a target, and the states that stay 0 in it.
+    """One cell of a target, and the states that stay at rest in it.
 
     Attributes:
         name: string that tells the cell from the others of the target.
         cell: built cell.
-        found: `Inactivity`.
+        visible: integer. How many of its states, the first, can be seen.
+        found: `Inactivity`; `None` where nothing can be proved of such a cell.
     """
 
     name: str
     cell: Any
-    found: Inactivity
+    visible: int
+    found: Inactivity | None
 
 
-def prove(target: Any, input_bound: InputBound, horizon: Any) -> list[Proved]:
-    """Check all arguments, and prove what can be of each of `cells_of(target)`."""
+def prove(
+    target: Any, input_bound: InputBound, horizon: Any
+) -> dict[int, list[Proved]]:
+    """Check all arguments, and prove what can be of each cell of each layer.
+
+    Returns:
+        A dict from the `id` of the target, or of each recurrent layer of a model of
+        which something can be proved, to what is proved of its `cells_of`.
+    """
+    bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
+    if isinstance(target, keras.Model):
+        return _of_model(target, bounds, horizon)
     _check_kind(target)
-    entering = entering_layer(target, InputBounds(input_bound))
-    for name, cell in _named_cells(target):
-        _check_step(cell, name)
-    return _of_layer(target, entering, checked_horizon(horizon))
+    entering = entering_layer(target, bounds)
+    hindrances = [found for found in map(_hindrance, cells_of(target)) if found]
+    if len(hindrances) == len(cells_of(target)):
+        expected, found, advice = hindrances[0]
+        raise refusal(expected, _named_cells(target)[0][0], found, advice)
+    is_layer = isinstance(target, keras.layers.RNN | keras.layers.Bidirectional)
+    starts = resting_starts(target) if is_layer else [recurrence_of(target).rest]
+    return {id(target): _of_use(Use(target, entering, starts), horizon)}
 
 
 def _check_kind(target: Any) -> None:
     """Raise unless `target` is a cell, a recurrent layer or two of them."""
     name, kind = getattr(target, "name", repr(target)), type(target)
-    if isinstance(target, keras.Model):
-        advice = (
-            "Prune its recurrent layers one by one, each with the bound on what enters "
-            "it, and build the model anew around them."
-        )
-        raise refusal("a recurrent cell or layer", name, "a model", advice)
     if kind is keras.layers.Bidirectional:
         _check_kind(target.forward_layer)
         _check_kind(target.backward_layer)
     elif kind not in (*CONVERTED_LAYERS, *SIMPLE_CELLS):
         advice = "Only what `to_unitary` converts, and what it returns, can be pruned."
-        raise refusal("a recurrent cell or layer", name, kind.__name__, advice)
+        expected = "a recurrent cell, layer or model"
+        raise refusal(expected, name, kind.__name__, advice)
 
 
-def _check_step(cell: Any, name: str) -> None:
-    """Raise unless the cell is ReLU, without recurrent dropout."""
+def _hindrance(cell: Any) -> tuple[str, str, str] | None:
+    """What is expected of a cell of which nothing can be proved, found, advised."""
     if cell.recurrent_dropout > 0.0:
         advice = "The proof is for the states as they are; set `recurrent_dropout=0`."
-        found = "recurrent_dropout > 0"
-        raise refusal("without recurrent dropout", name, found, advice)
-    if cell.activation is not keras.activations.relu:
+        return "without recurrent dropout", "recurrent_dropout > 0", advice
+    if not is_flat(cell):
         advice = (
-            "The proof needs an activation that is 0 on a half-line, and this version "
-            "knows ReLU only; a smooth one switches no state off exactly."
+            "The proof needs an activation that is constant on a half-line, as 'relu' "
+            "or 'hard_tanh', in the dtype of the cell; a smooth one switches no state "
+            "off exactly."
         )
-        found = f"activation {getattr(cell.activation, '__name__', cell.activation)}"
-        raise refusal("a ReLU recurrence", name, found, advice)
+        name = getattr(cell.activation, "__name__", cell.activation)
+        expected = "a recurrence whose activation is constant on a half-line"
+        return expected, f"activation {name}", advice
+    return None
+
+
+def _of_model(
+    model: Any, bounds: InputBounds, horizon: int | None
+) -> dict[int, list[Proved]]:
+    survey = Survey(model, bounds, horizon)
+    exposing = exposing_layers(model)
+    proved: dict[int, list[Proved]] = {}
+    for path, layer in leaves(model):
+        use = survey.uses.get(id(layer))
+        if use is None or id(layer) in proved or all(map(_hindrance, cells_of(layer))):
+            continue
+        folder = path.removesuffix(layer.name)
+        found = _of_use(use, horizon, folder)
+        if id(layer) in exposing:
+            found = [one._replace(visible=one.cell.units) for one in found]
+        proved[id(layer)] = found
+    return proved
 
 
 def _named_cells(target: Any) -> list[tuple[str, Any]]:
@@ -194,28 +245,34 @@ def _named_cells(target: Any) -> list[tuple[str, Any]]:
     return [(f"{target.name}/{cell.name}", cell) for cell in cells]
 
 
-def _of_layer(target: Any, entering: Interval, horizon: int | None) -> list[Proved]:
-    if isinstance(target, keras.layers.Bidirectional):
-        forward = _of_layer(target.forward_layer, entering, horizon)
-        return forward + _of_layer(target.backward_layer, entering, horizon)
-    proved = []
-    known: Interval | None = entering
-    for name, cell in _named_cells(target):
-        found = prove_inactive(recurrence_of(cell), known, horizon)
-        proved.append(Proved(name, cell, found))
-        # What a cell of a stack outputs enters the next.
-        m, box = visible_units(cell), found.box
-        known = None if box is None else Interval(box.lower[:m], box.upper[:m])
+def _of_use(use: Use, horizon: int | None, folder: str = "") -> list[Proved]:
+    """What is proved of the cells of a layer, by what it is used for."""
+    target, starts, proved = use.layer, iter(use.starts), []
+    for one in directions_of(target):
+        entering = use.entering
+        for name, cell in _named_cells(one):
+            start, found = next(starts), None
+            if _hindrance(cell) is None:
+                found = prove_inactive(recurrence_of(cell), entering, horizon, start)
+                # What a cell of a stack outputs enters the next.
+                entering = visible_range(found.box if found.is_bounded else None, cell)
+            elif entering is not None:
+                entering = cell_range(cell, entering, horizon, start)
+            proved.append(Proved(f"{folder}{name}", cell, visible_units(cell), found))
     return proved
 
 
-def _report(name: str, cell: Any, found: Inactivity) -> InactiveStates:
+def _report(
+    name: str, cell: Any, visible: int, found: Inactivity | None
+) -> Iterator[InactiveStates]:
+    if found is None:
+        return
     indices = np.flatnonzero(found.states)
-    return InactiveStates(
+    yield InactiveStates(
         name=name,
         units=int(cell.units),
-        output_units=visible_units(cell),
+        output_units=visible,
         indices=tuple(indices.tolist()),
         margins=tuple((-found.suprema[indices]).tolist()),
-        bounded=found.box is not None,
+        bounded=found.is_bounded,
     )

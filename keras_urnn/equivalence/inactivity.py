@@ -1,68 +1,133 @@
-"""Which states of a ReLU recurrence no admissible input can switch on."""
+"""Which states of a recurrence no admissible input can switch on."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_urnn.equivalence.activation_ranges import REAL_LINE
+from keras_urnn.equivalence.flat_activations import FlatActivation
 from keras_urnn.equivalence.intervals import (
     SMALLEST_NORMAL,
     Array,
     Interval,
     affine,
+    magnitude,
+    product_error,
     round_down,
+    rounded,
 )
 from keras_urnn.equivalence.reachable import (
     ReachableStates,
     Recurrence,
-    reachable_states,
+    rounding_of_rest,
 )
+from keras_urnn.equivalence.rescaling import bounded_states, unbounded
 
 
 @dataclass(frozen=True, eq=False)
 class Inactivity:
-    """States that stay exactly 0, and what proves it.
+    """States that stay exactly at rest, and what proves it.
 
     Attributes:
-        states: boolean array of shape `(n,)`. Which states stay 0.
-        suprema: float64 array of shape `(n,)`. What the pre-activation of each state
-            can't exceed while these states are 0; at most 0 for these states.
-        box: `Interval` of shape `(n,)` that holds all states; `None` where those that
-            are left have no bound.
+        states: boolean array of shape `(n,)`. Which states stay at the constant `c`.
+        suprema: float64 array of shape `(n,)`. How far the pre-activation of each
+            state can at most get out of the half-line on which `φ` is `c`, while these
+            states are at rest; at most 0 for these states.
+        box: `Interval` of shape `(n,)` that holds all states, as computed; infinite
+            where those that are left have no bound.
     """
 
     states: NDArray[np.bool_]
     suprema: Array
-    box: Interval | None
+    box: Interval
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether all states have a bound."""
+        return bool(np.all(np.isfinite(self.box.largest)))
+
+    def joined(self, other: "Inactivity") -> "Inactivity":
+        """What both say: each is proved, whatever the other's states do."""
+        lower = np.maximum(self.box.lower, other.box.lower)
+        upper = np.minimum(self.box.upper, other.box.upper)
+        suprema = np.minimum(self.suprema, other.suprema)
+        return Inactivity(self.states | other.states, suprema, Interval(lower, upper))
 
 
 def prove_inactive(
-    recurrence: Recurrence, entering: Interval | None, horizon: int | None
+    recurrence: Recurrence,
+    entering: Interval | None,
+    horizon: int | None,
+    start: Interval | None = None,
+    slack: Array | float = 0.0,
 ) -> Inactivity:
-    """Find the largest set of states that is proved to stay 0.
+    """Find the states that are proved to stay at rest.
 
-    A set `B` of states that start at 0 stays 0 when, with `B` at 0, the recurrence of
-    the others keeps the pre-activation of every state in `B` at most 0, whatever the
-    input: by induction over the steps, as states at 0 send exactly 0 to the others.
+    A set `B` of states that start at `c`, the value that `φ` has on its half-line,
+    stays there when, with `B` at `c`, the recurrence of the others keeps the
+    pre-activation of every state in `B` inside the half-line, whatever the input: by
+    induction over the steps, as states at `c` send the others a constant, which for
+    `c = 0` is exactly 0. Candidates that fail are put back among the others until
+    none does.
 
-    With more states at 0 the others are a part of the recurrence there was: norm,
-    drive, rounding and box of `reachable_states` are no larger, and no supremum is.
-    So a state that fails for a set fails for every smaller one, and putting back what
-    fails, from all states that start at 0 on, ends at the one largest set for which
-    the proof holds: it contains all the others.
+    With more states at rest the others are a part of the recurrence there was: norm,
+    drive and box are no larger, and no supremum is (for `c` other than 0, up to what
+    is added for rounding). So a state that fails for a set fails for every smaller
+    one, and from all states that start at rest this ends at the one largest set for
+    which the proof holds: it contains all the others.
+
+    At norm 1 without a horizon the others are bounded in another scale
+    (`bounded_states`). The search for it is made anew for each set, and may do worse
+    for a part than for the whole. So what looks as if theorem 1 had added it is tried
+    first: the others are then those that `to_unitary` had found a scale for. States
+    that one proof holds at rest are known for the next.
 
     Args:
-        recurrence: `Recurrence`, of ReLU.
+        recurrence: `Recurrence`, of an activation that is constant on a half-line.
         entering: `Interval` of the inputs; `None` where they have no bound.
         horizon: integer or `None`.
+        start: `Interval` of the states that it starts from; `None` for the one at
+            rest. Defaults to `None`.
+        slack: as for `reachable_states`. Defaults to `0.0`.
     """
-    off = recurrence.initial_state == 0.0
-    while True:
-        found = _with_these_off(recurrence, off, entering, horizon)
-        held = off & (found.suprema <= 0.0)
-        if np.array_equal(held, off):
-            return found
-        off = held
+    start = recurrence.rest if start is None else start
+    resting, n = _start_at_rest(recurrence, start), recurrence.units
+    slack = np.broadcast_to(slack, (n,))
+    known = Inactivity(np.zeros(n, bool), np.full(n, np.inf), REAL_LINE.spread(n))
+    for candidates in (_as_added(recurrence, resting), resting):
+        off = candidates | known.states
+        while True:
+            found = _with_these_off(recurrence, off, entering, horizon, start, slack)
+            held = known.states | (off & (found.suprema <= 0.0))
+            if np.array_equal(held, off):
+                break
+            off = held
+        known = found.joined(known)
+    return known
+
+
+def _start_at_rest(recurrence: Recurrence, start: Interval) -> NDArray[np.bool_]:
+    """The states that start at `c`, and at nothing else."""
+    c = _flat(recurrence).value
+    # Scaling and unscaling rounds other numbers than 0.
+    exact = (recurrence.d == 1.0) | (c == 0.0)
+    found: NDArray[np.bool_] = exact & (start.lower == c) & (start.upper == c)
+    return found
+
+
+def _as_added(recurrence: Recurrence, resting: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The last states that look as if theorem 1 had added them.
+
+    They start at rest, see nothing of the input, and of each other only themselves.
+    """
+    R, n = recurrence.recurrent_matrix, recurrence.units
+    first = n
+    while first and resting[first - 1] and not recurrence.kernel[:, first - 1].any():
+        if R[first - 1, first:].any() or R[first:, first - 1].any():
+            break
+        first -= 1
+    return np.arange(n) >= first
 
 
 def _with_these_off(
@@ -70,57 +135,77 @@ def _with_these_off(
     off: NDArray[np.bool_],
     entering: Interval | None,
     horizon: int | None,
+    start: Interval,
+    slack: Array,
 ) -> Inactivity:
+    flat, dtype = _flat(recurrence), recurrence.dtype
     on = np.flatnonzero(~off)
-    reached = _reached(restricted(recurrence, on), entering, horizon)
+    reached = _reached(recurrence, on, entering, horizon, start, slack)
     drive, drive_is_exact = _drive(recurrence, entering)
-    recalled, recalled_is_exact = _recalled(recurrence, on, reached)
-    # Numbers below the normal ones may be flushed to 0 on the way.
-    exact = drive_is_exact & recalled_is_exact
-    flushed = np.where(exact, 0.0, SMALLEST_NORMAL[recurrence.dtype])
-    box = None
-    if reached.is_bounded:
-        lower, upper = np.zeros((2, recurrence.units))
-        d = recurrence.d[on]
-        lower[on], upper[on] = reached.box.lower / d, reached.box.upper / d
-        box = Interval(lower, upper)
-    return Inactivity(off, drive + recalled + flushed, box)
+    recalled, recalled_is_exact = _recalled(recurrence, on, reached, start)
+    held = recurrence.recurrent_matrix[off]
+    edge = flat.side * (flat.edge - flat.value * held.sum(axis=0))
+    # What states at rest send is rounded, and so is the sum. Numbers below the normal
+    # ones may be flushed to 0 on the way.
+    sent = abs(flat.value) * magnitude(held, dtype).sum(axis=0)
+    error = product_error(dtype, recurrence.units) * (sent + abs(flat.edge))
+    exact = drive_is_exact & recalled_is_exact & (flat.value == 0.0)
+    error = np.where(exact, 0.0, error + SMALLEST_NORMAL[dtype])
+    lower, upper = np.full((2, recurrence.units), flat.value)
+    d = recurrence.d[on]
+    box = rounded(Interval(reached.box.lower / d, reached.box.upper / d), dtype)
+    lower[on], upper[on] = box.lower, box.upper
+    suprema = drive + recalled + edge + error
+    return Inactivity(off, suprema, Interval(lower, upper))
 
 
 def restricted(recurrence: Recurrence, states: NDArray[np.intp]) -> Recurrence:
-    """The recurrence of these states, the others at 0."""
+    """The recurrence of these states, the others at rest: what they send is a bias."""
+    others = np.delete(np.arange(recurrence.units), states)
+    bias, c = recurrence.bias[states], _flat(recurrence).value
+    if c != 0.0:
+        sent = c * recurrence.recurrent_matrix[np.ix_(others, states)].sum(axis=0)
+        bias = bias + sent / recurrence.d[states]
     return replace(
         recurrence,
         kernel=np.ascontiguousarray(recurrence.kernel[:, states]),
         recurrent_matrix=recurrence.recurrent_matrix[np.ix_(states, states)],
-        bias=recurrence.bias[states],
+        bias=bias,
         initial_state=recurrence.initial_state[states],
         scale=None if recurrence.scale is None else recurrence.scale[states],
     )
 
 
 def _reached(
-    recurrence: Recurrence, entering: Interval | None, horizon: int | None
+    recurrence: Recurrence,
+    on: NDArray[np.intp],
+    entering: Interval | None,
+    horizon: int | None,
+    start: Interval,
+    slack: Array,
 ) -> ReachableStates:
-    n = recurrence.units
-    if n == 0:
-        return ReachableStates(0.0, Interval(np.zeros(0), np.zeros(0)), "float64")
-    if entering is None or (horizon is None and not recurrence.is_contractive):
-        unbounded = Interval(np.full(n, -np.inf), np.full(n, np.inf))
-        return ReachableStates(np.inf, unbounded, recurrence.dtype)
-    return reachable_states(recurrence, entering, horizon)
+    dtype = recurrence.dtype
+    if len(on) == 0:
+        return ReachableStates(0.0, Interval(np.zeros(0), np.zeros(0)), dtype)
+    if entering is None:
+        return unbounded(len(on), dtype)
+    held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
+    value, terms = _flat(recurrence).value, recurrence.units
+    slack = slack[on] + rounding_of_rest(held, value, dtype, terms)
+    rest, start = restricted(recurrence, on), Interval(start.lower[on], start.upper[on])
+    return bounded_states(rest, entering, horizon, start, slack)
 
 
 def _drive(
     recurrence: Recurrence, entering: Interval | None
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The supremum of `x @ K + b`, and where nothing is rounded on the way.
+    """How far `x @ K + b` leads out of the half-line, and where nothing is rounded.
 
     A state that sees nothing of the input is driven by its bias, which a compute dtype
-    of fewer digits may move up, and nothing else.
+    of fewer digits may move, and nothing else.
     """
-    d, dtype = recurrence.d, recurrence.dtype
-    kernel, bias = recurrence.kernel * d, recurrence.bias * d
+    d, dtype, outwards = recurrence.d, recurrence.dtype, -_flat(recurrence).side
+    kernel, bias = outwards * recurrence.kernel * d, outwards * recurrence.bias * d
     blind = ~np.any(kernel, axis=0) & (d == 1.0)
     alone = -round_down(-bias, dtype)
     if entering is None:
@@ -129,13 +214,22 @@ def _drive(
 
 
 def _recalled(
-    recurrence: Recurrence, on: NDArray[np.intp], reached: ReachableStates
+    recurrence: Recurrence,
+    on: NDArray[np.intp],
+    reached: ReachableStates,
+    start: Interval,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The supremum of `h @ R` per state, and where it is 0 whatever the rounding.
+    """How far `h @ R` leads out of the half-line, and where it never does.
 
-    Terms that are never positive add up to none, however large they are.
+    Terms that never lead out add up to none that does, however large they are.
     """
-    readout = recurrence.recurrent_matrix[on]
-    positive = (recurrence.initial_state[on] >= 0.0)[:, None]
+    readout = -_flat(recurrence).side * recurrence.recurrent_matrix[on]
+    lowest = np.minimum(start.lower[on], recurrence.image(REAL_LINE).lower)
+    positive = (lowest >= 0.0)[:, None]
     held = np.all((readout == 0.0) | (positive & (readout < 0.0)), axis=0)
     return np.where(held, 0.0, reached.supremum(readout)), held
+
+
+def _flat(recurrence: Recurrence) -> FlatActivation:
+    assert recurrence.flat is not None  # the others are refused
+    return recurrence.flat

@@ -1,15 +1,15 @@
 """Theorem 1 for a whole model: rebuild it around its converted recurrent layers."""
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import keras
 
 from keras_urnn.equivalence.bounds import InputBounds
 from keras_urnn.equivalence.copies import copy_learned, copy_of
+from keras_urnn.equivalence.graph import returned
 from keras_urnn.equivalence.hindrances import is_converted
-from keras_urnn.equivalence.recurrent import plan_layer
+from keras_urnn.equivalence.recurrent import Plan, plan_layer
 from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.survey import Survey
 
@@ -18,25 +18,38 @@ def convert_model(
     model: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
 ) -> Any:
     """Return the converted model; the original is left alone."""
-    rebuilding = Rebuilding(Survey(model, bounds, horizon), minimize_states)
+    survey = Survey(model, bounds, horizon)
+
+    def plan(layer: Any) -> Plan | None:
+        use = survey.uses.get(id(layer))
+        if use is None:
+            return None
+        return plan_layer(layer, use.entering, horizon, use.starts, minimize_states)
+
+    return rebuilt(model, plan)
+
+
+def rebuilt(model: Any, plan: Callable[[Any], Plan | None]) -> Any:
+    """Return the model rebuilt around the layers that are planned anew."""
+    rebuilding = Rebuilding(plan)
     new = rebuilding.counterpart(model)
     rebuilding.finish()
     return new
 
 
 class Rebuilding:
-    """Makes one counterpart, converted or copied, for each layer of a model.
+    """Makes one counterpart, planned anew or copied, for each layer of a model.
 
     What is one layer, or one model, in several places of the original is one layer in
     the same places of the new model.
 
     Args:
-        survey: `Survey` of the model; `None` to copy all of it.
-        minimize_states: boolean, as for `to_unitary`. Defaults to `False`.
+        plan: takes a layer and returns the `Plan` of what takes its place, or `None`
+            where it is to be copied; `None` to copy all of them.
     """
 
-    def __init__(self, survey: Survey | None, minimize_states: bool = False) -> None:
-        self._survey, self._minimize_states = survey, minimize_states
+    def __init__(self, plan: Callable[[Any], Plan | None] | None) -> None:
+        self._plan = plan
         self._made: dict[int, Any] = {}
         self._finishing: list[Callable[[], Any]] = []
 
@@ -54,15 +67,8 @@ class Rebuilding:
     def _make(self, layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return self._rebuilt(layer)
-        if self._survey is not None and is_converted(layer):
-            use = self._survey.uses[id(layer)]
-            plan = plan_layer(
-                layer,
-                use.entering,
-                self._survey.horizon,
-                use.starts,
-                self._minimize_states,
-            )
+        plan = self._plan(layer) if self._plan else None
+        if plan is not None:
             self._finishing.append(plan.finish)
             return plan.layer
         if type(layer) is keras.layers.TimeDistributed:
@@ -78,7 +84,7 @@ class Rebuilding:
         if not isinstance(model, keras.Sequential):
             new = self._rebuilt_functional(model)
         elif any(map(_returns_more, model.layers)):
-            # Only a functional model can hold the added states back.
+            # Only a functional model can hold states back.
             view = keras.Model(model.inputs, model.outputs, name=model.name)
             new = self._rebuilt_functional(view)
         else:
@@ -109,20 +115,18 @@ def _entrance(model: Any) -> Any:
 
 
 def _returns_more(layer: Any) -> bool:
-    """Whether the conversion of a layer gives its added states as outputs, too."""
+    """Whether what takes the place of a layer may give other states as outputs."""
     return is_converted(layer) and layer.return_state
 
 
 def _wired(layer: Any, new: Any, outputs: Any) -> list[Any]:
-    """The outputs of a converted layer that the original has: no added states."""
-    both = isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode is None
-    remaining = iter(keras.tree.flatten(outputs))
-    kept = list(islice(remaining, 2 if both else 1))
-    for cell, converted in zip(cells_of(layer), cells_of(new), strict=True):
-        states = list(islice(remaining, _count_states(converted)))
-        kept += states[: _count_states(cell)]
+    """The outputs that a layer has, of those of what takes its place.
+
+    States that theorem 1 adds are held back. Where one has been taken out, nothing
+    takes it (`exposed`): anything stands in for it.
+    """
+    kept, states = returned(new, outputs)
+    for cell, found in zip(cells_of(layer), states, strict=True):
+        count = len(keras.tree.flatten(cell.state_size))
+        kept += found[:count] + found[-1:] * (count - len(found))
     return kept
-
-
-def _count_states(cell: Any) -> int:
-    return len(keras.tree.flatten(cell.state_size))

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from keras_urnn.equivalence.bounds import InputBound
 from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.inactive import Proved, prove
-from keras_urnn.equivalence.inactivity import Inactivity, restricted
+from keras_urnn.equivalence.inactivity import restricted
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.models import rebuilt
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import Plan
+from keras_urnn.equivalence.recurrent import Plan, around_both, around_cells
 from keras_urnn.equivalence.recurrent_ranges import (
+    SIMPLE_CELLS,
     cells_of,
     recurrence_of,
-    visible_units,
 )
 from keras_urnn.equivalence.refusals import refusal
 from keras_urnn.layers.cell import CELL_ARGUMENTS
@@ -36,11 +37,14 @@ def prune_inactive(
 ) -> Any:
     """Return the same RNN without the states that no admissible input can switch on.
 
-    Theorem 1 backwards: the states found by `inactive_states` are exactly 0 at each
-    step, and are taken out with their rows and columns. What is left of a unitary RNN
-    is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
-    recurrent matrix, bias and initial state of the original, bit for bit (and
-    less, where the original itself had such states).
+    Theorem 1 backwards: the states found by `inactive_states` are exactly at rest at
+    each step, and are taken out with their rows and columns. What is left of a unitary
+    RNN is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
+    recurrent matrix, bias and initial state of the original, bit for bit (and less,
+    where the original itself had such states). A scale that the cell carries
+    (`state_scale`) is kept, and the matrix is the original's in it. Where the states
+    rest at another value than 0, as those of `hard_tanh`, the constant that they send
+    goes back into the bias of the others, which is the original's to rounding.
 
     States that are outputs are kept, inactive or not: removing them would change what
     the layer gives. So states are removed from cells with `output_units` only; where
@@ -54,23 +58,31 @@ def prune_inactive(
     regularizers, constraints and all flags are kept; a bias is kept, zero or not. A
     stateful layer starts from its resting state.
 
+    A model is rebuilt as by `to_unitary`: each recurrent layer is pruned for what
+    enters it, at all of its calls, its other layers are copied, and the original is
+    left alone. Hidden states that the model gives on (to another layer, as an output,
+    or as `initial_state`) are kept, all of those of the layer.
+
     The promise is that of `to_unitary`: for inference, for inputs within
-    `input_bound`, from the resting state and, with `horizon`, for so many steps since
-    the last reset. The outputs agree to rounding, as sums are formed in another order.
+    `input_bound`, from the resting state (in a model from every `initial_state` that
+    its graph gives, too) and, with `horizon`, for so many steps since the last reset.
+    A stateful layer may also start from 0 where it learns its start, and where it is a
+    `keras.layers.RNN`: states that rest elsewhere are then kept. The outputs agree to
+    rounding, as sums are formed in another order.
 
     Args:
-        target: cell or layer, as for `inactive_states`. The recurrent layers of a
-            model are pruned one by one, each with the bound on what enters it.
+        target: cell, layer or model, as for `inactive_states`.
         input_bound: float, array or dict, as for `inactive_states`.
         horizon: integer or `None`, as for `inactive_states`. Give the one that was
             given to `to_unitary`. Defaults to `None`.
 
     Returns:
-        A built cell for a cell, a built layer for a layer.
+        A built cell for a cell, a built layer for a layer, a model for a model.
 
     Raises:
-        ValueError: as for `inactive_states`, and when the matrix of a unitary cell
-            has norm above 1: its weights were set, and not yet projected.
+        ValueError: as for `inactive_states`, when the matrix of a unitary cell has
+            norm above 1 (its weights were set, and not yet projected), and when a
+            model has a layer that can't be made from its config.
 
     Example:
         ```python
@@ -85,62 +97,57 @@ def prune_inactive(
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
     """
     proved = prove(target, input_bound, horizon)
+    if isinstance(target, keras.Model):
+        return rebuilt(target, lambda layer: _plan_of_part(layer, proved))
+    plan = _plan_layer(target, iter(proved[id(target)]))
     features = cells_of(target)[0].kernel.shape[0]
-    if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
-        states = keras.tree.flatten(target.states) if target.stateful else []
-        batch_size = states[0].shape[0] if states else None
-        return _plan_layer(target, iter(proved)).build(batch_size, None, features)
-    return _plan_cell(*proved[0]).build(None, features)
+    if isinstance(target, SIMPLE_CELLS):
+        return plan.build(None, features)
+    states = keras.tree.flatten(target.states) if target.stateful else []
+    batch_size = states[0].shape[0] if states else None
+    return plan.build(batch_size, None, features)
+
+
+def _plan_of_part(layer: Any, proved: dict[int, list[Proved]]) -> Plan | None:
+    """Plan a layer of a model anew; `None` where nothing is proved of it."""
+    found = proved.get(id(layer))
+    return None if found is None else _plan_layer(layer, iter(found))
 
 
 def _plan_layer(layer: Any, proved: Iterator[Proved]) -> Plan:
     if isinstance(layer, keras.layers.Bidirectional):
         forward = _plan_layer(layer.forward_layer, proved)
-        backward = _plan_layer(layer.backward_layer, proved)
-        config = layer.get_config()
-        config["layer"] = keras.layers.serialize(forward.layer)
-        config["backward_layer"] = keras.layers.serialize(backward.layer)
-        new = keras.layers.Bidirectional.from_config(config)
-        return Plan(new, forward.weights + backward.weights)
-    plans = [_plan_cell(*next(proved)) for _ in cells_of(layer)]
-    new = _around([plan.layer for plan in plans], layer)
-    return Plan(new, [weights for plan in plans for weights in plan.weights])
-
-
-def _around(cells: list[Any], layer: Any) -> Any:
-    """A layer with the flags of `layer` around new cells."""
-    config = layer.get_config()
+        return around_both(layer, forward, _plan_layer(layer.backward_layer, proved))
+    plans = [_plan_cell(next(proved)) for _ in cells_of(layer)]
+    if isinstance(layer, SIMPLE_CELLS):
+        return plans[0]
     if type(layer) is keras.layers.RNN:
-        serialized = [keras.layers.serialize(cell) for cell in cells]
-        config["cell"] = serialized[0]
-        if isinstance(layer.cell, keras.layers.StackedRNNCells):
-            stack = {**layer.cell.get_config(), "cells": serialized}
-            new = keras.layers.StackedRNNCells.from_config(stack)
-            config["cell"] = keras.layers.serialize(new)
-        return keras.layers.RNN.from_config(config)
-    cell = cells[0].get_config()
-    config |= {name: cell[name] for name in CELL_ARGUMENTS if name in cell}
-    return _LAYER_OF[type(cells[0])](**config)
+        return around_cells(layer, plans)
+    cell, config = plans[0].layer, layer.get_config()
+    arguments = cell.get_config()
+    config |= {name: arguments[name] for name in CELL_ARGUMENTS if name in arguments}
+    return Plan(_LAYER_OF[type(cell)](**config), plans[0].weights)
 
 
-def _plan_cell(name: str, cell: Any, found: Inactivity) -> Plan:
+def _plan_cell(proved: Proved) -> Plan:
     """Plan the cell without its hidden inactive states."""
-    visible = visible_units(cell)
-    hidden = np.arange(cell.units) >= visible
-    kept = np.flatnonzero(~(found.states & hidden))
+    cell, found = proved.cell, proved.found
     config = {**cell.get_config(), "seed": cell.seed}
-    if len(kept) == cell.units:
+    hidden = np.arange(cell.units) >= proved.visible
+    if found is None or not np.any(found.states & hidden):
         return Plan(type(cell).from_config(config), [cell.get_weights()])
+    kept = np.flatnonzero(~(found.states & hidden))
     rest = restricted(recurrence_of(cell), kept)
     config["units"] = len(kept)
     # Only our cells hide states. Weights are set afterwards; the identity is the
     # cheapest matrix to project.
     config["recurrent_initializer"] = "identity"
-    config["output_units"] = visible if visible < len(kept) else None
-    for per_state in ("resting_state", "state_scale"):
+    config["output_units"] = proved.visible if proved.visible < len(kept) else None
+    for per_state, default in (("resting_state", 0.0), ("state_scale", 1.0)):
         if config[per_state] is not None:
-            config[per_state] = [config[per_state][i] for i in kept]
-    new = _class_for(cell, rest, name)
+            values = [config[per_state][i] for i in kept]
+            config[per_state] = values if set(values) != {default} else None
+    new = _class_for(cell, rest, proved.name)
     if new is not type(cell):
         config["max_norm"] = 1.0
     return Plan(new.from_config(config), [_weights(cell, rest)])

@@ -148,6 +148,32 @@ class ReachableStates:
         return np.maximum(np.minimum(by_box, by_ball) + slack, 0.0)
 
 
+def rounding_of_rest(weights: Array, value: float, dtype: str, terms: int) -> Array:
+    """How far rounding carries what states at rest send to others, per column.
+
+    `weights` are those from the states that rest at `value`, one row for each, and
+    `terms` is how many are added up. What they send is rounded, and so is the bias
+    that takes it back.
+    """
+    sent = abs(value) * magnitude(weights, dtype).sum(axis=0)
+    return 2.0 * product_error(dtype, terms) * sent
+
+
+def rounding_of_added(recurrence: Recurrence, weights: Array) -> Array:
+    """The same for states that theorem 1 adds, with `weights` to the others.
+
+    The bias that takes back what they send is rounded once more when it is stored.
+    """
+    flat, dtype = recurrence.flat, recurrence.dtype
+    assert flat is not None  # the others are refused
+    if flat.value == 0.0:
+        return np.zeros(recurrence.units)
+    terms = recurrence.units + len(weights)
+    sent = abs(flat.value) * np.abs(weights).sum(axis=0)
+    stored = MACHINE_EPSILON[recurrence.stored_dtype] * (np.abs(recurrence.bias) + sent)
+    return rounding_of_rest(weights, flat.value, dtype, terms) + stored
+
+
 def reachable_states(
     recurrence: Recurrence,
     entering: Interval,

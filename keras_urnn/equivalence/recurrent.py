@@ -19,7 +19,7 @@ from keras_urnn.equivalence.intervals import (
     product_error,
     round_down,
 )
-from keras_urnn.equivalence.reachable import Recurrence
+from keras_urnn.equivalence.reachable import Recurrence, rounding_of_added
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
@@ -105,12 +105,11 @@ def added_bias_bounds(
     flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
     assert flat is not None  # `check_convertible` refuses the others
     error = product_error(dtype, len(matrix))
-    # What added states at rest send is rounded, and so is the bias that takes it back.
-    sent, kept = np.split(abs(flat.value) * magnitude(matrix[n:], dtype).sum(0), [n])
-    slack = 2.0 * error * sent
+    slack = rounding_of_added(recurrence, matrix[n:, :n])
     states = bounded_states(recurrence, entering, horizon, start, slack)
     seen = states.supremum(-flat.side * matrix[:n, n:])
     shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
+    kept = abs(flat.value) * magnitude(matrix[n:, n:], dtype).sum(axis=0)
     slack = error * (kept + abs(flat.edge))
     tiny = SMALLEST_NORMAL[dtype]
     return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
@@ -207,6 +206,9 @@ def plan_cell(
     assert entering is not None  # only copies are planned without
     if minimize_states:
         recurrence = with_few_added_states(recurrence_of(cell), recurrence)
+        # Such scales round the weights: the range of what a cell before this one gives
+        # is another, by a little, when its scaled weights are read (`prune_inactive`).
+        entering = entering.widen(2.0**-10 * entering.largest)
     new = dilated_weights(recurrence, entering, horizon, start)
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
@@ -312,19 +314,29 @@ def _plan_rnn(
         plan_cell(cell, found, horizon, layer.name, start, minimize_states)
         for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
+    for old, plan in zip(cells, plans, strict=True):
+        added_rest = plan.layer.resting_state and not are_unitary([old])
+        if layer.stateful and added_rest:
+            advice = (
+                "A keras.layers.RNN resets all states to 0, where added ones can't "
+                "rest: use ContractiveRNN or keras.layers.SimpleRNN."
+            )
+            found = "a stateful keras.layers.RNN over a cell that rests elsewhere"
+            raise refusal("at rest where it is reset", layer.name, found, advice)
+    return around_cells(layer, plans)
+
+
+def around_cells(layer: Any, plans: Sequence[Plan]) -> Plan:
+    """A `keras.layers.RNN` with the flags of `layer` around new cells."""
     config = layer.get_config()
-    stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
-    new_cells = [plan.layer for plan in plans]
-    new = _restacked(layer.cell, new_cells) if stacked else new_cells[0]
-    config["cell"] = keras.layers.serialize(new)
+    serialized = [keras.layers.serialize(plan.layer) for plan in plans]
+    config["cell"] = serialized[0]
+    if isinstance(layer.cell, keras.layers.StackedRNNCells):
+        stack = {**layer.cell.get_config(), "cells": serialized}
+        new = keras.layers.StackedRNNCells.from_config(stack)
+        config["cell"] = keras.layers.serialize(new)
     weights = [weights for plan in plans for weights in plan.weights]
     return Plan(keras.layers.RNN.from_config(config), weights)
-
-
-def _restacked(stack: Any, cells: list[Any]) -> Any:
-    config = stack.get_config()
-    config["cells"] = [keras.layers.serialize(cell) for cell in cells]
-    return keras.layers.StackedRNNCells.from_config(config)
 
 
 def _leaving(
@@ -356,6 +368,11 @@ def _plan_bidirectional(
             (layer.backward_layer, starts[half:]),
         )
     )
+    return around_both(layer, forward, backward)
+
+
+def around_both(layer: Any, forward: Plan, backward: Plan) -> Plan:
+    """A `Bidirectional` that merges as `layer` does around two new directions."""
     config = layer.get_config()
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)

@@ -7,15 +7,25 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import REAL_LINE, activation_range
+from keras_urnn.equivalence.dilation import dilate
+from keras_urnn.equivalence.flat_activations import flat_activation
+from keras_urnn.equivalence.inactivity import prove_inactive
 from keras_urnn.equivalence.intervals import (
+    MACHINE_EPSILON,
     ZERO,
+    Array,
     Interval,
     arithmetic_dtype,
+    as_stored,
     rounded,
     to_float64,
 )
 from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.reachable import (
+    Recurrence,
+    reachable_states,
+    rounding_of_added,
+)
 from keras_urnn.equivalence.rescaling import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
@@ -65,6 +75,13 @@ def visible_units(cell: Any) -> int:
     return int((cell.output_units if ours else None) or cell.units)
 
 
+def is_flat(cell: Any) -> bool:
+    """Whether the activation is constant on a half-line, as the cell computes."""
+    dtype = getattr(cell.activation, "compute_dtype", cell.compute_dtype)
+    flat = flat_activation(cell.activation)
+    return flat is not None and bool(dtype == cell.compute_dtype)
+
+
 def directions_of(layer: Any) -> list[Any]:
     """The two layers of a `Bidirectional`; of any other, itself."""
     if isinstance(layer, keras.layers.Bidirectional):
@@ -109,7 +126,7 @@ def recurrent_ranges(
         if entering is not None and type(layer) in RECURRENT_LAYERS:
             found = state_range(cell, entering, horizon, start)
         states += _split(found, cell)
-        visible.append(_visible(found, cell))
+        visible.append(visible_range(found, cell))
         entering = visible[-1]
     # A masked step gives zeros or the state it holds, which is in the cell's range.
     output = None if entering is None else entering.hull(ZERO, *_held(visible))
@@ -167,7 +184,8 @@ def _split(states: Interval | None, cell: Any) -> list[Interval | None]:
     return [Interval(*both) for both in zip(lower, upper, strict=True)]
 
 
-def _visible(states: Interval | None, cell: Any) -> Interval | None:
+def visible_range(states: Interval | None, cell: Any) -> Interval | None:
+    """The range of the states that a cell outputs, of that of all of them."""
     if states is None:
         return None
     visible = visible_units(cell)
@@ -178,7 +196,7 @@ def cell_range(
     cell: Any, entering: Interval, horizon: int | None, start: Interval | None = None
 ) -> Interval | None:
     """The range of the outputs of a cell, its initial state included, if known."""
-    return _visible(state_range(cell, entering, horizon, start), cell)
+    return visible_range(state_range(cell, entering, horizon, start), cell)
 
 
 def state_range(
@@ -204,16 +222,39 @@ def state_range(
 def _simple_range(
     cell: Any, entering: Interval, horizon: int | None, start: Interval | None
 ) -> Interval | None:
-    recurrence = admissible(recurrence_of(cell), horizon)
-    if isinstance(recurrence, Obstruction):
+    recurrence = recurrence_of(cell)
+    if visible_units(cell) < cell.units and is_flat(cell):
+        # What theorem 1 has added never moves, and the others have a bound.
+        slack = _rounding_of_conversion(recurrence)
+        proved = prove_inactive(recurrence, entering, horizon, start, slack)
+        return proved.box if proved.is_bounded else None
+    found = admissible(recurrence, horizon)
+    if isinstance(found, Obstruction):
         return None
-    if horizon is None and not recurrence.is_bounded:
+    if horizon is None and not found.is_bounded:
         return None
-    reachable = reachable_states(recurrence, entering, horizon, start)
+    slack = _rounding_of_conversion(found)
+    reachable = reachable_states(found, entering, horizon, start, slack)
     if not reachable.is_bounded:
         return None
-    box, d = reachable.box, recurrence.d
-    return rounded(Interval(box.lower / d, box.upper / d), recurrence.dtype)
+    box, d = reachable.box, found.d
+    return rounded(Interval(box.lower / d, box.upper / d), found.dtype)
+
+
+def _rounding_of_conversion(recurrence: Recurrence) -> Array | float:
+    """How far rounding carries the states of a conversion from the original's.
+
+    What is behind it is converted for what either can give. 0 where the states that
+    theorem 1 adds rest at 0, and where it adds none.
+    """
+    flat, n = recurrence.flat, recurrence.units
+    applies = recurrence.norm <= 1.0 + recurrence.tolerance
+    if flat is None or flat.value == 0.0 or not applies:
+        return 0.0
+    epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
+    matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
+    weights = as_stored(matrix[n:, :n], recurrence.stored_dtype)
+    return rounding_of_added(recurrence, weights)
 
 
 def _lstm_range(cell: Any) -> Interval | None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_urnn.equivalence.activation_ranges import REAL_LINE
 from keras_urnn.equivalence.dilation import dilate, is_orthogonal_but_for_rounding
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
@@ -107,20 +108,34 @@ def bounded_states(
     """`reachable_states`, by way of another scale where this one has no bound.
 
     At norm 1 and without a horizon the states are bounded in a scale of smaller norm,
-    if there is one. What rounding does is relative to each term of a sum, whatever
-    the scale.
+    if there is one. It is looked for from this scale on, and from none: the first has
+    the smaller norm, the second is the one in which an original that is contractive
+    as it stands bounds its own states. Both bounds hold. What rounding does is
+    relative to each term of a sum, whatever the scale.
     """
-    other = recurrence
-    if horizon is None and not recurrence.is_bounded:
-        found = admissible(recurrence, None)
-        other = recurrence if isinstance(found, Obstruction) else found
-    if other is recurrence:
+    if horizon is not None or recurrence.is_bounded:
         return reachable_states(recurrence, entering, horizon, start, slack)
-    box = reachable_states(other, entering, horizon, start).box
-    ratio = recurrence.d / other.d
-    box = Interval(box.lower * ratio, box.upper * ratio)
-    radius = float(np.linalg.norm(box.largest))
-    return ReachableStates(radius, box, recurrence.dtype)
+    origins = [recurrence]
+    if recurrence.scale is not None:
+        origins.append(in_scale(recurrence, np.ones(recurrence.units)))
+    found = unbounded(recurrence.units, recurrence.dtype)
+    for origin in origins:
+        other = admissible(origin, None)
+        if isinstance(other, Obstruction) or not other.is_bounded:
+            continue
+        box = reachable_states(other, entering, horizon, start, slack).box
+        ratio = recurrence.d / other.d
+        lower = np.maximum(found.box.lower, box.lower * ratio)
+        upper = np.minimum(found.box.upper, box.upper * ratio)
+        box = Interval(lower, upper)
+        radius = float(np.linalg.norm(box.largest))
+        found = ReachableStates(radius, box, recurrence.dtype)
+    return found
+
+
+def unbounded(n: int, dtype: str) -> ReachableStates:
+    """What is known of `n` states without a bound: nothing."""
+    return ReachableStates(np.inf, REAL_LINE.spread(n), dtype)
 
 
 def exponent_range(recurrence: Recurrence) -> int:

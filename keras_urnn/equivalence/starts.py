@@ -14,25 +14,35 @@ from keras_urnn.equivalence.intervals import (
 from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
     cells_of,
+    directions_of,
     recurrence_of,
 )
+from keras_urnn.layers.contractive_rnn import ContractiveRNN
+from keras_urnn.layers.unitary_rnn import UnitaryRNN
 
 
 def resting_starts(layer: Any) -> list[Interval]:
     """The range of the states at rest per cell.
 
-    A stateful layer may also start from 0: it does until the first `reset_state`
-    after its weights were set, and where `keras.layers.RNN` resets it.
+    A stateful layer may also start from 0: one that learns its start does until the
+    first `reset_state` after its weights were set, and `keras.layers.RNN` whenever it
+    is reset.
     """
-    stateful = getattr(layer, "stateful", False)  # a cell is not
-    return [_rest(cell, stateful) for cell in cells_of(layer)]
+    return [
+        # A cell is not stateful.
+        _rest(cell, getattr(one, "stateful", False), type(one))
+        for one in directions_of(layer)
+        for cell in cells_of(one)
+    ]
 
 
-def _rest(cell: Any, stateful: bool) -> Interval:
+def _rest(cell: Any, stateful: bool, layer: type[Any]) -> Interval:
     if type(cell) not in SIMPLE_CELLS:
         return ZERO
     rest = recurrence_of(cell).rest
-    return rest.hull(ZERO) if stateful else rest
+    ours = layer in (ContractiveRNN, UnitaryRNN)
+    fixed = ours and not cell.learn_initial_state
+    return rest if fixed or not stateful else rest.hull(ZERO)
 
 
 def given_starts(layer: Any, given: Any) -> list[Interval]:

@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.dilation import dilate, norm_tolerance
+from keras_urnn.equivalence.dilation import (
+    dilate,
+    is_orthogonal_but_for_rounding,
+    norm_tolerance,
+)
 from tests.equivalence.networks import contraction, norms, seeds, sizes
 
 # The SVD of up to 16 columns, to some n eps, and dot products of up to 32 terms.
@@ -86,3 +90,21 @@ def test_the_zero_matrix_is_dilated_to_a_swap() -> None:
     assert unitarity_error(matrix) < ORTHOGONAL
     assert not matrix[:3, :3].any()
     assert not matrix[3:, 3:].any()
+
+
+@given(sizes, st.sampled_from([0.5, 0.999, 1.0]), seeds)
+def test_rounded_entries_are_orthogonal_but_for_rounding(
+    n: int, norm: float, seed: int
+) -> None:
+    matrix = dilate(contraction(n, norm, seed)).matrix
+    single = matrix.astype("float32").astype("float64")
+    assert is_orthogonal_but_for_rounding(single, 2.0**-23)
+    assert is_orthogonal_but_for_rounding(matrix, 2.0**-52)
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-8, 1e-13])
+def test_a_small_entry_is_no_rounding(small: float) -> None:
+    for epsilon in (2.0**-23, 2.0**-52):
+        assert not is_orthogonal_but_for_rounding(
+            np.array([[1.0, small], [0.0, 1.0]]), epsilon
+        )

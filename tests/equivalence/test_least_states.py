@@ -122,3 +122,11 @@ def test_without_a_scaling_there_is_an_obstruction() -> None:
     assert isinstance(found, Obstruction)
     assert found.indices == (0, 2)
     assert found.lower_bound == pytest.approx(2.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("epsilon", [2.0**-52, 2.0**-23])
+def test_no_weight_is_scaled_down_to_rounding(epsilon: float) -> None:
+    # In scales far enough apart the norm is 1 but for rounding, whatever it is.
+    found = minimize_added_states(np.array([[1.0, 1.0], [0.0, 1.0]]), epsilon)
+    assert isinstance(found, Obstruction)
+    assert found.excludes(1.0)

@@ -14,7 +14,8 @@ in which rounding stays what it is:
   that rounding could carry it across are left out.
 - Where added states rest at `c != 0`, as for `hard_tanh`, what they send is rounded,
   and so is the bias that takes it back: by some `sqrt(n)` units of rounding of `c` a
-  step. In float32 these networks have at most 8 states.
+  step. In float32 that is 1e-6 for up to 8 states, and 2e-6 for up to 64 (seen: 1.4e-6;
+  the original's own outputs are 0.7e-6 from exact ones).
 """
 
 from collections.abc import Callable
@@ -135,19 +136,23 @@ def meets_jump(layer: Any, x: Array, states: Array) -> Array:
     return np.any(np.abs(z - cell.activation.threshold) <= near, axis=(1, 2))
 
 
+def tolerance_of(flat: FlatActivation, n: int, dtype: str) -> float:
+    """For networks in their own scales."""
+    return (2.0 if n > 8 and flat.value != 0.0 else 1.0) * TOLERANCE[dtype]
+
+
 def check_contractive(
     n: int, activation: Any, dtype: str, learned: bool, growth: float, seed: int
 ) -> None:
     with precision(dtype):
         layer = layer_with(activation, n, learned)
         flat = known_of(layer)
-        assume(n <= 8 or flat.value == 0.0 or dtype == "float64")
         norm = growth / (flat.slope if 1.0 < flat.slope < np.inf else 1.0)
         build(layer, norm, seed)
         found = compare(layer, inputs_of(n, seed, dtype))
     assert found.at_rest
     assert found.converted.units == 2 * n
-    assert found.difference <= TOLERANCE[dtype]
+    assert found.difference <= tolerance_of(flat, n, dtype)
     assume(found.sequences)
 
 
@@ -172,13 +177,12 @@ def test_every_contractive_network_is_converted(count: int) -> None:
 def check_norm_1(
     n: int, activation: str, dtype: str, learned: bool, horizon: bool, seed: int
 ) -> None:
-    assume(activation != "hard_tanh" or n <= 8 or dtype == "float64")
     with precision(dtype):
         layer = build(layer_with(activation, n, learned), 1.0, seed)
         steps = STEPS if horizon or activation not in BOUNDED else None
         found = compare(layer, inputs_of(n, seed, dtype), horizon=steps)
     assert found.at_rest
-    assert found.difference <= TOLERANCE[dtype]
+    assert found.difference <= tolerance_of(known_of(layer), n, dtype)
 
 
 @each_count
@@ -290,8 +294,9 @@ def check_long_run(activation: Any, dtype: str, n: int) -> None:
         slope = known_of(layer).slope
         build(layer, 0.99 / max(slope, 1.0))
         found = compare(layer, inputs_of(n, 1, dtype, steps=10_000)[:RANDOM])
+        flat = known_of(layer)
     assert found.at_rest
-    assert found.difference <= TOLERANCE[dtype]
+    assert found.difference <= tolerance_of(flat, n, dtype)
 
 
 @pytest.mark.parametrize(("activation", "dtype"), LONG_RUNS)
@@ -303,6 +308,4 @@ def test_nothing_builds_up_over_ten_thousand_steps(activation: str, dtype: str) 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("activation", CONVERTED)
 def test_nothing_builds_up_with_64_states(activation: str, dtype: str) -> None:
-    # What added states at -1 send is rounded: see above.
-    n = 8 if (activation, dtype) == ("hard_tanh", "float32") else LARGEST
-    check_long_run(activation, dtype, n)
+    check_long_run(activation, dtype, LARGEST)

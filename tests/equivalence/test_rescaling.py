@@ -259,3 +259,13 @@ def test_an_activation_that_is_not_homogeneous_is_not_scaled() -> None:
     layer.cell.recurrent_kernel.assign(np.array([[0.0, 0.5], [0.0, 0.0]]))
     converted = to_unitary(layer, input_bound=BOUND, minimize_states=True)
     assert (converted.units, converted.state_scale) == (4, None)
+
+
+@pytest.mark.parametrize("minimize_states", [False, True])
+def test_no_scale_makes_a_jordan_block_unitary(minimize_states: bool) -> None:
+    layer = keras.layers.SimpleRNN(2, "relu")
+    layer.build((None, None, 2))
+    jordan = np.array([[1.0, 1.0], [0.0, 1.0]])
+    layer.set_weights([np.eye(2), jordan, np.ones(2)])
+    with pytest.raises(ValueError, match="spectral radius 1"):
+        to_unitary(layer, input_bound=1.0, horizon=50, minimize_states=minimize_states)

@@ -49,6 +49,19 @@ def test_an_orthogonal_matrix_needs_no_other_state(n: int) -> None:
     assert "orthogonal" in bounds.upper_reason
 
 
+def test_no_scales_make_a_jordan_block_orthogonal() -> None:
+    bounds = unitary_state_bounds(cell_of(np.array([[1.0, 1.0], [0.0, 1.0]])))
+    assert bounds.upper is None
+    assert "spectral radius 1" in bounds.upper_reason
+
+
+def test_the_reason_tells_scales_from_the_matrix_as_it_stands() -> None:
+    swap = np.array([[0.0, 0.5], [2.0, 0.0]])
+    bounds = unitary_state_bounds(cell_of(swap))
+    assert bounds[:2] == (2, 2)
+    assert bounds.upper_reason.endswith("orthogonal in scales that were searched for")
+
+
 def test_the_tight_example_is_on_and_contractive() -> None:
     cell = tight_example(4)
     R, K, b = map(to_numpy, (cell.recurrent_matrix(), cell.kernel, cell.bias))
