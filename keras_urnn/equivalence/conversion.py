@@ -97,8 +97,8 @@ def to_unitary(
             from 1: the biases then grow with the horizon, and are refused where they
             overflow. Defaults to `None`: any number of steps.
         minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
-            states (`equivalence.minimize_added_states`): `2 n - 1` states in all
-            unless `R` is diagonal, `n + 1` for a weighted shift. These scales aren't
+            states (`equivalence.minimize_added_states`): at most `2 n - 1` states in
+            all if `R` has an entry off the diagonal, `n + 1` for a weighted shift. These scales aren't
             powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
             Defaults to `False`.
 

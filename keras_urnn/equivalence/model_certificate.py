@@ -70,17 +70,13 @@ def _certified(original: Any, converted: Any, survey: Survey, trial: Trial) -> F
     first = {id(pair.old): pair for pair in found.pairs if pair.is_comparable}
     batches = trial_batches(original, survey.entrances, trial.sampling)
     for one in entered(original, survey, batches):
-        use, found_pair = (
-            survey.uses[id(one.layer)],
-            first.get(id(cells_of(one.layer)[0])),
-        )
-        if found_pair is None:
+        pair = first.get(id(cells_of(one.layer)[0]))
+        if pair is None:
             continue
-        found.observations.append(observe(found_pair, one.x))
-        if not one.starts_inside(use.starts):
-            found.gaps.append(
-                f"{found_pair.name}: what it starts from leaves the range for it"
-            )
+        found.observations.append(observe(pair, one.x))
+        if not one.starts_inside(survey.uses[id(one.layer)].starts):
+            name = pair.name
+            found.gaps.append(f"{name}: what it starts from leaves the range for it")
     return found
 
 

@@ -90,7 +90,8 @@ def norm_lower_bound(recurrent_matrix: Array, witness: Array) -> float:
     (semidefinite duality). Real and imaginary part of an eigenvector `z R = λ z` give
     `|λ|`; columns of zeros restrict the statement to a principal submatrix.
 
-    The largest error that rounding can have made in float64 is taken off.
+    The largest error that rounding can have made in float64 (underflow apart) is
+    taken off.
 
     Args:
         recurrent_matrix: float64 array of shape `(n, n)`, finite.

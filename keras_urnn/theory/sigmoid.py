@@ -51,10 +51,11 @@ def sigmoid_example() -> ContractiveRNNCell:
 
         h_t = σ(w h_{t-1} + x_t),    y_t = h_t.
 
-    No unitary sigmoid RNN of any finite size, whatever its weights, readout and
-    initial state, has the same outputs for all input sequences, not even for those
-    with entries in some interval. The proof is this library's own. It works for all
-    `|w| != 1`, and uses nothing of the inputs but that they fill an interval.
+    No sigmoid RNN with a real orthogonal matrix, of whatever finite size, weights,
+    readout and initial state, has the same outputs for all input sequences of every
+    length, not even for those with entries in some interval (a bias in the readout
+    changes nothing). The proof is this library's own. It works for all `|w| != 1`, and
+    uses nothing of the inputs but that they fill an interval.
 
     1. **Functions of the inputs.** Let a unitary RNN with `N` states `s_i(t) =
        σ(a_i(t))`, `a(t) = s(t-1) U + x_t k + b`, have these outputs. Both sides are
@@ -63,12 +64,12 @@ def sigmoid_example() -> ContractiveRNNCell:
        `x_0, ..., x_t` that are not constant; then `s_i = s_j` or `s_i = 1 - s_j`. For
        a class `c` of copies let `e_c` have the entries +1 and -1 for their signs, and
        0 elsewhere.
-    2. **Lemma.** Apart from copies and constants, the functions `s_i(t)` are linearly
-       independent. So `Z_t = {z : s(t) z is constant}` consists of all `z` with
+    2. **Lemma.** In every real sigmoid RNN, orthogonal or not, the functions `s_i(t)`
+       are linearly independent, apart from copies and constants. So `Z_t = {z : s(t) z is constant}` consists of all `z` with
        `e_c z = 0` for each class `c`, free on the constant units; and the `e_c` span
        its orthogonal complement.
-    3. **The output.** `s(t) C = h_t`, and the lemma for all `N + 1` functions, say
-       that some units are copies of `h` at each time. Call their class `J_t`.
+    3. **The output.** `s(t) C = h_t`, and the lemma for the RNN of `N + 1` units made
+       of both, say that some units are copies of `h` at each time. Call their class `J_t`.
     4. **Relations come from relations.** For `z` in `Z_t` the sum `a(t) z`, class by
        class, is constant; hence so is `s(t-1) U z`: `U Z_t` lies in `Z_{t-1}`. The
        dimension of `Z_t` therefore can't grow with `t`, and is constant from some
@@ -90,8 +91,10 @@ def sigmoid_example() -> ContractiveRNNCell:
     `x_t`, those that depend on `x_{t-1}` are next, then `x_{t-2}`, and so on. In the
     variable `x = x_{t-ℓ}` their `a_i` are functions of layer `ℓ`: layer 0 are the
     `κ x + γ`, layer `ℓ + 1` the real combinations of 1 and `σ(a)` for finitely many
-    `a` of layer `ℓ`. They are meromorphic outside a closed countable set `S_ℓ` (the
-    poles so far), and real on the real line. By induction on `ℓ`:
+    `a` of layer `ℓ`. Fix the finitely many that occur. They are real on the real line
+    and meromorphic outside a closed countable set `S_ℓ`: `S_0` and `S_1` are empty, and
+    `S_{ℓ+1}` is `S_ℓ` and the poles of those of layer `ℓ`. What is left of the plane is
+    connected, and contains the real line. By induction on `ℓ`:
 
     - *(i) A function of layer `ℓ >= 1` that is not constant has a pole outside
       `S_ℓ`.* *(ii) The `σ(a)`, `a` of layer `ℓ`, and 1 are independent up to copies.*
@@ -104,13 +107,13 @@ def sigmoid_example() -> ContractiveRNNCell:
       and differentiate: one such exponential would be meromorphic). A relation between
       the `σ(a_i) = 1 / (1 + c_i Y^{n_i})`, `c_i > 0`, is then one between rational
       functions; put `Y = exp(-τ v)`, `v` real and generic, and it is one of layer 0.
-    - *(i) for `ℓ + 1`.* Write the function as a sum of `f_ν(exp(-B_ν))` over primitive
+    - *(i) for `ℓ + 1`.* Write the function, copies merged, as a constant plus a sum of `f_ν(exp(-B_ν))` over primitive
       integer vectors `ν`, no two of them parallel, with `B_ν = ν A` and `f_ν(T)` a
       combination of `1 / (1 + c Tᵐ)`. Each `f_ν` has a pole `T_ν = exp(-L)`: for the
       largest `m` the one of angle `π / m`, which no smaller `m` has. Choose `p` outside
       `S_ℓ` and `ν` so that `B_ν` has a pole at `p`, of the highest order there among
       all. Near `p` there are points `x_r` with `B_ν = L + 2 π i r` for all large
-      integers `r`. Were there no pole of the sum at any of them, at each `x_r` some
+      integers `r`. Were there no pole of the sum at any `x_r` from some `r` on, at each some
       other `B_ν'` would be in `q + 2 π i Z`, `q` from a finite list. Finitely many
       cases: one of them holds at both `r` and `r + g` for some `g` and infinitely many
       `r`. For it `θ(r) = (B_ν'(x_r) - q) / 2 π i` is a series in falling fractional
@@ -119,8 +122,8 @@ def sigmoid_example() -> ContractiveRNNCell:
       plus a constant with `α g` an integer. Then `g B_ν' - α g B_ν` is constant:
       `ν'` and `ν` are parallel, a contradiction.
 
-    `linearization` shows it in numbers: once `|J_t|` is constant, `U e_J = w e_J`, and
-    an orthogonal `U` has no eigenvalue `w` of modulus other than 1. Near the fixed
+    `linearization` shows it in numbers: were `J_t` the same set with the same signs at
+    two steps, `U e_J = w e_J`, and an orthogonal `U` has no eigenvalue `w` of modulus other than 1. Near the fixed
     point of any constant input, the eigenvalue of this RNN is `w σ'`; the copies of
     `h` in a unitary RNN have the same slope `σ'`, and would need `± σ'`.
 

@@ -52,8 +52,8 @@ def unitary_state_bounds(
     """Bound the number of states of the unitary RNNs with the same outputs as `cell`.
 
     Theorem 2 says that `2 n` states may be needed; this says what is known for one
-    RNN. It is about ReLU on both sides, and about inputs that range over a set with
-    non-empty interior (not one-hot tokens).
+    RNN. It is about ReLU and real weights on both sides, and about inputs that range
+    over a set whose interior holds those that keep the states on (not one-hot tokens).
 
     **Lower bound.** Let some inputs hold the states of a set `B` strictly on and the
     others off (strictly, or whatever the inputs), for long enough; a linear program
@@ -64,10 +64,12 @@ def unitary_state_bounds(
     (0 if there is none), an equivalent unitary RNN has
 
     - at least `m + 1` states where `g >= 1`, else `m`. Proof: on an open subset its
-      on/off patterns are fixed, one for each step. The Hankel matrix factors through
-      its active states, so at least `m` are on at each step. Were there no others,
-      all would be on at all steps, and its orthogonal matrix would be similar to the
-      minimal part, whose eigenvalues would have modulus 1.
+      on/off patterns are fixed, one for each step. The Hankel matrix at a step
+      factors through the states that are active there, so at least `m` are on at each
+      step that has `m - 1` others before and after it. Were there no others, all would
+      be on at all of these, and its orthogonal matrix would be similar to the minimal
+      part (`2 m` Markov parameters agree, and both have `m` states), whose eigenvalues
+      would have modulus 1.
     - at least `m + g` states if these patterns are one and the same. Proof: the minimal
       part is then a subquotient of the active block `U_AA`, which therefore shrinks a
       subspace of `g` dimensions by the eigenvalue. So `g` is at most the rank of
@@ -75,8 +77,10 @@ def unitary_state_bounds(
       besides which at least `m` are active.
 
     Whether a pattern that changes in time can do with fewer than `m + g` states isn't
-    known. All states are tried as `B`, and all other sets up to 8 states; beyond, sets
-    that a greedy search finds, if runs on the same inputs come together (as those of
+    known: a step loses at most as many directions as there are states beside the
+    active ones, but with the pattern other directions can be lost at the next. All
+    states are tried as `B`, and all other sets up to 8 states; beyond, sets that a
+    greedy search finds, if runs on the same inputs come together (as those of
     a contractive RNN do). Where no set can be held the bound is None: then not even
     `n` is claimed.
 

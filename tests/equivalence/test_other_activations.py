@@ -171,6 +171,16 @@ def test_a_stateful_layer_goes_back_to_its_rest() -> None:
         assert np.all(to_numpy(converted.states[1]) == -1.0)
 
 
+def test_a_stateful_rnn_that_is_reset_to_0_is_refused() -> None:
+    cell = keras.layers.SimpleRNNCell(N, "hard_tanh")
+    layer = keras.layers.RNN(cell, stateful=True, name="over_cells")
+    build(layer, batch=4)
+    with pytest.raises(ValueError, match="over_cells: a stateful keras.layers.RNN"):
+        to_unitary(layer, input_bound=BOUND)
+    relu = keras.layers.RNN(keras.layers.SimpleRNNCell(N, "relu"), stateful=True)
+    assert to_unitary(build(relu, batch=4), input_bound=BOUND).built
+
+
 def test_masks_and_a_given_state_work_as_before() -> None:
     layer = layer_with("hard_tanh", return_state=True)
     converted = to_unitary(layer, input_bound=BOUND)
