@@ -98,9 +98,9 @@ def to_unitary(
             overflow. Defaults to `None`: any number of steps.
         minimize_states: boolean. Whether to look, for ReLU, for scales that add fewer
             states (`equivalence.minimize_added_states`): at most `2 n - 1` states in
-            all if `R` has an entry off the diagonal, `n + 1` for a weighted shift. These scales aren't
-            powers of two, so that outputs agree to 1e-5 in float32 instead of 1e-6.
-            Defaults to `False`.
+            all if `R` has an entry off the diagonal, `n + 1` for a weighted shift.
+            These scales aren't powers of two, so that outputs agree to 1e-5 in float32
+            instead of 1e-6. Defaults to `False`.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an

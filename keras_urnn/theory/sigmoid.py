@@ -65,11 +65,12 @@ def sigmoid_example() -> ContractiveRNNCell:
        a class `c` of copies let `e_c` have the entries +1 and -1 for their signs, and
        0 elsewhere.
     2. **Lemma.** In every real sigmoid RNN, orthogonal or not, the functions `s_i(t)`
-       are linearly independent, apart from copies and constants. So `Z_t = {z : s(t) z is constant}` consists of all `z` with
-       `e_c z = 0` for each class `c`, free on the constant units; and the `e_c` span
-       its orthogonal complement.
+       are linearly independent, apart from copies and constants. So `Z_t = {z : s(t) z
+       is constant}` consists of all `z` with `e_c z = 0` for each class `c`, free on
+       the constant units; and the `e_c` span its orthogonal complement.
     3. **The output.** `s(t) C = h_t`, and the lemma for the RNN of `N + 1` units made
-       of both, say that some units are copies of `h` at each time. Call their class `J_t`.
+       of both, say that some units are copies of `h` at each time. Call their class
+       `J_t`.
     4. **Relations come from relations.** For `z` in `Z_t` the sum `a(t) z`, class by
        class, is constant; hence so is `s(t-1) U z`: `U Z_t` lies in `Z_{t-1}`. The
        dimension of `Z_t` therefore can't grow with `t`, and is constant from some
@@ -107,25 +108,26 @@ def sigmoid_example() -> ContractiveRNNCell:
       and differentiate: one such exponential would be meromorphic). A relation between
       the `σ(a_i) = 1 / (1 + c_i Y^{n_i})`, `c_i > 0`, is then one between rational
       functions; put `Y = exp(-τ v)`, `v` real and generic, and it is one of layer 0.
-    - *(i) for `ℓ + 1`.* Write the function, copies merged, as a constant plus a sum of `f_ν(exp(-B_ν))` over primitive
-      integer vectors `ν`, no two of them parallel, with `B_ν = ν A` and `f_ν(T)` a
-      combination of `1 / (1 + c Tᵐ)`. Each `f_ν` has a pole `T_ν = exp(-L)`: for the
-      largest `m` the one of angle `π / m`, which no smaller `m` has. Choose `p` outside
-      `S_ℓ` and `ν` so that `B_ν` has a pole at `p`, of the highest order there among
-      all. Near `p` there are points `x_r` with `B_ν = L + 2 π i r` for all large
-      integers `r`. Were there no pole of the sum at any `x_r` from some `r` on, at each some
-      other `B_ν'` would be in `q + 2 π i Z`, `q` from a finite list. Finitely many
-      cases: one of them holds at both `r` and `r + g` for some `g` and infinitely many
-      `r`. For it `θ(r) = (B_ν'(x_r) - q) / 2 π i` is a series in falling fractional
-      powers of `r` that starts with `α r` at most; `θ(r+g) - θ(r)` tends to `α g`
-      through integers, equals it infinitely often, hence identically, so `θ` is `α r`
-      plus a constant with `α g` an integer. Then `g B_ν' - α g B_ν` is constant:
-      `ν'` and `ν` are parallel, a contradiction.
+    - *(i) for `ℓ + 1`.* Write the function, copies merged, as a constant plus a sum of
+      `f_ν(exp(-B_ν))` over primitive integer vectors `ν`, no two of them parallel, with
+      `B_ν = ν A` and `f_ν(T)` a combination of `1 / (1 + c Tᵐ)`. Each `f_ν` has a pole
+      `T_ν = exp(-L)`: for the largest `m` the one of angle `π / m`, which no smaller
+      `m` has. Choose `p` outside `S_ℓ` and `ν` so that `B_ν` has a pole at `p`, of the
+      highest order there among all. Near `p` there are points `x_r` with `B_ν = L + 2 π
+      i r` for all large integers `r`. Were there no pole of the sum at any `x_r` from
+      some `r` on, at each some other `B_ν'` would be in `q + 2 π i Z`, `q` from a
+      finite list. Finitely many cases: one of them holds at both `r` and `r + g` for
+      some `g` and infinitely many `r`. For it `θ(r) = (B_ν'(x_r) - q) / 2 π i` is a
+      series in falling fractional powers of `r` that starts with `α r` at most; `θ(r+g)
+      - θ(r)` tends to `α g` through integers, equals it infinitely often, hence
+      identically, so `θ` is `α r` plus a constant with `α g` an integer. Then `g B_ν' -
+      α g B_ν` is constant: `ν'` and `ν` are parallel, a contradiction.
 
     `linearization` shows it in numbers: were `J_t` the same set with the same signs at
-    two steps, `U e_J = w e_J`, and an orthogonal `U` has no eigenvalue `w` of modulus other than 1. Near the fixed
-    point of any constant input, the eigenvalue of this RNN is `w σ'`; the copies of
-    `h` in a unitary RNN have the same slope `σ'`, and would need `± σ'`.
+    two steps, `U e_J = w e_J`, and an orthogonal `U` has no eigenvalue `w` of modulus
+    other than 1. Near the fixed point of any constant input, the eigenvalue of this RNN
+    is `w σ'`; the copies of `h` in a unitary RNN have the same slope `σ'`, and would
+    need `± σ'`.
 
     Returns:
         A built `ContractiveRNNCell` with one state and one input.
