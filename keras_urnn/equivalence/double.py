@@ -5,6 +5,7 @@ With the weights as they are stored, two networks that compute the same then agr
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -35,40 +36,44 @@ class Trajectory(NamedTuple):
 
 def trajectory(recurrence: Recurrence, x: Array) -> Trajectory:
     """Run a recurrence from its state at rest."""
+    activation = _in_float64(recurrence.activation)
     with _backend.double_precision():
-        run = _backend.compiled(run_in_float64(recurrence))
-        found = run(ops.convert_to_tensor(x, dtype="float64"))
+        # The numbers are arguments: what is compiled is the same for all networks.
+        run = _backend.compiled(partial(_run, activation))
+        found = run(_tensor(x), *_numbers(recurrence))
         return Trajectory(*(np.asarray(ops.convert_to_numpy(part)) for part in found))
 
 
 def run_in_float64(recurrence: Recurrence) -> Run:
     """The recurrence as a function of tensors, to be called in `double_precision`."""
     activation = _in_float64(recurrence.activation)
+    return lambda x: _run(activation, x, *_numbers(recurrence))
 
-    def run(x: Any) -> tuple[Any, Any]:
-        kernel, matrix, bias, d, start = (
-            ops.convert_to_tensor(array, dtype="float64")
-            for array in (
-                recurrence.kernel * recurrence.d,
-                recurrence.recurrent_matrix,
-                recurrence.bias * recurrence.d,
-                recurrence.d,
-                recurrence.initial_state,
-            )
-        )
 
-        def step(h: Any, driven: Any) -> tuple[Any, Any]:
-            h = ops.cast(activation(matmul(h * d, matrix) + driven), "float64") / d
-            return h, h
+def _tensor(array: Array) -> Any:
+    return ops.convert_to_tensor(array, dtype="float64")
 
-        driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
-        start = ops.zeros_like(driven[:1]) + start
-        _, states = ops.scan(step, start[0], driven)
-        before = ops.concatenate([start, states[:-1]], axis=0)
-        z = matmul(before * d, matrix) + driven
-        return ops.swapaxes(z, 0, 1), ops.swapaxes(states, 0, 1)
 
-    return run
+def _numbers(recurrence: Recurrence) -> list[Any]:
+    d = recurrence.d
+    kernel, bias = recurrence.kernel * d, recurrence.bias * d
+    arrays = (kernel, recurrence.recurrent_matrix, bias, d, recurrence.initial_state)
+    return [_tensor(array) for array in arrays]
+
+
+def _run(
+    activation: Any, x: Any, kernel: Any, matrix: Any, bias: Any, d: Any, start: Any
+) -> tuple[Any, Any]:
+    def step(h: Any, driven: Any) -> tuple[Any, Any]:
+        h = ops.cast(activation(matmul(h * d, matrix) + driven), "float64") / d
+        return h, h
+
+    driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
+    start = ops.zeros_like(driven[:1]) + start
+    _, states = ops.scan(step, start[0], driven)
+    before = ops.concatenate([start, states[:-1]], axis=0)
+    z = matmul(before * d, matrix) + driven
+    return ops.swapaxes(z, 0, 1), ops.swapaxes(states, 0, 1)
 
 
 def activation_dtype(activation: Any) -> str:
