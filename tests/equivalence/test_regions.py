@@ -27,9 +27,12 @@ PIECEWISE = [
 ]
 ACTIVATIONS = [keras.activations.get(name) for name in PIECEWISE]
 ACTIVATIONS += [ReLU(*arguments) for arguments in RELU_LAYERS]
+each_activation = pytest.mark.parametrize(
+    "activation", ACTIVATIONS, ids=[*PIECEWISE, *map(str, RELU_LAYERS)]
+)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@each_activation
 def test_the_pieces_are_those_of_keras(activation: Any) -> None:
     pieces = pieces_of(activation)
     assert pieces is not None
@@ -51,7 +54,7 @@ def test_what_is_not_affine_in_pieces_has_none() -> None:
     assert pieces_of(ReLU(max_value=0.5, threshold=0.5)) is None
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@each_activation
 def test_the_affine_part_is_the_step_of_the_recurrence(activation: Any) -> None:
     network = scaled(network_of(activation))
     x = np.random.default_rng(0).uniform(-2.0, 2.0, (6, 5, FEATURES))
@@ -99,7 +102,7 @@ def permuted(network: Recurrence, order: Array) -> Recurrence:
     )
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@each_activation
 def test_a_network_in_another_order_is_equal_in_each_region(activation: Any) -> None:
     one, order = network_of(activation), np.array([2, 0, 3, 1])
     found = compare(one, permuted(one, order), (np.eye(4), np.eye(4)[order]))
