@@ -14,7 +14,7 @@ mean square.
 
 One sample: 20 inputs drawn uniformly from [-2, 2], and the 20 states that follow.
 
-Expected: about three minutes on two cores. ReLU: an error below 1e-6. Sigmoid: the
+Expected: about four minutes on two cores. ReLU: an error below 1e-6. Sigmoid: the
 contractive fit with 1 state comes near 1e-6; the unitary ones go from 2e-2 or 3e-2 with
 1 state to a little below 1e-3 from 8 states on. An error of a fit bounds the
 least possible error from above; it proves nothing about what can't be had. That is
