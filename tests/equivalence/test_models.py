@@ -697,6 +697,21 @@ def test_another_wiring_is_reported(
     assert any("outputs differ" in reason for reason in reasons)
 
 
+def test_another_scale_is_reported_in_half_precision() -> None:
+    # At norm 0.999 rounding may change the states by half of their size.
+    def wired(scale: float) -> Any:
+        x = sequence("x")
+        layer = ku.ContractiveRNN(2, name="c", dtype="mixed_bfloat16")
+        return functional(x, L.Rescaling(scale, name="scale")(layer(x)))
+
+    model, other = wired(1.0), wired(0.25)
+    copy_weights(model, other)
+    converted = to_unitary(other, input_bound=BOUND)
+    assert verified(other, converted).equivalent
+    (difference,) = verified(model, converted).differences
+    assert f"{model.name}: outputs differ by 0.7" in difference
+
+
 def test_other_outputs_are_reported() -> None:
     model = sequential(contractive(name="c"), L.Dense(2, name="d"))
     longer = functional(model.inputs, [model.outputs[0], model.outputs[0]])
