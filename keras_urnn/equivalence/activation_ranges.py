@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.intervals import (
     STORAGE_ROUNDOFF,
     Array,
@@ -91,17 +92,23 @@ def evaluation_error(activation: Any, dtype: str) -> float:
 
 def _of_a_layer(relu: Any, x: Interval, dtype: str) -> Interval:
     coarser = max(dtype, relu.compute_dtype, key=STORAGE_ROUNDOFF.__getitem__)
-    x, threshold, slope = rounded(x, coarser), relu.threshold, relu.negative_slope
-    # Above the threshold the value, below it a slope from 0: there may be a jump.
-    kept = x.map(lambda end: np.clip(end, threshold, relu.max_value))
-    if not np.any(x.lower < threshold):
-        found = kept
-    elif slope == 0.0:
-        found = kept.hull(Interval.of(0.0, 0.0))
-    else:
-        leaked = x.map(lambda end: slope * np.minimum(end - threshold, 0.0))
-        found = kept.hull(leaked)
+    x = rounded(x, coarser)
+    given = (relu.max_value, relu.negative_slope, relu.threshold)
+    # Some of these numbers are rounded where the layer computes with them.
+    found = _of_a_relu(x, *given).hull(_of_a_relu(x, *numbers_of(relu)))
     return rounded(found, coarser)
+
+
+def _of_a_relu(
+    x: Interval, max_value: float | None, slope: float, threshold: float
+) -> Interval:
+    # Above the threshold the value, below it a slope from 0: there may be a jump.
+    kept = x.map(lambda end: np.clip(end, threshold, max_value))
+    if not np.any(x.lower < threshold):
+        return kept
+    if slope == 0.0:
+        return kept.hull(Interval.of(0.0, 0.0))
+    return kept.hull(x.map(lambda end: slope * np.minimum(end - threshold, 0.0)))
 
 
 def _evaluate(activation: Any, x: Array, dtype: str) -> Array:

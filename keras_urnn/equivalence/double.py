@@ -90,5 +90,5 @@ def _in_float64(activation: Any) -> Any:
     # A layer casts what it is given to its own dtype, and its numbers, too.
     config = {**activation.get_config(), "dtype": "float64"}
     if type(activation) is keras.layers.ReLU:
-        config |= numbers_of(activation)
+        config |= numbers_of(activation)._asdict()
     return type(activation).from_config(config)

@@ -1,7 +1,7 @@
 """Activations that are constant on a half-line: they can hold an added state."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -83,17 +83,26 @@ def _of_a_layer(relu: Any) -> FlatActivation | None:
     return FlatActivation(1, largest, value=largest, excess=excess, slope=steepest)
 
 
-def numbers_of(relu: Any) -> dict[str, float | None]:
+class ReluNumbers(NamedTuple):
+    """The numbers of a `keras.layers.ReLU`; `max_value` may be `None`."""
+
+    max_value: float | None
+    negative_slope: float
+    threshold: float
+
+
+def numbers_of(relu: Any) -> ReluNumbers:
     """The numbers of a `keras.layers.ReLU`, rounded to what it computes with."""
-    names = ("max_value", "negative_slope", "threshold")
-    given = {name: getattr(relu, name) for name in names}
-    return {
-        name: None if number is None else _as_computed(number, relu)
-        for name, number in given.items()
-    }
+    top = relu.max_value
+    return ReluNumbers(
+        None if top is None else _as_computed(top, relu),
+        _as_computed(relu.negative_slope, relu),
+        _as_computed(relu.threshold, relu),
+    )
 
 
 def _as_computed(number: float, layer: Any) -> float:
+    # As Keras' own: TensorFlow reads Python's numbers as float32, float64 or not.
     return float(to_float64(keras.ops.cast([number], layer.compute_dtype))[0])
 
 

@@ -66,9 +66,8 @@ def pieces_of(activation: Any) -> Pieces | None:
 
 
 def _of_a_layer(relu: Any) -> Pieces | None:
-    numbers = numbers_of(relu)
-    slope, threshold = numbers["negative_slope"] or 0.0, numbers["threshold"] or 0.0
-    below, top = -slope * threshold, numbers["max_value"]
+    top, slope, threshold = numbers_of(relu)
+    below = -slope * threshold
     if top is None:
         return _pieces([threshold], [slope, 1.0], [below, 0.0])
     if top <= threshold:

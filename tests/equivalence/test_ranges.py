@@ -493,3 +493,16 @@ def test_an_input_bound_is_symmetric() -> None:
     found = InputBounds([1.0, 2.0]).of_input("any")
     np.testing.assert_array_equal(found.lower, [-1.0, -2.0])
     np.testing.assert_array_equal(found.upper, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_the_range_of_a_relu_layer_holds_its_largest_value_as_computed(
+    dtype: str,
+) -> None:
+    # TensorFlow reads 0.3 as float32, in float64 as well: 0.30000001.
+    with precision(dtype):
+        layer = keras.layers.ReLU(0.3, 0.5, 0.25)
+        largest = float(to_numpy(layer(np.array([[5.0]])))[0, 0])
+        found = activation_range(layer, Interval.of(-9.0, 9.0), dtype)
+    assert found is not None
+    assert found.upper >= largest

@@ -135,6 +135,23 @@ def test_one_late_markov_parameter_is_enough_to_differ() -> None:
     ).is_equal
 
 
+def test_markov_parameters_differ_where_outputs_do_not() -> None:
+    """One feature makes up for the other, in the inputs that are tried alone."""
+    chain = {
+        **vars(network_of(keras.activations.linear, 3)),
+        "kernel": np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]),
+        "recurrent_matrix": np.diag([1.0, 1.0], 1),
+        "bias": np.zeros(3),
+        "initial_state": np.zeros(3),
+    }
+    other = {**chain, "kernel": np.array([[1.01, 0.0, 0.0], [0.98, 0.0, 0.0]])}
+    last = np.array([[0.0], [0.0], [1.0]])
+    x = np.array([[1.0, 0.5], [0.5, 0.25]])
+    found = compare(Recurrence(**chain), Recurrence(**other), (last, last), x=x)
+    assert not found.is_equal
+    np.testing.assert_allclose(found.difference, 0.02 / 1.01, rtol=1e-9)
+
+
 def test_other_constants_are_other_outputs() -> None:
     one = network_of(keras.activations.linear)
     step = np.array([0.0, 1e-3, 0.0, 0.0])
