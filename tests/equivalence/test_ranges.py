@@ -14,6 +14,7 @@ from keras_urnn.equivalence.activation_ranges import (
     EXACT,
     LOWEST,
     PIECEWISE,
+    activation_range,
 )
 from keras_urnn.equivalence.bounds import InputBounds
 from keras_urnn.equivalence.intervals import (
