@@ -49,6 +49,12 @@ def is_orthogonal_but_for_rounding(matrix: Array, epsilon: float) -> bool:
     return bool(np.all(defect <= allowed))
 
 
+def dilates_but_for_rounding(recurrent_matrix: Array, epsilon: float) -> bool:
+    """Whether the dilation of a scaled matrix leaves out nothing but rounding."""
+    matrix = dilate(recurrent_matrix, epsilon).matrix
+    return is_orthogonal_but_for_rounding(matrix, epsilon)
+
+
 def dilate(recurrent_matrix: Array, epsilon: float = 0.0) -> Dilation:
     """Return an orthogonal matrix with `recurrent_matrix` in its corner.
 

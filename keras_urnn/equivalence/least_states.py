@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from keras_urnn.equivalence.dilation import (
     dilate,
-    is_orthogonal_but_for_rounding,
+    dilates_but_for_rounding,
     norm_tolerance,
 )
 from keras_urnn.equivalence.obstructions import Obstruction
@@ -97,10 +97,8 @@ def _scale_connected(R: Array, epsilon: float) -> Scaling | Obstruction:
 
 def _dilates(found: Scaling, epsilon: float) -> bool:
     """Whether what the dilation leaves out is rounding, in these scales too."""
-    if np.all(found.d == 1.0):
-        return True
-    matrix = dilate(found.matrix, epsilon).matrix
-    return is_orthogonal_but_for_rounding(matrix, epsilon)
+    unscaled = bool(np.all(found.d == 1.0))
+    return unscaled or dilates_but_for_rounding(found.matrix, epsilon)
 
 
 def _rank(found: Scaling, epsilon: float) -> tuple[bool, int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import REAL_LINE
-from keras_urnn.equivalence.dilation import dilate, is_orthogonal_but_for_rounding
+from keras_urnn.equivalence.dilation import dilates_but_for_rounding
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
     Array,
@@ -53,26 +53,21 @@ def admissible(recurrence: Recurrence, horizon: int | None) -> Recurrence | Obst
     found = find_scaling(recurrence.recurrent_matrix, below=below)
     if isinstance(found, Obstruction):
         return found
-    d = found.d * recurrence.d
-    # The cell computes with the scale as its dtype holds it.
-    scaled = in_scale(recurrence, -round_down(-d, recurrence.dtype))
-    if scaled.is_contractive or dilates_well(scaled):
-        return scaled
-    least = find_scaling(recurrence.recurrent_matrix, below=1.0 - tolerance)
-    return (
-        least
-        if isinstance(least, Obstruction)
-        else in_scale(
-            recurrence, -round_down(-least.d * recurrence.d, recurrence.dtype)
-        )
-    )
-
-
-def dilates_well(recurrence: Recurrence) -> bool:
-    """Whether the dilation of a scaled matrix is orthogonal but for rounding."""
+    scaled = _scaled_further(recurrence, found.d)
     epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
-    matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
-    return is_orthogonal_but_for_rounding(matrix, epsilon)
+    if scaled.is_contractive or dilates_but_for_rounding(
+        scaled.recurrent_matrix, epsilon
+    ):
+        return scaled
+    smaller = find_scaling(recurrence.recurrent_matrix, below=1.0 - tolerance)
+    if isinstance(smaller, Obstruction):
+        return smaller
+    return _scaled_further(recurrence, smaller.d)
+
+
+def _scaled_further(recurrence: Recurrence, d: Array) -> Recurrence:
+    """The recurrence in the scale `d` on top of its own, as the dtype holds it."""
+    return in_scale(recurrence, -round_down(-d * recurrence.d, recurrence.dtype))
 
 
 def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recurrence:
@@ -88,14 +83,14 @@ def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recur
     found = minimize_added_states(original.recurrent_matrix, epsilon)
     if isinstance(found, Obstruction):
         return recurrence
-    # The cell computes with the scale as its dtype holds it.
-    scaled = in_scale(original, -round_down(-found.d * original.d, original.dtype))
+    scaled = _scaled_further(original, found.d)
     fewer = added_states(scaled.recurrent_matrix, epsilon) < added_states(
         recurrence.recurrent_matrix, epsilon
     )
     small = scaled.norm <= 1.0 + scaled.tolerance
     fits = exponent_range(scaled) <= LARGEST_EXPONENT[scaled.dtype]
-    return scaled if fewer and small and fits and dilates_well(scaled) else recurrence
+    sound = dilates_but_for_rounding(scaled.recurrent_matrix, epsilon)
+    return scaled if fewer and small and fits and sound else recurrence
 
 
 def bounded_states(
