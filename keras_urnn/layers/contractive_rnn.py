@@ -214,6 +214,9 @@ class ContractiveRNN(StructuredRNN):
             the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
             same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
             Converted layers use it. Defaults to `None`.
+        checkpoint_every: integer or None. Keep every so many-th state for the backward
+            pass, and compute the others once more: less memory for long sequences, at
+            about a third more time. Defaults to `None`, which keeps all.
         **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
             `keras.layers.SimpleRNN`.
 
@@ -272,6 +275,7 @@ class ContractiveRNN(StructuredRNN):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        checkpoint_every: int | None = None,
         **kwargs: Any,
     ) -> None:
         cell = ContractiveRNNCell(
@@ -307,6 +311,7 @@ class ContractiveRNN(StructuredRNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            checkpoint_every=checkpoint_every,
             activity_regularizer=activity_regularizer,
             **kwargs,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _checks
+from keras_urnn.layers import fusing
 from keras_urnn.layers.cell import CELL_ARGUMENTS, StructuredRNNCell
 from keras_urnn.linalg import Tensor
 
@@ -41,11 +42,31 @@ class StructuredRNN(keras.layers.RNN):
     resting_state = property(attrgetter("cell.resting_state"))
     state_scale = property(attrgetter("cell.state_scale"))
 
-    def __init__(self, cell: StructuredRNNCell, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        cell: StructuredRNNCell,
+        checkpoint_every: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         activity_regularizer = kwargs.pop("activity_regularizer", None)
         super().__init__(cell, **kwargs)
         self.activity_regularizer = keras.regularizers.get(activity_regularizer)
         self.input_spec = [keras.layers.InputSpec(ndim=3)]
+        self.checkpoint_every = _check_checkpoint(checkpoint_every, self)
+
+    @property
+    def uses_fused_recurrence(self) -> bool:
+        """Whether all steps are one operation with a gradient of its own.
+
+        `plain_recurrence_reason` says why where they are not. The numbers are the same
+        to rounding.
+        """
+        return self.plain_recurrence_reason is None
+
+    @property
+    def plain_recurrence_reason(self) -> str | None:
+        """Why the layer runs Keras' own loop over its cell; None where it doesn't."""
+        return fusing.obstacle(self) or fusing.slowness(self)
 
     def recurrent_matrix(self) -> Tensor:
         """The matrix `R` of the step, of shape `(width, width)`."""
@@ -71,9 +92,12 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, Any]:
-        last, outputs, states = super().inner_loop(
-            sequences, initial_state, mask, training
-        )
+        # Keras' loop raises what a `SimpleRNN` would where there are no steps.
+        if self.uses_fused_recurrence and sequences.shape[1] != 0:
+            run = fusing.inner_loop
+        else:
+            run = keras.layers.RNN.inner_loop
+        last, outputs, states = run(self, sequences, initial_state, mask, training)
         if mask is None:
             return last, outputs, states
         # Backends differ in what a masked step outputs: JAX the state before the
@@ -120,6 +144,7 @@ class StructuredRNN(keras.layers.RNN):
         del config["cell"]
         cell = self.cell.get_config()
         config |= {name: cell[name] for name in CELL_ARGUMENTS if name in cell}
+        config["checkpoint_every"] = self.checkpoint_every
         config["activity_regularizer"] = keras.regularizers.serialize(
             self.activity_regularizer
         )
@@ -185,6 +210,22 @@ class StructuredRNN(keras.layers.RNN):
                 "until trained further.",
                 stacklevel=3,
             )
+
+
+def _check_checkpoint(value: Any, layer: StructuredRNN) -> int | None:
+    if value is None:
+        return None
+    advice = (
+        "Every so many states one is kept for the backward pass, and the others are "
+        "computed again; leave it at None to keep all."
+    )
+    every = _checks.positive_integer("checkpoint_every", value, advice)
+    reason = fusing.obstacle(layer)
+    if reason is not None:
+        raise _checks.error(
+            "checkpoint_every", f"None where {reason}", value, "Keras' loop keeps all."
+        )
+    return every
 
 
 def _check_warm_start(layer: keras.layers.SimpleRNN, use_bias: bool) -> None:

@@ -201,6 +201,9 @@ class UnitaryRNN(StructuredRNN):
             the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
             same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
             Converted layers use it. Defaults to `None`.
+        checkpoint_every: integer or None. Keep every so many-th state for the backward
+            pass, and compute the others once more: less memory for long sequences, at
+            about a third more time. Defaults to `None`, which keeps all.
         **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
             `keras.layers.SimpleRNN`.
 
@@ -256,6 +259,7 @@ class UnitaryRNN(StructuredRNN):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        checkpoint_every: int | None = None,
         **kwargs: Any,
     ) -> None:
         cell = UnitaryRNNCell(
@@ -290,6 +294,7 @@ class UnitaryRNN(StructuredRNN):
             go_backwards=go_backwards,
             stateful=stateful,
             unroll=unroll,
+            checkpoint_every=checkpoint_every,
             activity_regularizer=activity_regularizer,
             **kwargs,
         )

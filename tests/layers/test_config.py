@@ -14,7 +14,9 @@ from tests.helpers import CELLS, FEATURES, LAYERS, UNITS, each_cell, each_layer
 MAKERS = {f"{name}-cell": make for name, make in CELLS.items()} | LAYERS
 each_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
-# Each differs from the default. `recurrent_constraint` can only be None.
+# Each differs from the default. `recurrent_constraint` can only be None, and
+# `checkpoint_every` too with `unroll` or `recurrent_dropout`.
+LEFT_OUT = {"recurrent_constraint", "checkpoint_every"}
 NOT_DEFAULT: dict[str, Callable[[], Any]] = {
     "units": lambda: 7,
     "activation": lambda: "tanh",
@@ -66,7 +68,7 @@ def not_default(make: Callable[..., Any]) -> dict[str, Any]:
 @each_maker
 def test_every_argument_has_a_value_in_the_table(make: Callable[..., Any]) -> None:
     missing = set(named_arguments(make)) - not_default(make).keys()
-    assert missing == {"recurrent_constraint"}
+    assert missing == LEFT_OUT & set(named_arguments(make))
 
 
 @each_maker
@@ -75,7 +77,7 @@ def test_every_argument_is_in_the_config(make: Callable[..., Any]) -> None:
     config = make(**not_default(make)).get_config()
     assert config.keys() == set(named_arguments(make))
     unchanged = [name for name in config if config[name] == default[name]]
-    assert unchanged == ["recurrent_constraint"]
+    assert set(unchanged) == LEFT_OUT & config.keys()
 
 
 @each_maker
@@ -93,6 +95,13 @@ def test_config_round_trip(make: Callable[..., Any]) -> None:
     assert make.from_config(dict(config)).get_config() == config  # type: ignore[attr-defined]
     assert make(**config).get_config() == config
     assert json.loads(json.dumps(config)) == config
+
+
+@each_layer
+def test_config_round_trip_with_checkpoints(make_layer: Callable[..., Any]) -> None:
+    config = make_layer(UNITS, checkpoint_every=4).get_config()
+    assert config["checkpoint_every"] == 4
+    assert make_layer.from_config(dict(config)).get_config() == config  # type: ignore[attr-defined]
 
 
 @each_maker
@@ -140,8 +149,9 @@ def test_arguments_stand_in_the_order_of_keras(name: str) -> None:
     ):
         parameters = inspect.signature(ours).parameters
         expected = [n for n in inspect.signature(theirs).parameters if n != "kwargs"]
-        assert list(parameters) == [*expected, *own, "kwargs"]
-        for n in own:
+        added = [*own, "checkpoint_every"] if "unroll" in expected else own
+        assert list(parameters) == [*expected, *added, "kwargs"]
+        for n in added:
             assert parameters[n].kind is inspect.Parameter.KEYWORD_ONLY
 
 

@@ -155,7 +155,10 @@ def test_layer_is_rnn_over_its_cell(
     x = sequences()
     rnn.build(x.shape)
     rnn.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(to_numpy(rnn(x)), to_numpy(layer(x)))
+    # Equal to rounding: the layer may take the fused recurrence.
+    np.testing.assert_allclose(
+        to_numpy(rnn(x)), to_numpy(layer(x)), rtol=0, atol=TOLERANCE["float32"]
+    )
 
 
 @each_cell

@@ -1,0 +1,111 @@
+"""Loops over the first axis of tensors, as TensorFlow and JAX run them fastest."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import keras
+
+Step: TypeAlias = Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
+
+# Outside of XLA an inner loop up to this long is written out step by step.
+_LONGEST_WRITTEN_OUT = 64
+
+
+def scan(
+    step: Step,
+    carry: Any,
+    inputs: Sequence[Any],
+    *,
+    outputs: int,
+    reverse: bool = False,
+    inner: bool = False,
+) -> tuple[Any, tuple[Any, ...]]:
+    """`carry, (outputs[t], ...) = step(carry, (inputs[t], ...))` for each `t`.
+
+    `keras.ops.scan` takes no tuples of outputs on TensorFlow. There the steps of an
+    `inner` loop are written out unless XLA compiles them: each round of TensorFlow's
+    own loop costs as much as ten small operations.
+
+    Args:
+        step: takes a carry and a tuple of slices, gives the next and a tuple.
+        carry: tensor, or tuple of tensors.
+        inputs: tensors of one dtype with the same first axis.
+        outputs: integer, how many tensors a step gives, of the dtype of the inputs.
+        reverse: boolean. From the last slice to the first. Defaults to `False`.
+        inner: boolean. Whether this is the innermost of several loops. Defaults to
+            `False`.
+
+    Returns:
+        The last carry, and the outputs stacked along a new first axis.
+    """
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.lax.scan(step, carry, tuple(inputs), reverse=reverse)
+    length = inputs[0].shape[0]
+    short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
+    if length == 1 or (short and not compiles_with_xla()):
+        return _written_out(step, carry, inputs, outputs, reverse)
+    return _tensorflow_loop(step, carry, inputs, outputs, reverse)
+
+
+def _written_out(
+    step: Step, carry: Any, inputs: Sequence[Any], outputs: int, reverse: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    import tensorflow as tf
+
+    slices = list(zip(*(tf.unstack(tensor) for tensor in inputs), strict=True))
+    rows: list[tuple[Any, ...]] = []
+    for one in reversed(slices) if reverse else slices:
+        carry, row = step(carry, one)
+        rows.append(row)
+    if reverse:
+        rows.reverse()
+    return carry, tuple(tf.stack([row[i] for row in rows]) for i in range(outputs))
+
+
+def _tensorflow_loop(
+    step: Step, carry: Any, inputs: Sequence[Any], outputs: int, reverse: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    import tensorflow as tf
+
+    length = inputs[0].shape[0]
+    if length is None:
+        length = tf.shape(inputs[0])[0]
+
+    def body(i: Any, carry: Any, arrays: Any) -> tuple[Any, Any, Any]:
+        at = length - 1 - i if reverse else i
+        new, row = step(carry, tuple(tensor[at] for tensor in inputs))
+        # What only one of them knows of its static shape is no change of shape.
+        tf.nest.map_structure(lambda a, b: a.set_shape(b.shape), new, carry)
+        written = [a.write(at, out) for a, out in zip(arrays, row, strict=True)]
+        return i + 1, new, tuple(written)
+
+    arrays = tuple(tf.TensorArray(inputs[0].dtype, size=length) for _ in range(outputs))
+    _, carry, arrays = tf.while_loop(
+        lambda i, *_: i < length, body, (0, carry, arrays), maximum_iterations=length
+    )
+    stacked = tuple(array.stack() for array in arrays)
+    for tensor in stacked:
+        tensor.set_shape((inputs[0].shape[0], *tensor.shape[1:]))
+    return carry, stacked
+
+
+def compiles_with_xla() -> bool:
+    """Whether TensorFlow is tracing a function for XLA (`jit_compile=True`).
+
+    TensorFlow says so nowhere in public; where it stops saying so in private, loops
+    are written out, which is slower and right.
+    """
+    import tensorflow as tf
+
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        find = getattr(graph, "_get_control_flow_context", lambda: None)
+        context = find()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,0 +1,99 @@
+"""When a layer takes the fused recurrence, and how it does."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_urnn.layers.cell import StructuredRNNCell
+from keras_urnn.linalg import Tensor
+from keras_urnn.recurrence import DERIVATIVES, fused_recurrence, readable_name
+
+# With more units than this Keras' loop is the faster one. See docs/performance.md.
+FASTEST_UP_TO = {"jax": 256}
+
+
+def obstacle(layer: Any) -> str | None:
+    """What makes the fused recurrence of `layer` impossible, or None."""
+    cell = layer.cell
+    if layer.unroll:
+        return "`unroll=True` asks for Keras' own loop"
+    if type(cell).call is not StructuredRNNCell.call:
+        return f"{type(cell).__name__} has a step of its own"
+    if readable_name(cell.activation) is None:
+        names = ", ".join(DERIVATIVES)
+        return (
+            f"the derivative of `activation` is not read from the state ({names} are)"
+        )
+    if cell.recurrent_dropout:
+        return "`recurrent_dropout` changes the recurrent matrix per sequence"
+    if cell.state_scale is not None and not _scales_exactly(cell):
+        return "`state_scale` is not of powers of two around a homogeneous activation"
+    return None
+
+
+def slowness(layer: Any) -> str | None:
+    """Why Keras' own loop is the faster one for `layer`, or None where it isn't."""
+    backend = keras.config.backend()
+    most = FASTEST_UP_TO.get(backend, math.inf)
+    if layer.cell.width <= most or layer.checkpoint_every is not None:
+        return None
+    return f"with more than {most} units Keras' own loop is faster on {backend}"
+
+
+def _scales_exactly(cell: Any) -> bool:
+    """Whether the scale may go into the weights: then no number changes."""
+    homogeneous = readable_name(cell.activation) in ("linear", "relu")
+    powers = all(math.frexp(scale)[0] == 0.5 for scale in cell.state_scale)
+    return homogeneous and powers
+
+
+def inner_loop(
+    layer: Any,
+    sequences: Tensor,
+    initial_state: Any,
+    mask: Tensor | None,
+    training: bool,
+) -> tuple[Tensor, Tensor, Any]:
+    """What `keras.layers.RNN.inner_loop` does, by the fused recurrence.
+
+    A masked step repeats the state before it; `StructuredRNN.inner_loop` says what is
+    shown of it.
+    """
+    cell, dtype = layer.cell, layer.cell.compute_dtype
+    if training:
+        dropped = cell.get_dropout_mask(sequences[:, 0, :])
+        if dropped is not None:
+            sequences = sequences * dropped[:, None, :]
+    if layer.go_backwards:
+        sequences = ops.flip(sequences, axis=1)
+        mask = None if mask is None else ops.flip(mask, axis=1)
+    start = cell._join(initial_state)
+    if layer.stateful:
+        # PyTorch writes the new state into the old one's memory, which the backward
+        # pass still reads.
+        start = ops.copy(start)
+    kernel, bias, matrix = _weights(cell)
+    states, last = fused_recurrence(
+        *(ops.cast(value, dtype) for value in (sequences, kernel, bias, matrix, start)),
+        activation=readable_name(cell.activation),
+        mask=mask,
+        return_sequences=layer.return_sequences,
+        checkpoint_every=layer.checkpoint_every,
+    )
+    ends = cell._split(last)
+    outputs = ends[0][:, None] if states is None else cell._split(states)[0]
+    return ends[0], outputs, ends
+
+
+def _weights(cell: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`K`, `b` and `R` of the step; with a scale `d` inside, `diag(d) R diag(1/d)`."""
+    kernel = ops.convert_to_tensor(cell.kernel)
+    matrix = cell.recurrent_matrix()
+    if cell.state_scale is not None:
+        d = ops.convert_to_tensor(cell.state_scale, dtype=ops.dtype(matrix))
+        matrix = d[:, None] * matrix / d
+    if cell.bias is None:
+        return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel)), matrix
+    return kernel, ops.convert_to_tensor(cell.bias), matrix

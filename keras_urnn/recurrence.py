@@ -1,0 +1,305 @@
+"""The fused recurrence: a scan over the steps, and a backward pass derived by hand."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_urnn import _backend
+from keras_urnn._backend import matmul
+from keras_urnn._backend.loops import scan
+from keras_urnn.linalg import Tensor
+
+# How many steps are projected, and enter one product of the backward pass, together.
+_BLOCK = 32
+
+
+def _inside(
+    low: float, high: float, slope: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    def differentiate(g: Tensor, h: Tensor) -> Tensor:
+        inside = ops.logical_and(h > low, h < high)
+        return ops.where(inside, slope * g, ops.zeros_like(g))
+
+    return differentiate
+
+
+# φ'(z) g from h = φ(z), for each φ whose derivative can be read from its value.
+DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "linear": lambda g, h: g,
+    "relu": lambda g, h: ops.where(h > 0.0, g, ops.zeros_like(g)),
+    "relu6": _inside(0.0, 6.0, 1.0),
+    "tanh": lambda g, h: g * (1.0 - h * h),
+    "sigmoid": lambda g, h: g * h * (1.0 - h),
+    "hard_tanh": _inside(-1.0, 1.0, 1.0),
+    "hard_sigmoid": _inside(0.0, 1.0, 1.0 / 6.0),
+}
+
+
+def readable_name(activation: Callable[[Tensor], Tensor] | None) -> str | None:
+    """The key of `DERIVATIVES` of an activation, or None where there is none."""
+    if activation is None:
+        return "linear"
+    for name in DERIVATIVES:
+        if activation is keras.activations.get(name):
+            return name
+    return None
+
+
+def fused_recurrence(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor,
+    matrix: Tensor,
+    start: Tensor,
+    *,
+    activation: str,
+    mask: Tensor | None = None,
+    return_sequences: bool = False,
+    checkpoint_every: int | None = None,
+) -> tuple[Tensor | None, Tensor]:
+    """The states of `h_t = φ(x_t K + b + h_{t-1} R)`, with its own gradient.
+
+    The steps are taken in blocks. Of a block all inputs are projected in one product;
+    then a loop is left with `h R` and `φ`. The backward pass reads `φ'` from the
+    states, and from the last step to the first needs one product of a step only:
+
+        δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
+
+    the gradients of a block's weights are one product each, `dR = Σ h_{t-1}ᵀ δ_t`,
+    `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. Where the mask is
+    False a step is left out: `h_t = h_{t-1}`.
+
+    Args:
+        x: tensor of shape `(batch, steps, features)`, at least one step.
+        kernel: tensor `K` of shape `(features, width)`.
+        bias: tensor `b` of shape `(width,)`.
+        matrix: tensor `R` of shape `(width, width)`.
+        start: tensor `h_0` of shape `(batch, width)`.
+        activation: string, `φ`: a key of `DERIVATIVES`.
+        mask: boolean tensor of shape `(batch, steps)` or None. Defaults to `None`.
+        return_sequences: boolean. Whether to return all states. Defaults to `False`.
+        checkpoint_every: integer `k` or None. Keep every `k`-th state only, and
+            compute the others once more on the way back. Defaults to `None`.
+
+    Returns:
+        The states of all steps, of shape `(batch, steps, width)`, or None; and the
+        last one, of shape `(batch, width)`.
+    """
+    x = ops.swapaxes(x, 0, 1)
+    if mask is not None:
+        mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
+    block = checkpoint_every or _even_block(x.shape[0])
+    recompute = checkpoint_every is not None
+    arguments = (x, kernel, bias, matrix, start, mask)
+    if keras.config.backend() == "torch":
+        from keras_urnn._backend import torch_recurrence
+
+        settings = torch_recurrence.Settings(
+            activation, return_sequences, block, recompute
+        )
+        states, last = torch_recurrence.run(*arguments, settings)
+    else:
+        blocks = _Blocks(activation, return_sequences, block, recompute)
+        states, last = blocks.run(*arguments)
+    return None if states is None else ops.swapaxes(states, 0, 1), last
+
+
+def _even_block(steps: int | None) -> int:
+    """At most `_BLOCK` steps; a divisor of `steps` where there is one of that size."""
+    if steps is None:
+        return _BLOCK
+    sizes = range(_BLOCK, _BLOCK // 2, -1)
+    return next((k for k in sizes if steps % k == 0), min(_BLOCK, steps))
+
+
+class _Blocks:
+    """The fused recurrence in tensor operations, for TensorFlow and JAX."""
+
+    def __init__(
+        self, activation: str, return_sequences: bool, block: int, recompute: bool
+    ) -> None:
+        self.activation = keras.activations.get(activation)
+        self.differentiate = DERIVATIVES[activation]
+        self.return_sequences = return_sequences
+        self.block = block
+        self.recompute = recompute
+
+    def run(
+        self,
+        x: Tensor,
+        kernel: Tensor,
+        bias: Tensor,
+        matrix: Tensor,
+        start: Tensor,
+        mask: Tensor | None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """The states of all steps (None unless wanted) and the last, time first."""
+        arguments = [x, kernel, bias, matrix, start]
+        if mask is not None:
+            arguments.append(ops.cast(mask, x.dtype))  # a tensor with a gradient of 0
+        *states, last = ops.custom_gradient(self._with_gradient)(*arguments)
+        return states[0] if states else None, last
+
+    def _with_gradient(
+        self, x: Tensor, *others: Tensor
+    ) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
+        weights, h, masks = others[:3], others[3], others[4:]
+        segments = [self._segments(tensor) for tensor in (x, *masks)]
+        inputs = list(zip(*segments, strict=True))
+        kept = []
+        for segment in inputs:
+            h, found = self._forward(h, segment, weights)
+            kept.append(found)
+        states = (
+            [_joined([found[1] for found in kept])] if self.return_sequences else []
+        )
+        if self.recompute:
+            kept = [found[:1] for found in kept]
+
+        def gradient(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
+            # TensorFlow may have lost the static shapes that the blocks are cut by.
+            *to_states, to_last = [
+                ops.reshape(tensor, ops.shape(output))
+                for tensor, output in zip(
+                    keras.tree.flatten(upstream), (*states, h), strict=True
+                )
+            ]
+            given = [self._segments(tensor) for tensor in to_states]
+            rows = list(zip(inputs, kept, *given, strict=True))
+            return self._backward(rows, to_last, weights, masks)
+
+        return (*states, h), gradient
+
+    def _segments(self, tensor: Tensor) -> list[Tensor]:
+        """Cut the first axis into blocks: whole ones, and what is left.
+
+        What is left of a number of steps that is not known yet is blocks of one.
+        """
+        shape = ops.shape(tensor)
+        steps, rest = shape[0], tuple(shape[1:])
+        count = steps // self.block
+        cut = count * self.block
+        whole = ops.reshape(tensor[:cut], (count, self.block, *rest))
+        if not isinstance(steps, int):
+            return [whole, ops.expand_dims(tensor[cut:], 1)]
+        if cut == steps:
+            return [whole]
+        left = ops.expand_dims(tensor[cut:], 0)
+        return [whole, left] if count else [left]
+
+    def _forward(
+        self, h: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The last state, the state that each block starts from, and all states."""
+        with_states = self.return_sequences or not self.recompute
+
+        def block(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+            end, states = self._states(h, inputs, weights)
+            return end, (h, states) if with_states else (h,)
+
+        return scan(block, h, inputs, outputs=1 + with_states)
+
+    def _states(
+        self, h: Tensor, inputs: tuple[Tensor, ...], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The last state of a block, and all of them."""
+        kernel, bias, matrix = weights
+        x, *masks = inputs
+
+        def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+            z, *mask = inputs
+            new = self.activation(z + matmul(h, matrix))
+            if mask:
+                new = ops.where(mask[0] > 0.0, new, h)
+            return new, (new,)
+
+        projected = matmul(x, kernel) + bias
+        h, (states,) = scan(step, h, (projected, *masks), outputs=1, inner=True)
+        return h, states
+
+    def _backward(
+        self,
+        rows: list[tuple[Any, ...]],
+        g: Tensor,
+        weights: Sequence[Tensor],
+        masks: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """The gradients of all arguments, from that of the last state backwards."""
+        kernel, _, matrix = weights
+        transposed = [ops.transpose(weight) for weight in (kernel, matrix)]
+        wide = "float64" if ops.dtype(matrix) == "float64" else "float32"
+        sums = tuple(ops.zeros(weight.shape, dtype=wide) for weight in weights)
+
+        def block(carry: Any, row: tuple[Any, ...]) -> tuple[Any, tuple[Tensor]]:
+            g, *sums = carry
+            count = len(masks) + 1
+            inputs, (start, *rest) = row[:count], row[count:]
+            x, *inside = inputs
+            states = (
+                self._states(start, inputs, weights)[1]
+                if self.recompute
+                else rest.pop(0)
+            )
+            g, delta = self._walk_back(g, states, rest, inside, transposed[1])
+            before = ops.concatenate([start[None], states[:-1]], axis=0)
+            found = (
+                _product(x, delta),
+                ops.sum(delta, axis=(0, 1)),
+                _product(before, delta),
+            )
+            sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
+            return (g, *sums), (matmul(delta, transposed[0]),)
+
+        to_x = []
+        carry: Any = (g, *sums)
+        for inputs, kept, *given in reversed(rows):
+            flat = (*inputs, *kept, *given)
+            carry, (found,) = scan(block, carry, flat, outputs=1, reverse=True)
+            to_x.append(found)
+        g, *sums = carry
+        to_weights = [ops.cast(a, b.dtype) for a, b in zip(sums, weights, strict=True)]
+        to_masks = [ops.zeros_like(mask) for mask in masks]
+        return _joined(to_x[::-1]), *to_weights, g, *to_masks
+
+    def _walk_back(
+        self,
+        g: Tensor,
+        states: Tensor,
+        upstream: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        transposed: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of the state before a block, and `δ` of each of its steps."""
+
+        def step(g: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+            h, *others = inputs
+            if upstream:
+                g = g + others[0]
+            delta = self.differentiate(g, h)
+            if not masks:
+                return matmul(delta, transposed), (delta,)
+            inside, zero = others[-1] > 0.0, ops.zeros_like(g)
+            delta = ops.where(inside, delta, zero)
+            held = ops.where(inside, zero, g)
+            return held + matmul(delta, transposed), (delta,)
+
+        inputs = (states, *upstream, *masks)
+        g, (deltas,) = scan(step, g, inputs, outputs=1, reverse=True, inner=True)
+        return g, deltas
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """`Σ a_tᵀ b_t` over the first two axes."""
+    a, b = (ops.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (a, b))
+    return matmul(ops.transpose(a), b)
+
+
+def _joined(segments: list[Tensor]) -> Tensor:
+    """The blocks of all segments as one axis again."""
+    flat = []
+    for tensor in segments:
+        count, block, *rest = ops.shape(tensor)
+        flat.append(ops.reshape(tensor, (count * block, *rest)))
+    return flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=0)

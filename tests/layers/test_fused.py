@@ -1,0 +1,323 @@
+"""The fused recurrence gives what Keras' loop over the same cell gives, and says so."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_urnn as ku
+from keras_urnn import recurrence
+from keras_urnn.layers import fusing
+from tests.helpers import (
+    BATCH,
+    FEATURES,
+    LAYERS,
+    STEPS,
+    UNITS,
+    Array,
+    each_layer,
+    nearest_on_set,
+    normal,
+    precision,
+    randomize,
+    to_numpy,
+)
+
+# Outputs, and gradients relative to the largest of them.
+CLOSE = {"float32": 1e-5, "float64": 1e-10}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "last": {},
+    "sequences": {"return_sequences": True},
+    "state": {"return_state": True, "return_sequences": True},
+    "backwards": {"go_backwards": True},
+    "backwards-sequences": {"go_backwards": True, "return_sequences": True},
+    "no-bias": {"use_bias": False},
+    "output-units": {"output_units": 2, "return_sequences": True},
+    "scaled": {"state_scale": [1.0, 4.0, 0.5, 1.0, 2.0]},
+    "checkpoint": {"checkpoint_every": 3},
+    "checkpoint-sequences": {"checkpoint_every": 3, "return_sequences": True},
+    "checkpoint-past-the-end": {"checkpoint_every": 100},
+    "zero-output": {"zero_output_for_mask": True, "return_sequences": True},
+    "stateful": {"stateful": True},
+}
+each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def model_of(recurrent: Any, masked: bool, steps: int = STEPS) -> Any:
+    """A model that trains what goes into the recurrence and what comes out of it."""
+    inputs = keras.Input((steps, FEATURES), batch_size=BATCH)
+    masks = keras.Input((steps,), batch_size=BATCH, dtype="bool")
+    x = keras.layers.Dense(FEATURES, name="before")(inputs)
+    outputs = recurrent(x, mask=masks if masked else None)
+    if not isinstance(outputs, (list, tuple)):
+        outputs = [outputs]
+    wide = [keras.layers.Dense(2, "tanh")(output) for output in outputs]
+    flat = [ops.reshape(output, (BATCH, -1)) for output in wide]
+    merged = ops.concatenate(flat, axis=-1)
+    return keras.Model([inputs, masks], keras.layers.Dense(1)(merged))
+
+
+def plain_twin(layer: Any, masked: bool, steps: int = STEPS) -> Any:
+    """The same model around Keras' own loop, which the layer runs with `unroll`.
+
+    Written out, as a loop on PyTorch is anyway. JAX ignores `zero_output_for_mask`
+    there, so where it is asked for the layer's own loop is taken, not fused.
+    """
+    config = {**layer.get_config(), "checkpoint_every": None}
+    twin = type(layer).from_config(config)
+    # A subclassed cell has a step of its own, which no fused recurrence knows.
+    twin.cell.__class__ = type("Cell", (type(twin.cell),), {"call": _call})
+    assert not twin.uses_fused_recurrence
+    return model_of(twin, masked, steps)
+
+
+def _call(self: Any, sequence: Any, states: Any, training: bool = False) -> Any:
+    return super(type(self), self).call(sequence, states, training=training)
+
+
+def gradients(model: Any, x: Any, y: Array) -> list[Array]:
+    """The outputs, and the loss' gradient for each weight, by one step of SGD."""
+    before = model.get_weights()
+    sgd = keras.optimizers.SGD(1.0, momentum=0.5)
+    dtype = keras.config.dtype_policy().compute_dtype
+    model.compile(sgd, keras.losses.MeanSquaredError(dtype=dtype))
+    outputs = model.predict_on_batch(x)
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            layer.reset_state()
+    model.set_weights(before)
+    model.train_on_batch(x, y)
+    return [outputs, *(-to_numpy(momentum) for momentum in sgd.momentums)]
+
+
+def assert_same(
+    layer: Any, masked: bool, dtype: str, close: float | None = None, steps: int = STEPS
+) -> None:
+    assert layer.uses_fused_recurrence, layer.plain_recurrence_reason
+    ours = model_of(layer, masked, steps)
+    theirs = plain_twin(layer, masked, steps)
+    matrix = nearest_on_set(layer.cell, normal(UNITS, UNITS, seed=3))
+    layer.cell.recurrent_kernel.assign(matrix)
+    randomize(layer.cell)
+    theirs.set_weights(ours.get_weights())
+    mask = np.random.default_rng(2).random((BATCH, steps)) < 0.6
+    x = [normal(BATCH, steps, FEATURES, seed=1).astype(dtype), mask]
+    y = normal(BATCH, 1, seed=4)
+    (output, *found), (expected_output, *expected) = (
+        gradients(model, x, y) for model in (ours, theirs)
+    )
+    tolerance = close or CLOSE[dtype]
+    np.testing.assert_allclose(output, expected_output, rtol=tolerance, atol=tolerance)
+    largest = max(np.max(np.abs(gradient)) for gradient in expected)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest)
+    # Of the kernels before the layer and in it; `R` is not used in the only step from
+    # a start at zero.
+    for gradient in (expected[0], expected[2], expected[3]):
+        assert np.max(np.abs(gradient)) > 1e-3 * largest or steps == 1
+
+
+@each_option
+@pytest.mark.parametrize(
+    "masked, dtype",
+    [(False, "float32"), (True, "float64")],
+    ids=["all-steps-float32", "masked-float64"],
+)
+def test_same_as_the_loop(options: dict[str, Any], masked: bool, dtype: str) -> None:
+    with precision(dtype):
+        learned = not options.get("stateful")  # which trains no start
+        layer = ku.ContractiveRNN(UNITS, learn_initial_state=learned, **options)
+        assert_same(layer, masked, dtype)
+
+
+@pytest.mark.parametrize("activation", [None, *recurrence.DERIVATIVES])
+def test_same_for_each_activation(activation: str | None) -> None:
+    dtype = "float64"
+    if (keras.config.backend(), activation) == ("jax", "tanh"):
+        # Keras' tanh gives float32 there, and its loops, SimpleRNN's too, refuse that.
+        dtype = "float32"
+    with precision(dtype):
+        layer = ku.UnitaryRNN(UNITS, activation, return_sequences=True)
+        assert_same(layer, True, dtype)
+
+
+# Around the sizes of blocks: one, whole ones with and without a rest.
+@pytest.mark.parametrize("steps", [1, 2, 32, 64, 67, 131])
+def test_same_for_each_number_of_steps(steps: int) -> None:
+    with precision("float64"):
+        layer = ku.UnitaryRNN(UNITS, return_sequences=True)
+        assert_same(layer, False, "float64", steps=steps)
+
+
+def test_same_in_half_precision() -> None:
+    with precision("mixed_bfloat16"):
+        layer = ku.UnitaryRNN(UNITS, return_sequences=True)
+        # 7 steps' roundings of 2^-8 each, in sums of 5 products.
+        assert_same(layer, False, "float32", close=0.1)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
+def test_outputs_in_float16(policy: str) -> None:
+    layer = ku.UnitaryRNN(UNITS, dtype=policy)
+    assert layer.uses_fused_recurrence
+    x = normal(BATCH, STEPS, FEATURES).astype("float32")
+    outputs = layer(x)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
+    wide = ku.UnitaryRNN(UNITS)
+    wide.build(x.shape)
+    wide.set_weights(layer.get_weights())
+    # 7 steps' roundings of 2^-11 each, in sums of 5 products.
+    np.testing.assert_allclose(to_numpy(outputs), to_numpy(wide(x)), rtol=0, atol=0.02)
+
+
+@each_layer
+def test_same_dropout_of_the_inputs(make_layer: Callable[..., Any]) -> None:
+    assert_same(make_layer(UNITS, dropout=0.5, seed=3), False, "float32")
+
+
+def test_one_operation_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        calls.append(kwargs)
+        return recurrence.fused_recurrence(*args, **kwargs)
+
+    monkeypatch.setattr(fusing, "fused_recurrence", spy)
+    x = normal(BATCH, STEPS, FEATURES).astype("float32")
+    ku.UnitaryRNN(UNITS)(x)
+    assert len(calls) == 1
+    ku.UnitaryRNN(UNITS, unroll=True)(x)
+    ku.UnitaryRNN(UNITS, "elu")(x)
+    assert len(calls) == 1
+
+
+PLAIN: dict[str, tuple[dict[str, Any], str]] = {
+    "unroll": ({"unroll": True}, "unroll=True"),
+    "activation": ({"activation": "elu"}, "activation"),
+    "own-function": ({"activation": lambda z: z}, "activation"),
+    "recurrent-dropout": ({"recurrent_dropout": 0.1}, "recurrent_dropout"),
+    "inexact-scale": ({"state_scale": 5 * [3.0]}, "state_scale"),
+    "scaled-tanh": ({"state_scale": 5 * [2.0], "activation": "tanh"}, "state_scale"),
+}
+each_plain = pytest.mark.parametrize("options, named", PLAIN.values(), ids=PLAIN)
+
+
+@each_layer
+@each_plain
+def test_layer_says_why_it_runs_the_loop(
+    make_layer: Callable[..., Any], options: dict[str, Any], named: str
+) -> None:
+    layer = make_layer(UNITS, **options)
+    assert not layer.uses_fused_recurrence
+    assert named in layer.plain_recurrence_reason
+
+
+@each_layer
+@each_plain
+def test_checkpoints_need_the_fused_recurrence(
+    make_layer: Callable[..., Any], options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValueError, match="checkpoint_every") as error:
+        make_layer(UNITS, checkpoint_every=2, **options)
+    assert named in str(error.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
+def test_bad_checkpoint(value: Any) -> None:
+    with pytest.raises(ValueError, match="`checkpoint_every` must be a positive"):
+        ku.UnitaryRNN(UNITS, checkpoint_every=value)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_large_layers_take_the_faster_path(name: str) -> None:
+    most = fusing.FASTEST_UP_TO.get(keras.config.backend())
+    large = LAYERS[name](1024)
+    assert large.uses_fused_recurrence == (most is None)
+    if most is not None:
+        assert "faster on" in large.plain_recurrence_reason
+        assert LAYERS[name](most).uses_fused_recurrence
+    assert LAYERS[name](1024, checkpoint_every=4).uses_fused_recurrence
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_passes_through(bad: float) -> None:
+    layer = ku.UnitaryRNN(UNITS, return_sequences=True)
+    x = normal(BATCH, STEPS, FEATURES).astype("float32")
+    x[0, 3] = bad
+    simple = keras.layers.SimpleRNN(UNITS, "relu", return_sequences=True)
+    simple.build(x.shape)
+    layer.build(x.shape)
+    simple.set_weights(layer.get_weights())
+    ours, theirs = to_numpy(layer(x)), to_numpy(simple(x))
+    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs))
+    assert not np.all(np.isfinite(ours))
+
+
+def test_any_number_of_steps_in_one_model() -> None:
+    layer = ku.UnitaryRNN(UNITS, return_sequences=True)
+    inputs = keras.Input((None, FEATURES))
+    model = keras.Model(inputs, layer(inputs))
+    cell = keras.layers.RNN(
+        ku.UnitaryRNNCell.from_config(layer.cell.get_config()), return_sequences=True
+    )
+    plain = keras.Model(inputs, cell(inputs))
+    plain.set_weights(model.get_weights())
+    for steps in (1, 31, 40):
+        x = normal(BATCH, steps, FEATURES, seed=steps).astype("float32")
+        for one in (model, plain):
+            one.compile("sgd", "mse")
+            one.train_on_batch(x, np.ones((BATCH, steps, UNITS), "float32"))
+        for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            model.predict_on_batch(x), plain.predict_on_batch(x), rtol=0, atol=1e-5
+        )
+
+
+def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
+    """The gradient of the sum of the squares of the gradient, on the own backend."""
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda a: (jax.grad(function)(a) ** 2).sum())(at))
+    if backend == "torch":
+        import torch
+
+        a = torch.tensor(at, requires_grad=True)
+        (first,) = torch.autograd.grad(function(a), a, create_graph=True)
+        return torch.autograd.grad((first**2).sum(), a)[0].numpy()
+    import tensorflow as tf
+
+    a = tf.constant(at)
+    with tf.GradientTape() as outer:
+        outer.watch(a)
+        with tf.GradientTape() as inner:
+            inner.watch(a)
+            value = function(a)
+        squares = tf.reduce_sum(inner.gradient(value, a) ** 2)
+    return outer.gradient(squares, a).numpy()
+
+
+def test_second_derivatives_are_right() -> None:
+    with precision("float64"):
+        layer = ku.UnitaryRNN(UNITS, "sigmoid")
+        layer.build((BATCH, STEPS, FEATURES))
+        x = normal(BATCH, STEPS, FEATURES)
+
+        def fused(a: Any) -> Any:
+            return ops.sum(ops.square(layer(a)))
+
+        def stepwise(a: Any) -> Any:
+            states = layer.get_initial_state(BATCH)
+            for t in range(STEPS):
+                output, states = layer.cell(a[:, t], states)
+            return ops.sum(ops.square(output))
+
+        expected = second_derivative(stepwise, x)
+        found = second_derivative(fused, x)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+        assert np.max(np.abs(expected)) > 1e-4
