@@ -6,7 +6,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_urnn import _backend
 from keras_urnn._backend import matmul
 from keras_urnn._backend.loops import scan
 from keras_urnn.linalg import Tensor
@@ -152,9 +151,9 @@ class _Blocks:
         for segment in inputs:
             h, found = self._forward(h, segment, weights)
             kept.append(found)
-        states = (
-            [_joined([found[1] for found in kept])] if self.return_sequences else []
-        )
+        states = []
+        if self.return_sequences:
+            states.append(_joined([found[1] for found in kept]))
         if self.recompute:
             kept = [found[:1] for found in kept]
 

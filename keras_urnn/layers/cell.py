@@ -112,7 +112,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
     def call(
         self, sequence: Tensor, states: Any, training: bool = False
     ) -> tuple[Tensor, Any]:
-        h = self._join(states)
+        h = self.join_states(states)
         input_mask = self.get_dropout_mask(sequence)
         state_mask = self.get_recurrent_dropout_mask(h)
         if training and input_mask is not None:
@@ -134,7 +134,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         if self.state_scale is not None:
             h = h / d
 
-        new_states = self._split(h)
+        new_states = self.split_state(h)
         if not isinstance(states, (list, tuple)):
             return new_states[0], h
         return new_states[0], new_states
@@ -162,7 +162,9 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
                     "Received: built=False. Call it on data, or `build` it first."
                 )
             state = ops.cast(self.learned_initial_state, self.compute_dtype)
-        return self._split(ops.zeros((batch_size, self.width), state.dtype) + state)
+        return self.split_state(
+            ops.zeros((batch_size, self.width), state.dtype) + state
+        )
 
     def _resting(self) -> list[float]:
         return self.resting_state or [0.0] * self.width
@@ -175,12 +177,14 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             step_input = ops.ones(full, dtype=step_input.dtype)
         return super().get_recurrent_dropout_mask(step_input)
 
-    def _join(self, states: Any) -> Tensor:
+    def join_states(self, states: Any) -> Tensor:
+        """One tensor of shape `(batch, width)` from the states of the cell."""
         if not isinstance(states, (list, tuple)):
             return states
         return states[0] if len(states) == 1 else ops.concatenate(states, axis=-1)
 
-    def _split(self, h: Tensor) -> list[Tensor]:
+    def split_state(self, h: Tensor) -> list[Tensor]:
+        """The states of the cell from one tensor of shape `(..., width)`."""
         m = self.output_units
         return [h] if m is None else [h[..., :m], h[..., m:]]
 

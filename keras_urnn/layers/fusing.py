@@ -23,9 +23,7 @@ def obstacle(layer: Any) -> str | None:
         return f"{type(cell).__name__} has a step of its own"
     if readable_name(cell.activation) is None:
         names = ", ".join(DERIVATIVES)
-        return (
-            f"the derivative of `activation` is not read from the state ({names} are)"
-        )
+        return f"the derivative of `activation` is read from the state only for {names}"
     if cell.recurrent_dropout:
         return "`recurrent_dropout` changes the recurrent matrix per sequence"
     if cell.state_scale is not None and not _scales_exactly(cell):
@@ -69,21 +67,23 @@ def inner_loop(
     if layer.go_backwards:
         sequences = ops.flip(sequences, axis=1)
         mask = None if mask is None else ops.flip(mask, axis=1)
-    start = cell._join(initial_state)
+    start = cell.join_states(initial_state)
     if layer.stateful:
         # PyTorch writes the new state into the old one's memory, which the backward
         # pass still reads.
         start = ops.copy(start)
     kernel, bias, matrix = _weights(cell)
+    activation = readable_name(cell.activation)
+    assert activation is not None  # `obstacle` refuses the others
     states, last = fused_recurrence(
         *(ops.cast(value, dtype) for value in (sequences, kernel, bias, matrix, start)),
-        activation=readable_name(cell.activation),
+        activation=activation,
         mask=mask,
         return_sequences=layer.return_sequences,
         checkpoint_every=layer.checkpoint_every,
     )
-    ends = cell._split(last)
-    outputs = ends[0][:, None] if states is None else cell._split(states)[0]
+    ends = cell.split_state(last)
+    outputs = ends[0][:, None] if states is None else cell.split_state(states)[0]
     return ends[0], outputs, ends
 
 

@@ -122,7 +122,7 @@ def assert_same(
 
 @each_option
 @pytest.mark.parametrize(
-    "masked, dtype",
+    ("masked", "dtype"),
     [(False, "float32"), (True, "float64")],
     ids=["all-steps-float32", "masked-float64"],
 )
@@ -202,7 +202,7 @@ PLAIN: dict[str, tuple[dict[str, Any], str]] = {
     "inexact-scale": ({"state_scale": 5 * [3.0]}, "state_scale"),
     "scaled-tanh": ({"state_scale": 5 * [2.0], "activation": "tanh"}, "state_scale"),
 }
-each_plain = pytest.mark.parametrize("options, named", PLAIN.values(), ids=PLAIN)
+each_plain = pytest.mark.parametrize(("options", "named"), PLAIN.values(), ids=PLAIN)
 
 
 @each_layer
