@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from projections import BACKENDS, plain_svd
 from shapes import Shape
 
-# Under PyTorch Keras' `jit_compile` is torch.compile, which unrolls a loop of 784 steps.
+# Under PyTorch `jit_compile` is torch.compile, which unrolls the loop over the steps.
 JIT = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
 
 
@@ -94,9 +94,7 @@ CONTESTANTS = {
         Contestant(
             "torch.nn.RNN", kind="TorchRNNTrial", backends=("torch",), flushed=True
         ),
-        Contestant(
-            "geotorch", kind="GeotorchTrial", backends=("torch",), flushed=True
-        ),
+        Contestant("geotorch", kind="GeotorchTrial", backends=("torch",), flushed=True),
         Contestant("matrix product", kind="ProductTrial"),
     )
 }

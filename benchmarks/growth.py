@@ -17,9 +17,7 @@ LAYER = "UnitaryRNN"
 
 def measure(backend: str, rules: Rules) -> dict[str, Any]:
     """Time each axis in a run of its own, all its sizes in turns."""
-    points = [
-        point for axis in GROWTH for point in _points(backend, axis, rules)
-    ]
+    points = [point for axis in GROWTH for point in _points(backend, axis, rules)]
     return {
         "base": BASE._asdict(),
         "rules": rules._asdict(),

@@ -55,7 +55,7 @@ class KerasTrial:
 
     def projection(self, gate: Gate) -> None:
         # The first layer stands for all of them.
-        kernel = getattr(self.model.layers[0].cell, "recurrent_kernel", None)
+        kernel: Any = getattr(self.model.layers[0].cell, "recurrent_kernel", None)
         constraint = getattr(kernel, "constraint", None)
         if constraint is None:
             gate.answer(missing="a recurrent constraint")

@@ -113,23 +113,27 @@ class Contender:
         """Send a word and return the answer; None from one that was or is stopped."""
         if self._process is None:
             return None
-        assert self._process.stdin is not None, "opened as a pipe"
-        assert self._process.stdout is not None, "opened as a pipe"
-        try:
-            self._process.stdin.write(f"{word}\n".encode())
-            there, _, _ = select.select([self._process.stdout], [], [], self.rules.limit)
-            line = self._process.stdout.readline() if there else b""
-            answer: dict[str, Any] = json.loads(line or b"{}")
-        except BrokenPipeError:
-            there, line, answer = [True], b"", {}
-        if there and not line:
-            answer = {"error": "the process ended"}
+        line = self._exchange(self._process, f"{word}\n".encode())
+        answer: dict[str, Any] = {}
+        if line is not None:
+            answer = json.loads(line or b'{"error": "the process ended"}')
         if "error" in answer:
             self.row["error"] = answer["error"]
-        if not there or "error" in answer:
+        if line is None or "error" in answer:
             self.stop()
             return None
         return answer
+
+    def _exchange(self, process: subprocess.Popen[bytes], word: bytes) -> bytes | None:
+        """Return the line that comes back: empty at the end, None if it's too late."""
+        assert process.stdin is not None, "opened as a pipe"
+        assert process.stdout is not None, "opened as a pipe"
+        try:
+            process.stdin.write(word)
+        except BrokenPipeError:
+            return b""
+        in_time, _, _ = select.select([process.stdout], [], [], self.rules.limit)
+        return process.stdout.readline() if in_time else None
 
 
 def race(

@@ -46,14 +46,15 @@ class ProductTrial:
         if keras.config.backend() == "jax":
             import jax
 
-            return jax.jit(lambda h, w: jax.lax.fori_loop(0, steps, lambda _, h: h @ w, h))
+            return jax.jit(
+                lambda h, w: jax.lax.fori_loop(0, steps, lambda _, h: h @ w, h)
+            )
         return self._torch_products
 
     def _torch_products(self, h: object, w: object) -> object:
         import torch
 
-        buffers = [h, torch.empty_like(h)]
-        buffers[0] = torch.clone(h)
+        buffers = [torch.clone(h), torch.empty_like(h)]
         with torch.no_grad():
             for t in range(self.shape.steps):
                 torch.mm(buffers[t % 2], w, out=buffers[(t + 1) % 2])

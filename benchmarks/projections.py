@@ -99,7 +99,7 @@ def commit() -> str:
         )
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "../keras_urnn", ".")
+    changed = git("status", "--porcelain", "--", "../keras_urnn", ".", ":!results")
     return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
 
 

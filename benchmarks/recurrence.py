@@ -1,7 +1,7 @@
 """How fast is a training step, against whoever else could do it?
 
 For each backend and shape all contestants of `contestants.py` are timed in one run, in
-turns (`lockstep.py`): training, inference, streaming, the projection alone (`trial.py`),
+turns (`lockstep.py`): training, inference, streaming, the projection (`trial.py`),
 the first call of each, and the memory that a training step takes. A product of matrices
 of the same shapes, in the same run, is the machine's limit. With `--growth` our layer's
 training step is timed as one size after the other grows (`growth.py`).
@@ -15,12 +15,13 @@ What is done goes into the results after each phase of each backend and shape, s
 loses minutes, and one part can be run again by itself. Run it when nothing else runs,
 on Linux. Then `python benchmarks/performance.py` fills `docs/performance.md`.
 
-Expected on two cores: `targets.py` holds what is promised, and the table that is printed
-at the end says what came out.
+Expected on two cores: what `targets.py` promises; the table that is printed at the end
+says what came out.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,11 @@ def main(argv: list[str] | None = None) -> None:
     rules = Rules(rounds=args.rounds, warm_ups=args.warm_ups)
     for backend in args.backend:
         for shape in args.shape:
-            if not (args.resume and is_done(load(path), backend, shape)):
+            if not (args.resume and is_done(load(path)["runs"], backend, shape)):
                 run(path, backend, shape, rules, args.contestants)
-        if args.growth:
-            add(path, "growth", {**stamp(backend), **growth.measure(backend, rules)})
+        if args.growth and not (args.resume and is_done(load(path)["growth"], backend)):
+            about = {**stamp(backend), "complete": True}
+            add(path, "growth", {**about, **growth.measure(backend, rules)})
     print(targets.table(load(path)))
 
 
@@ -117,14 +119,33 @@ def merged(runs: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, An
     return sorted([*others, new], key=_key)
 
 
-def is_done(record: dict[str, Any], backend: str, shape: Shape) -> bool:
-    """Return whether all of this was timed with what is committed now."""
+def is_done(
+    runs: list[dict[str, Any]], backend: str, shape: Shape | None = None
+) -> bool:
+    """Return whether all of this was timed with the code as it is now."""
+    wanted = {"backend": backend, "shape": shape._asdict() if shape else {}}
     return any(
-        run["complete"]
-        and _key(run) == _key({"backend": backend, "shape": shape._asdict()})
-        and run["commit"] == commit()
-        for run in record["runs"]
+        run["complete"] and _key(run) == _key(wanted) and is_current(run["commit"])
+        for run in runs
     )
+
+
+def is_current(commit: str) -> bool:
+    """Return whether neither the package nor the benchmarks differ from a commit."""
+    compare = [
+        "git",
+        "diff",
+        "--quiet",
+        commit,
+        "--",
+        "../keras_urnn",
+        ".",
+        ":!results",
+    ]
+    done = subprocess.run(
+        compare, cwd=OUTPUT.parents[1], check=False, capture_output=True
+    )
+    return done.returncode == 0
 
 
 def _key(run: dict[str, Any]) -> tuple[int, int]:

@@ -48,7 +48,9 @@ TARGETS = (
         (False,),
     ),
     Target("`SimpleRNN`, JAX", "SimpleRNN", _by_shape(0.60, 1.0, 1.0, 0.80), JAX),
-    Target("`SimpleRNN`, PyTorch", "SimpleRNN", _by_shape(0.20, 0.65, 0.9, 0.25), TORCH),
+    Target(
+        "`SimpleRNN`, PyTorch", "SimpleRNN", _by_shape(0.20, 0.65, 0.9, 0.25), TORCH
+    ),
     Target(
         "plain SVD constraint, TensorFlow with XLA",
         "SimpleRNN, plain SVD",

@@ -34,7 +34,10 @@ SEED = 0
 
 
 def main() -> None:
-    entry, shape = Entry(*json.loads(sys.argv[1])[0]), Shape(*json.loads(sys.argv[1])[1])
+    entry, shape = (
+        Entry(*json.loads(sys.argv[1])[0]),
+        Shape(*json.loads(sys.argv[1])[1]),
+    )
     gate = Gate()
     trial: Any = None
     while word := gate.next():
