@@ -19,6 +19,7 @@ def measure(backend: str, rules: Rules) -> dict[str, Any]:
     """Time each axis in a run of its own, all its sizes in turns."""
     points = [point for axis in GROWTH for point in _points(backend, axis, rules)]
     return {
+        "complete": True,
         "base": BASE._asdict(),
         "rules": rules._asdict(),
         "layer": LAYER,

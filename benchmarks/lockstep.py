@@ -65,6 +65,8 @@ class Contender:
 
     def enter(self, phase: str) -> bool:
         """Call it for the first time; return whether there is more to time."""
+        if self._process is None:
+            return False
         if phase == "projection" and self.runs_once:
             return False  # the projection is what takes so long
         start = time.perf_counter()

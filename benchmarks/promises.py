@@ -42,6 +42,7 @@ def promises(record: dict[str, Any]) -> Iterator[Promise]:
         yield from _peak(record, shape, least)
     for run in record["runs"]:
         yield from _memory(run)
+        yield from _checkpoints(run)
     for run in targets.runs(record, "wide"):
         yield from _bfloat16(run)
 
@@ -123,6 +124,29 @@ def _memory(run: dict[str, Any]) -> Iterator[Promise]:
                 f"≤ {MOST_MEMORY}",
                 ratio <= MOST_MEMORY,
             )
+
+
+def _checkpoints(run: dict[str, Any]) -> Iterator[Promise]:
+    """The layers that keep some states only take less than `SimpleRNN`."""
+    names = {row["contestant"] for row in run["contestants"]}
+    for name in sorted(name for name in names if "checkpoint_every" in name):
+        for row in _plain(run, name):
+            for simple in _plain(run, "SimpleRNN"):
+                if simple["jit_compile"] == row["jit_compile"]:
+                    yield _memory_ratio(run, row, simple)
+
+
+def _memory_ratio(run: dict[str, Any], row: Row, simple: Row) -> Promise:
+    taken, least = (one["training"].get("mebibytes", 0.0) for one in (row, simple))
+    ratio = taken / max(least, 1.0)
+    return Promise(
+        f"memory of a step of `{row['contestant']}`, by `SimpleRNN`'s",
+        run["shape"]["name"],
+        _where(run, row["jit_compile"]),
+        f"{ratio:.2f}",
+        "< 1",
+        ratio < 1.0,
+    )
 
 
 def _bfloat16(run: dict[str, Any]) -> Iterator[Promise]:

@@ -35,18 +35,20 @@ from projections import BACKENDS, commit, machine, write
 from shapes import QUICK, SHAPES, Shape
 
 OUTPUT = Path(__file__).parent / "results" / "recurrence.json"
+NOTHING: dict[str, Any] = {"runs": [], "growth": []}
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     path = Path(args.output)
     rules = Rules(rounds=args.rounds, warm_ups=args.warm_ups)
+    kept = load(path) if args.resume else NOTHING
     for backend in args.backend:
         for shape in args.shape:
-            if not (args.resume and is_done(load(path)["runs"], backend, shape)):
+            if not is_done(kept["runs"], rules, backend, shape):
                 run(path, backend, shape, rules, args.contestants)
-        if args.growth and not (args.resume and is_done(load(path)["growth"], backend)):
-            about = {**stamp(backend), "complete": True}
+        if args.growth and not is_done(kept["growth"], rules, backend):
+            about = stamp(backend)
             add(path, "growth", {**about, **growth.measure(backend, rules)})
     print(targets.table(load(path)))
 
@@ -101,7 +103,7 @@ def stamp(backend: str) -> dict[str, Any]:
 
 def load(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {"runs": [], "growth": []}
+        return NOTHING
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
 
@@ -109,8 +111,7 @@ def load(path: Path) -> dict[str, Any]:
 def add(path: Path, part: str, new: dict[str, Any]) -> None:
     """Put a run into the results, in the place of the one it repeats."""
     record = load(path)
-    record[part] = merged(record[part], new)
-    write(path, record)
+    write(path, {**record, part: merged(record[part], new)})
 
 
 def merged(runs: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
@@ -120,12 +121,15 @@ def merged(runs: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, An
 
 
 def is_done(
-    runs: list[dict[str, Any]], backend: str, shape: Shape | None = None
+    runs: list[dict[str, Any]], rules: Rules, backend: str, shape: Shape | None = None
 ) -> bool:
-    """Return whether all of this was timed with the code as it is now."""
+    """Return whether all of this was timed by these rules with the code as it is."""
     wanted = {"backend": backend, "shape": shape._asdict() if shape else {}}
     return any(
-        run["complete"] and _key(run) == _key(wanted) and is_current(run["commit"])
+        run["complete"]
+        and _key(run) == _key(wanted)
+        and run["rules"] == rules._asdict()
+        and is_current(run["commit"])
         for run in runs
     )
 

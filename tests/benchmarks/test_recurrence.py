@@ -1,6 +1,7 @@
 """The benchmark of the recurrence: it runs, and its numbers mean what they say."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import shapes
 import targets
 
 SCRIPT = Path(recurrence.__file__)
+GOES = (False, False)  # a mode that each backend has
 TIMES = {"SimpleRNN": 10.0, "UnitaryRNN": 4.0, "ContractiveRNN": 5.0}
 
 
@@ -99,7 +101,9 @@ def test_a_ratio_is_of_the_slower_of_ours_in_the_same_mode() -> None:
     others = [row(name, 99.0, jit=False) for name in TIMES]
     jitted = usual("tensorflow", "small", jit=True)
     jitted["contestants"] += others
-    cell = targets.cell(record(jitted), target("`SimpleRNN`, TensorFlow with"), "small")
+    cell = targets.cell(
+        record(jitted), target("`SimpleRNN`, TensorFlow with XLA"), "small"
+    )
     assert cell is not None
     assert cell.ratio == pytest.approx(0.5)
     assert not cell.met  # 0.45 was promised
@@ -151,6 +155,14 @@ def test_geotorch_in_its_faster_mode_meets_our_fastest_backend() -> None:
     assert cell.ratio == pytest.approx(0.5)
 
 
+def test_flushed_denormals_are_geotorchs_only() -> None:
+    measured = usual("torch", "small", jit=False)
+    measured["contestants"] += [row(name, 99.0, False, flush=True) for name in TIMES]
+    cell = targets.cell(record(measured), target("`SimpleRNN`, PyTorch"), "small")
+    assert cell is not None
+    assert cell.ratio == pytest.approx(0.5)
+
+
 def test_lstm_counts_where_ours_gains_least() -> None:
     first, second = usual("jax", "small", jit=True), usual("torch", "small", jit=False)
     first["contestants"].append(row("LSTM", 10.0))
@@ -172,6 +184,49 @@ def test_memory_is_promised_by_that_of_simple_rnn() -> None:
     table = promises.table(record(usual("jax", "pmnist", jit=True)))
     line = "| memory of a step, by `SimpleRNN`'s | pmnist | JAX | 0.50 | ≤ 1.25 | met |"
     assert line in table
+
+
+def test_checkpoints_are_promised_to_take_less_than_simple_rnn() -> None:
+    measured = usual("jax", "long", jit=True)
+    measured["contestants"] += [row("UnitaryRNN, checkpoint_every=100", 11.0)]
+    (line,) = re.findall(".*checkpoint_every.*", promises.table(record(measured)))
+    assert line.endswith("| long | JAX | 1.10 | < 1 | **missed** |")
+
+
+@pytest.mark.once
+def test_who_fails_leaves_the_others() -> None:
+    fails = contestants.Entry("no such contestant", False, False)
+    goes = contestants.Entry("matrix product", *GOES)
+    backend, rules = keras.config.backend(), lockstep.Rules(rounds=2, warm_ups=1)
+    rows = lockstep.race(
+        [
+            lockstep.Contender(backend, who, shapes.QUICK, rules)
+            for who in (fails, goes)
+        ],
+        rules,
+        phases=("training",),
+    )
+    assert rows[0]["error"] == "KeyError: 'no such contestant'"
+    assert "training" not in rows[0]
+    assert len(rows[1]["training"]["rounds_ms"]) == 2
+
+
+@pytest.mark.once
+def test_who_takes_too_long_is_stopped_or_run_once() -> None:
+    entry = contestants.Entry("matrix product", *GOES)
+    backend, rules = keras.config.backend(), lockstep.Rules(rounds=2, once=0.0)
+    (once,) = lockstep.race(
+        [lockstep.Contender(backend, entry, shapes.QUICK, rules)], rules
+    )
+    assert once["training"]["once"]
+    assert len(once["training"]["rounds_ms"]) == 1
+    contender = lockstep.Contender(
+        backend, entry, shapes.QUICK, lockstep.Rules(limit=0.0)
+    )
+    assert not contender.enter("training")
+    assert contender.row["training"] == {"stopped_after_s": 0.0}
+    assert not contender.enter("inference")
+    assert "inference" not in contender.row
 
 
 def test_exponents_are_those_of_power_laws() -> None:
