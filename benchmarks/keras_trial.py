@@ -32,11 +32,12 @@ class KerasTrial:
 
     def inference(self, gate: Gate) -> None:
         x, _ = data(self.shape)
-        turns = Turns(gate, self.shape.per_round)
-        while turns.goes_on:
-            self.model.predict(
-                x, batch_size=self.shape.batch, callbacks=[turns], verbose=0
-            )
+        clock = Clock(self.shape.per_round)
+        predict = {"batch_size": self.shape.batch, "callbacks": [clock], "verbose": 0}
+        goes_on = True
+        while goes_on:
+            self.model.predict(x, **predict)
+            goes_on = gate.again(*clock.stop())
 
     def streaming(self, gate: Gate) -> None:
         assert self.layer is not None, "checked when it was made"
@@ -85,55 +86,53 @@ class KerasTrial:
         return model
 
 
-class Turns(keras.callbacks.Callback):
-    """Times the batches of each epoch, or of each `predict`, and waits for the next."""
+class Clock(keras.callbacks.Callback):
+    """Runs from the beginning of the first batch, and sees when the second begins.
+
+    It does nothing at the end of a batch: a callback that does makes Keras wait for
+    each step, which `fit` by itself does not.
+    """
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self._batches = batches
+        self._start = 0.0
+        self._first: float | None = None
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 0:
+            self._start = time.perf_counter()
+        elif self._first is None:
+            self._first = time.perf_counter() - self._start
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.on_train_batch_begin(batch)
+
+    def stop(self) -> tuple[float, float]:
+        """Return the seconds of a batch, and those of the very first one."""
+        elapsed = time.perf_counter() - self._start
+        if self._first is None:
+            self._first = elapsed
+        return elapsed / self._batches, self._first
+
+
+class Turns(Clock):
+    """Makes each epoch of a `fit` a round."""
 
     def __init__(self, gate: Gate, batches: int) -> None:
-        super().__init__()
-        self.goes_on = True
-        self._gate, self._batches = gate, batches
-        self._start, self._seconds = 0.0, 0.0
-        self._first: float | None = None
-        self._about: dict[str, Any] = {}
+        super().__init__(batches)
+        self._gate = gate
         self._weights: list[Any] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._weights = [np.array(weight) for weight in self.model.get_weights()]
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch == 0:
-            self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # A number, so that the step is done.
-        loss = float(ops.convert_to_numpy(logs["loss"]))
-        self._tick(batch)
-        self._about = {"loss": loss, **_path(self.model.layers[0])}
-
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        loss = logs["loss"]  # a number: Keras has waited for the last step
+        seconds = self.stop()
         self.model.set_weights(self._weights)
-        self._wait(about=self._about)
-        self.model.stop_training = not self.goes_on
-
-    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.on_train_batch_begin(batch)
-
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        keras.tree.map_structure(ops.convert_to_numpy, logs["outputs"])
-        self._tick(batch)
-
-    def on_predict_end(self, logs: Any = None) -> None:
-        self._wait()
-
-    def _tick(self, batch: int) -> None:
-        elapsed = time.perf_counter() - self._start
-        self._first = elapsed if self._first is None else self._first
-        if batch == self._batches - 1:
-            self._seconds = elapsed / self._batches
-
-    def _wait(self, **values: Any) -> None:
-        assert self._first is not None, "a batch has been timed"
-        self.goes_on = self._gate.again(self._seconds, self._first, **values)
+        about = {"loss": float(loss), **_path(self.model.layers[0])}
+        self.model.stop_training = not self._gate.again(*seconds, about=about)
 
 
 def _path(layer: Any) -> dict[str, Any]:

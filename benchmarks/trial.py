@@ -1,9 +1,9 @@
 """What a contestant's process does: train, predict, step and project, when it's asked.
 
 - `training`: `fit` on arrays in memory, shuffling off. From the beginning of an epoch's
-  first batch to the end of its last, when its loss is there: the steps that a user's
-  `fit` does, without what it does around an epoch.
-- `inference`: the same of `predict`.
+  first batch until its loss is there as a number: the steps that a user's `fit` does,
+  without how it starts an epoch.
+- `inference`: `predict` likewise, until it returns.
 - `streaming`: one step of the layer's cell on a batch of one, compiled, waiting for
   each output.
 - `projection`: the recurrent constraint alone, on a kernel one step of the optimizer
