@@ -1,5 +1,6 @@
 """The pictures of `docs/performance.md`, drawn from `recurrence.json` alone."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ COLORS = {"small": "#1b6ca8", "pmnist": "#d1495b", "wide": "#3a7d44", "long": "#
 # Told apart without color, too.
 MARKERS = {"tensorflow": "s", "jax": "o", "torch": "^"}
 BACKEND_COLORS = {"tensorflow": "#d1495b", "jax": "#1b6ca8", "torch": "#3a7d44"}
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 RATIOS, GROWN = "performance_ratios.png", "performance_growth.png"
 
 
@@ -52,8 +54,12 @@ def ratios(record: dict[str, Any]) -> Figure:
         yscale="log",
     )
     titles = [target.title.replace("`", "") for target in targets.TARGETS]
-    axes.set_xticks(range(len(titles)), [one.replace(", ", ",\n") for one in titles])
-    axes.legend(ncols=len(SHAPES) + 1, loc="upper right")
+    axes.set_xticks(range(len(titles)), [textwrap.fill(one, 18) for one in titles])
+    least, most = axes.get_ylim()
+    ticks = [tick for tick in TICKS if least <= tick <= most]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    figure.legend(ncols=len(SHAPES) + 1, loc="outside lower center")
     return figure
 
 
