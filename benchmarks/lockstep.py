@@ -32,7 +32,8 @@ class Rules(NamedTuple):
 
     rounds: int = 7
     warm_ups: int = 2
-    # Whose first step takes longer than this many seconds is run this once.
+    # Whose first step and the one after it take longer than this many seconds isn't
+    # run again.
     once: float = 60.0
     # Whose answer takes longer than this many seconds is stopped.
     limit: float = 480.0
@@ -75,11 +76,14 @@ class Contender:
             return False
         self.row |= answer.get("about", {})
         self.row[phase] = {"first_s": round(answer["first"], 3)}
-        if answer["first"] > self.rules.once:
-            # It has what it took to compile in it: an upper bound.
-            self.row[phase] |= {"once": True, **summary([answer["first"]])}
-            return False
         self._seconds = []
+        if answer["first"] > self.rules.once:
+            # Was it the compilation that took so long?
+            self.round(phase, count=True)
+            if not self._seconds or self._seconds[0] > self.rules.once:
+                self.row[phase]["once"] = True
+                return False
+            self._seconds = []
         return True
 
     def round(self, phase: str, count: bool) -> None:
