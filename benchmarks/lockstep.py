@@ -99,8 +99,9 @@ class Contender:
     def memory(self, phase: str) -> None:
         """Run one more round and record how much memory it takes at most."""
         answer = self._ask("memory")
-        if answer is not None and "mebibytes" in answer:
-            self.row[phase]["mebibytes"] = answer["mebibytes"]
+        for name in ("mebibytes", "step_mebibytes"):
+            if answer is not None and name in answer:
+                self.row[phase][name] = answer[name]
 
     def ready(self) -> None:
         """Wait for the imports."""

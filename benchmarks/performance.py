@@ -185,7 +185,9 @@ def _first(row: Row | None) -> str:
 
 def _mebibytes(row: Row | None) -> str:
     part = (row or {}).get("training", {})
-    return f"{part['mebibytes']:.0f}" if "mebibytes" in part else ""
+    if "mebibytes" not in part:
+        return ""
+    return f"{part['mebibytes']:.0f} ({part['step_mebibytes']:.0f})"
 
 
 def _three(number: float) -> str:

@@ -77,7 +77,9 @@ def _bar(
 def growth(record: dict[str, Any]) -> Figure:
     """Milliseconds of our step against each size, and the fitted lines."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    for axes, axis in zip(figure.subplots(1, len(GROWTH)), GROWTH, strict=True):
+    for axes, axis in zip(
+        figure.subplots(1, len(GROWTH), sharey=True), GROWTH, strict=True
+    ):
         for run in record["growth"]:
             for exponent in run["exponents"]:
                 if exponent["axis"] == axis:

@@ -46,6 +46,7 @@ def main() -> None:
                 trial = make(entry, shape)
                 gate.answer()
             elif hasattr(trial, word):
+                gate.start()
                 getattr(trial, word)(gate)
             else:
                 gate.answer(missing=word)
