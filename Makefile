@@ -8,7 +8,7 @@ QUIET := 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long mutants bench lint format docs clean
+.PHONY: help demo test test-long mutants bench benchmark lint format docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,12 @@ bench: .venv/dev.stamp  ## time the projections and the conversion
 	@echo "== bench: benchmarks/projections.py, benchmarks/conversion.py"
 	$(PY) benchmarks/projections.py
 	$(PY) benchmarks/conversion.py
+
+benchmark: .venv/benchmark.stamp  ## time the recurrence against its peers: an hour
+	@echo "== benchmark: benchmarks/recurrence.py, benchmarks/performance.py"
+	$(PY) benchmarks/recurrence.py --resume --backend $(BACKEND)
+	$(PY) benchmarks/recurrence.py --growth --resume --backend $(BACKEND)
+	$(PY) benchmarks/performance.py
 
 lint: .venv/dev.stamp  ## ruff (check and format) and mypy
 	@echo "== lint: ruff check, ruff format --check, mypy"
@@ -65,4 +71,9 @@ clean:  ## remove what the other targets made
 .venv/dev.stamp: .venv/demo.stamp
 	@echo "== set-up: JAX, PyTorch and the tools, into .venv"
 	$(INSTALL) --editable '.[examples,jax,torch,docs,dev]'
+	@touch $@
+
+.venv/benchmark.stamp: .venv/dev.stamp
+	@echo "== set-up: geotorch, the peer that the benchmark needs, into .venv"
+	$(INSTALL) --editable '.[benchmarks]'
 	@touch $@

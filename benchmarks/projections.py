@@ -65,13 +65,25 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     names = ("keras", "tensorflow", "jax", "torch", "numpy", "keras-urnn")
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor() or platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "load_average": os.getloadavg()[0],
         "versions": {name: version(name) for name in names},
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def processor() -> str:
+    """Return the processor's name, and which bfloat16 it has; empty if not Linux."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    about = dict(line.split(":", 1) for line in lines if ":" in line)
+    about = {name.strip(): value.strip() for name, value in about.items()}
+    flags = set(about.get("flags", "").split()) & {"avx512f", "avx512_bf16", "amx_bf16"}
+    return ", ".join([about.get("model name", ""), *sorted(flags)])
 
 
 def commit() -> str:
@@ -87,7 +99,7 @@ def commit() -> str:
         )
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "../keras_urnn", ".")
+    changed = git("status", "--porcelain", "--", "../keras_urnn", ".", ":!results")
     return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
 
 

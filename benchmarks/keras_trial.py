@@ -1,0 +1,161 @@
+"""A Keras layer as a contestant: `fit`, `predict`, its cell's step, its constraint."""
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from contestants import CONTESTANTS, Entry
+from gate import Gate
+from keras import ops
+from projections import compile_like_a_step
+from shapes import Shape
+from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat
+
+FOR_EVER = 1_000_000  # epochs; the gate ends them
+
+
+class KerasTrial:
+    """Times a layer of `CONTESTANTS` in a model with a softmax on top."""
+
+    def __init__(self, entry: Entry, shape: Shape) -> None:
+        self.jit, self.shape = entry.jit_compile, shape
+        self.layer = CONTESTANTS[entry.contestant].layer
+        assert self.layer is not None, "a contestant of this kind has a layer"
+        self.model = self._build()
+
+    def training(self, gate: Gate) -> None:
+        x, y = data(self.shape)
+        fit = {"batch_size": self.shape.batch, "shuffle": False, "verbose": 0}
+        turns = Turns(gate, self.shape.per_round)
+        self.model.fit(x, y, epochs=FOR_EVER, callbacks=[turns], **fit)
+
+    def inference(self, gate: Gate) -> None:
+        x, _ = data(self.shape)
+        clock = Clock(self.shape.per_round)
+        predict = {"batch_size": self.shape.batch, "callbacks": [clock], "verbose": 0}
+        goes_on = True
+        while goes_on:
+            self.model.predict(x, **predict)
+            goes_on = gate.again(*clock.stop())
+
+    def streaming(self, gate: Gate) -> None:
+        assert self.layer is not None, "checked when it was made"
+        cell = self.layer(self.shape.units).cell
+        cell.build((1, self.shape.features))
+        states = cell.get_initial_state(batch_size=1)
+        x = ops.ones((1, self.shape.features))
+        step = _step(cell, self.jit)
+
+        def call() -> object:
+            nonlocal states
+            output, states = step(x, states)
+            return ops.convert_to_numpy(output)
+
+        repeat(gate, call, STREAMED)
+
+    def projection(self, gate: Gate) -> None:
+        # The first layer stands for all of them.
+        kernel: Any = getattr(self.model.layers[0].cell, "recurrent_kernel", None)
+        constraint = getattr(kernel, "constraint", None)
+        if constraint is None:
+            gate.answer(missing="a recurrent constraint")
+            return
+        away = np.random.default_rng(SEED).choice([-1.0, 1.0], kernel.shape)
+        stepped = ops.convert_to_numpy(kernel) + LEARNING_RATE * away
+        matrix = ops.convert_to_tensor(stepped.astype("float32"))
+        compiled = compile_like_a_step(constraint, self.jit)
+        repeat(gate, lambda: ops.convert_to_numpy(compiled(matrix)))
+
+    def _build(self) -> Any:
+        assert self.layer is not None, "checked when it was made"
+        keras.utils.set_random_seed(SEED)
+        shape = self.shape
+        below = [
+            self.layer(shape.units, return_sequences=True)
+            for _ in range(shape.layers - 1)
+        ]
+        top = keras.layers.Dense(CLASSES, activation="softmax", dtype="float32")
+        inputs = keras.Input((shape.steps, shape.features))
+        model = keras.Sequential([inputs, *below, self.layer(shape.units), top])
+        model.compile(
+            keras.optimizers.Adam(LEARNING_RATE),
+            "sparse_categorical_crossentropy",
+            jit_compile=self.jit,
+        )
+        return model
+
+
+class Clock(keras.callbacks.Callback):
+    """Runs from the beginning of the first batch, and sees when the second begins.
+
+    It does nothing at the end of a batch: a callback that does makes Keras wait for
+    each step, which `fit` by itself does not.
+    """
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self._batches = batches
+        self._start = 0.0
+        self._first: float | None = None
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 0:
+            self._start = time.perf_counter()
+        elif self._first is None:
+            self._first = time.perf_counter() - self._start
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.on_train_batch_begin(batch)
+
+    def stop(self) -> tuple[float, float]:
+        """Return the seconds of a batch, and those of the very first one."""
+        elapsed = time.perf_counter() - self._start
+        if self._first is None:
+            self._first = elapsed
+        return elapsed / self._batches, self._first
+
+
+class Turns(Clock):
+    """Makes each epoch of a `fit` a round."""
+
+    def __init__(self, gate: Gate, batches: int) -> None:
+        super().__init__(batches)
+        self._gate = gate
+        self._weights: list[Any] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._weights = [np.array(weight) for weight in self.model.get_weights()]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        loss = logs["loss"]  # a number: Keras has waited for the last step
+        seconds = self.stop()
+        self.model.set_weights(self._weights)
+        about = {"loss": float(loss), **_path(self.model.layers[0])}
+        self.model.stop_training = not self._gate.again(*seconds, about=about)
+
+
+def _path(layer: Any) -> dict[str, Any]:
+    """Return which path a layer of ours takes, where it says so."""
+    fused = getattr(layer, "uses_fused_recurrence", None)
+    return {} if fused is None else {"uses_fused_recurrence": fused}
+
+
+def _step(cell: Any, jit: bool) -> Any:
+    """Return `cell(x, states)` as one would deploy it on the active backend."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(lambda x, states: cell(x, states), jit_compile=jit)
+    if keras.config.backend() == "jax":
+        import jax
+
+        stateless = jax.jit(cell.stateless_call)
+        weights = [
+            [variable.value for variable in variables]
+            for variables in (cell.trainable_variables, cell.non_trainable_variables)
+        ]
+        return lambda x, states: stateless(*weights, x, states)[0]
+    import torch
+
+    return torch.no_grad()(lambda x, states: cell(x, states))

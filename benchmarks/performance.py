@@ -1,0 +1,209 @@
+"""The tables and pictures of `docs/performance.md`, from `recurrence.json` alone.
+
+    python benchmarks/performance.py    # fills the page and draws docs/images/
+
+A table stands between two comments that name it; the text around holds whatever the
+numbers are. `tests/benchmarks/test_performance.py` compares the page with the results.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import performance_plots
+import promises
+import recurrence
+import targets
+from markdown import BACKENDS
+from shapes import GROWTH, SHAPES
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "performance.md"
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    record = recurrence.load(recurrence.OUTPUT)
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), record), encoding="utf-8")
+    performance_plots.draw(record, DOCS / "images")
+
+
+def fill(page: str, record: dict[str, Any]) -> str:
+    """Return the page with the tables of this record."""
+    made = tables(record)
+    return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
+
+
+def tables(record: dict[str, Any]) -> dict[str, str]:
+    """Return every table of the page by its name."""
+    return {
+        "machine": measured(record),
+        "targets": targets.table(record),
+        "promises": promises.table(record),
+        **{f"training_{name}": training(record, name) for name in SHAPES},
+        **{name: phase(record, name) for name in ("inference", "streaming")},
+        "compiling": compiling(record),
+        "memory": memory(record),
+        "growth": grown(record),
+    }
+
+
+def measured(record: dict[str, Any]) -> str:
+    """Return what each run was measured with."""
+    head = ["run", "processor", "cores", "versions", "date", "commit", "complete"]
+    return "\n".join([*_head(head), *_machines(record)])
+
+
+def _machines(record: dict[str, Any]) -> list[str]:
+    parts = [(run, run["shape"]["name"], run["complete"]) for run in record["runs"]]
+    parts += [(run, "growth", True) for run in record["growth"]]
+    lines = []
+    for run, name, complete in parts:
+        backend, machine = run["backend"], run["machine"]
+        versions = f"{BACKENDS[backend]} {machine['versions'][backend]}, "
+        versions += f"Keras {machine['versions']['keras']}"
+        commit, *dirty = run["commit"].split("-")
+        cells = [
+            f"{BACKENDS[backend]}, {name}",
+            machine["processor"],
+            str(machine["cores"]),
+            versions,
+            machine["date"],
+            "-".join([commit[:7], *dirty]),
+            "yes" if complete else "no",
+        ]
+        lines.append(_line(cells))
+    return lines
+
+
+def training(record: dict[str, Any], shape: str) -> str:
+    """Return a shape's training steps: a row for each contestant and mode."""
+    runs = {run["backend"]: run for run in targets.runs(record, shape)}
+    modes = [
+        (row["contestant"], row["flush_denormals"])
+        for run in runs.values()
+        for row in run["contestants"]
+    ]
+    columns = _columns()
+    lines = [
+        _line(
+            [
+                name + (", denormals flushed" if flush else ""),
+                *(
+                    _time(_find(runs.get(backend), name, jit, flush), "training")
+                    for backend, jit in columns
+                ),
+            ]
+        )
+        for name, flush in dict.fromkeys(modes)
+    ]
+    return "\n".join([*_head(["contestant", *columns.values()]), *lines])
+
+
+def phase(record: dict[str, Any], name: str) -> str:
+    """Return inference or streaming: contestants down, shapes across, by backend."""
+    return _by_mode(record, lambda row: _time(row, name))
+
+
+def compiling(record: dict[str, Any]) -> str:
+    """Return the first training step, which compiles."""
+    return _by_mode(record, _first)
+
+
+def memory(record: dict[str, Any]) -> str:
+    """Return the memory that a training step takes at most."""
+    return _by_mode(record, _mebibytes)
+
+
+def _by_mode(record: dict[str, Any], show: Any) -> str:
+    lines = []
+    for backend, jit in _columns():
+        runs = [run for run in record["runs"] if run["backend"] == backend]
+        by_shape = {run["shape"]["name"]: run for run in runs}
+        names = [row["contestant"] for run in runs for row in run["contestants"]]
+        for name in dict.fromkeys(names):
+            cells = [
+                show(_find(by_shape.get(shape), name, jit, False)) for shape in SHAPES
+            ]
+            if any(cells):
+                lines.append(_line([_columns()[backend, jit], name, *cells]))
+    return "\n".join([*_head(["backend", "contestant", *SHAPES]), *lines])
+
+
+def grown(record: dict[str, Any]) -> str:
+    """Return the exponents of the growth, by backend."""
+    found = {
+        (run["backend"], row["jit_compile"], row["axis"]): f"{row['exponent']:.2f}"
+        for run in record["growth"]
+        for row in run["exponents"]
+    }
+    lines = [
+        _line([title, *(found.get((*column, axis), "") for axis in GROWTH)])
+        for column, title in _columns().items()
+    ]
+    return "\n".join([*_head(["backend", *GROWTH]), *lines])
+
+
+def _columns() -> dict[tuple[str, bool], str]:
+    return {
+        ("tensorflow", False): "TensorFlow",
+        ("tensorflow", True): "TensorFlow, XLA",
+        ("jax", True): "JAX",
+        ("torch", False): "PyTorch",
+    }
+
+
+def _find(run: Row | None, name: str, jit: bool, flush: bool) -> Row | None:
+    for row in run["contestants"] if run else ():
+        mode = (row["contestant"], row["jit_compile"], row["flush_denormals"])
+        if mode == (name, jit, flush):
+            return row
+    return None
+
+
+def _time(row: Row | None, name: str) -> str:
+    """Show the median and the quartiles in ms, or why there is no such thing."""
+    part = (row or {}).get(name)
+    if row is not None and "error" in row and not (part and "ms" in part):
+        return "failed"
+    if not part:
+        return ""
+    if "stopped_after_s" in part and "ms" not in part:
+        return f"stopped after {part['stopped_after_s']:.0f} s"
+    if part.get("once"):
+        return f"once: {_three(part['ms'])}"
+    low, high = part["quartiles_ms"]
+    return f"{_three(part['ms'])} ({_three(low)}–{_three(high)})"
+
+
+def _first(row: Row | None) -> str:
+    part = (row or {}).get("training", {})
+    return f"{part['first_s']:.2g}" if "first_s" in part and "ms" in part else ""
+
+
+def _mebibytes(row: Row | None) -> str:
+    part = (row or {}).get("training", {})
+    if "mebibytes" not in part:
+        return ""
+    return f"{part['mebibytes']:.0f} ({part['step_mebibytes']:.0f})"
+
+
+def _three(number: float) -> str:
+    """Show three digits, without an exponent."""
+    if number >= 100.0:
+        return f"{number:,.0f}"
+    return f"{number:.3g}"
+
+
+def _head(names: list[str]) -> list[str]:
+    return [_line(names), "| --- " * len(names) + "|"]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

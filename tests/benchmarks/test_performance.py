@@ -1,0 +1,62 @@
+"""The page on performance shows what was recorded, and nothing else."""
+
+import re
+from pathlib import Path
+
+import performance
+import performance_plots
+import pytest
+import recurrence
+import targets
+from shapes import SHAPES
+
+RECORD = recurrence.load(recurrence.OUTPUT)
+PAGE = performance.PAGE.read_text(encoding="utf-8")
+NOTHING = {"runs": [], "growth": []}
+
+
+def test_the_page_has_the_tables_of_the_results() -> None:
+    assert performance.fill(PAGE, RECORD) == PAGE
+
+
+def test_the_page_has_every_table_once() -> None:
+    shown = [name for _, name, _, _ in performance.BLOCK.findall(PAGE)]
+    assert sorted(shown) == sorted(performance.tables(RECORD))
+
+
+def test_no_measured_number_stands_outside_the_tables() -> None:
+    text = performance.BLOCK.sub("", PAGE)
+    assert not re.search(r"\d(\.\d+)? ?(ms|MiB|%|times)", text)
+
+
+def test_the_page_describes_the_shapes_as_they_are() -> None:
+    for shape in SHAPES.values():
+        sizes = (shape.units, shape.batch, shape.steps, shape.features)
+        line = f"| {shape.name} | {' | '.join(f'{size:,}' for size in sizes)} |"
+        assert line in PAGE
+
+
+def test_every_table_holds_without_results() -> None:
+    for name, table in performance.tables(NOTHING).items():
+        columns = {line.count("|") for line in table.splitlines()}
+        assert len(columns) == 1, name
+
+
+def test_rows_of_a_table_have_the_columns_of_its_head() -> None:
+    for name, table in performance.tables(RECORD).items():
+        columns = {line.count("|") for line in table.splitlines()}
+        assert len(columns) == 1, name
+
+
+@pytest.mark.parametrize("record", [RECORD, NOTHING], ids=["recorded", "nothing"])
+def test_pictures_have_titles_labels_and_are_pngs(
+    record: dict[str, list[object]], tmp_path: Path
+) -> None:
+    performance_plots.draw(record, tmp_path)
+    for name in (performance_plots.RATIOS, performance_plots.GROWN):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert f"images/{name}" in PAGE
+    axes = performance_plots.ratios(record).axes[0]
+    assert axes.get_title()
+    assert axes.get_ylabel()
+    assert len(axes.get_xticklabels()) == len(targets.TARGETS)
