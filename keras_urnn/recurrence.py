@@ -11,7 +11,7 @@ from keras_urnn._backend.loops import scan
 from keras_urnn.linalg import Tensor
 
 # How many steps are projected, and enter one product of the backward pass, together.
-_BLOCK = 32
+_BLOCK = 64
 
 
 def _inside(
@@ -214,7 +214,7 @@ class _Blocks:
                 new = ops.where(mask[0] > 0.0, new, h)
             return new, (new,)
 
-        projected = matmul(x, kernel) + bias
+        projected = _flat_matmul(x, kernel) + bias
         h, (states,) = scan(step, h, (projected, *masks), outputs=1, inner=True)
         return h, states
 
@@ -249,7 +249,7 @@ class _Blocks:
                 _product(before, delta),
             )
             sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
-            return (g, *sums), (matmul(delta, transposed[0]),)
+            return (g, *sums), (_flat_matmul(delta, transposed[0]),)
 
         to_x = []
         carry: Any = (g, *sums)
@@ -287,6 +287,12 @@ class _Blocks:
         inputs = (states, *upstream, *masks)
         g, (deltas,) = scan(step, g, inputs, outputs=1, reverse=True, inner=True)
         return g, deltas
+
+
+def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b` for `a` with three axes: one product, where TensorFlow makes many."""
+    *rows, columns = ops.shape(a)
+    return ops.reshape(matmul(ops.reshape(a, (-1, columns)), b), (*rows, b.shape[-1]))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
