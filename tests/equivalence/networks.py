@@ -89,18 +89,19 @@ def recurrence(
 def states(network: Any, x: Array, activation: str = "relu") -> Array:
     """Loop over the steps: the states for inputs of shape (batch, steps, features).
 
-    Takes what has a kernel, a recurrent matrix, a bias and an initial state; computes
-    in the dtype of `x`.
+    Takes what has a kernel, a recurrent matrix, a bias, an initial state and a resting
+    state, which may be `None`; computes in the dtype of `x`.
     """
     activate = CONVERTED[activation]
     kernel = network.kernel.astype(x.dtype)
     matrix = network.recurrent_matrix.astype(x.dtype)
     bias = network.bias.astype(x.dtype)
     start = network.initial_state.astype(x.dtype)
+    centre = np.asarray(0.0 if network.resting_state is None else network.resting_state)
     h = np.broadcast_to(start, (len(x), len(start)))
     found = []
     for t in range(x.shape[1]):
-        h = activate(h @ matrix + (x[:, t] @ kernel + bias))
+        h = activate((h - centre.astype(x.dtype)) @ matrix + (x[:, t] @ kernel + bias))
         found.append(h)
     return np.stack(found, axis=1)
 

@@ -20,7 +20,8 @@ from keras_urnn.equivalence.inactivity import (
 )
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import cells_of, dilated_weights
+from keras_urnn.equivalence.recurrent import cells_of
+from keras_urnn.equivalence.unitary_weights import dilated_weights
 from tests.equivalence.layers import SOURCES, build, run
 from tests.equivalence.networks import (
     BOUND,

@@ -15,7 +15,7 @@ from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.inactivity import prove_inactive, restricted
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import dilated_weights
+from keras_urnn.equivalence.unitary_weights import dilated_weights
 from keras_urnn.equivalence.rescaling import admissible, with_few_added_states
 from tests.equivalence.layers import build, run
 from tests.equivalence.networks import (
