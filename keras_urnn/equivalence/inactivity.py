@@ -13,6 +13,7 @@ from keras_urnn.equivalence.intervals import (
     Interval,
     affine,
     magnitude,
+    product_error,
     round_down,
     rounded,
 )
@@ -139,7 +140,8 @@ def _with_these_off(
     # What states at rest send is rounded, and so is the sum. Numbers below the normal
     # ones may be flushed to 0 on the way.
     sent = np.abs(away) @ magnitude(held, dtype)
-    error = recurrence.product_error * (sent + abs(flat.edge))
+    error = recurrence.product_error * sent
+    error += product_error(dtype, recurrence.units) * abs(flat.edge)
     exact = drive_is_exact & recalled_is_exact & ~np.any(away)
     error = np.where(exact, 0.0, error + SMALLEST_NORMAL[dtype])
     lower, upper = np.full((2, recurrence.units), flat.value)
@@ -222,9 +224,9 @@ def _recalled(
     Terms that never lead out add up to none that does, however large they are.
     """
     readout = -_flat(recurrence).side * recurrence.recurrent_matrix[on]
-    dtype = recurrence.dtype
-    given = recurrence.image(REAL_LINE).lower / recurrence.d[on]
-    lowest = np.minimum(start.lower[on], rounded(Interval(given, given), dtype).lower)
+    image, d = recurrence.image(REAL_LINE), recurrence.d[on]
+    given = rounded(Interval(image.lower / d, image.upper / d), recurrence.dtype)
+    lowest = np.minimum(start.lower[on], given.lower)
     positive = (lowest >= recurrence.centre[on])[:, None]
     held = np.all((readout == 0.0) | (positive & (readout < 0.0)), axis=0)
     return np.where(held, 0.0, reached.supremum(readout)), held
