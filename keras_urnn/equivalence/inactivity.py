@@ -68,9 +68,9 @@ def prove_inactive(
 
     With more states at rest the others are a part of the recurrence there was: norm,
     drive and box are no larger, and no supremum is (up to what is added for rounding
-    where the step is centred elsewhere). So a state that fails for a set fails for every smaller
-    one, and from all states that start at rest this ends at the one largest set for
-    which the proof holds: it contains all the others.
+    where the step is centred elsewhere). So a state that fails for a set fails for
+    every smaller one, and from all states that start at rest this ends at the one
+    largest set for which the proof holds: it contains all the others.
 
     At norm 1 without a horizon the others are bounded in another scale
     (`bounded_states`). The search for it is made anew for each set, and may do worse

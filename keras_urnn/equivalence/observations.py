@@ -91,9 +91,7 @@ class Observation:
         return found
 
 
-def compare(
-    name: str, expected: Array, found: Array, tolerance: float
-) -> Observation:
+def compare(name: str, expected: Array, found: Array, tolerance: float) -> Observation:
     """Compare the outputs of two runs, relative to `max|y|`."""
     absolute = float(np.max(np.abs(expected - found)))
     scale = float(np.max(np.abs(expected)))

@@ -76,7 +76,8 @@ class Recurrence:
     @property
     def centre(self) -> Array:
         """The state that the step is centred on, written out."""
-        return np.zeros(self.units) if self.resting_state is None else self.resting_state
+        rest = self.resting_state
+        return np.zeros(self.units) if rest is None else rest
 
     @property
     def sent_by_centre(self) -> Array:

@@ -15,8 +15,8 @@ from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.inactivity import prove_inactive, restricted
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.unitary_weights import dilated_weights
 from keras_urnn.equivalence.rescaling import admissible, with_few_added_states
+from keras_urnn.equivalence.unitary_weights import dilated_weights
 from tests.equivalence.layers import build, run
 from tests.equivalence.networks import (
     BOUND,
@@ -167,6 +167,17 @@ def test_what_a_resting_state_sends_becomes_a_bias(
     assert bias == 0.125 + sent
     x = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 20, 1)).astype("float32")
     np.testing.assert_allclose(run(back, x), run(layer, x), rtol=0, atol=1e-6)
+
+
+def test_what_a_scaled_state_sends_is_scaled() -> None:
+    arguments = {"output_units": 1, "learn_initial_state": True}
+    arguments |= {"resting_state": [0.0, 0.5], "state_scale": [1.0, 4.0]}
+    cell = ku.ContractiveRNNCell(2, "relu", **arguments)
+    cell.build((None, 1))
+    kernel, matrix = np.array([[0.5, 0.0]]), np.array([[0.5, 0.0], [0.25, 0.0]])
+    cell.set_weights([kernel, matrix, np.array([3.0, -1.0]), np.zeros(2)])
+    # It rests at 0, and sends (0 - 0.5) · 4 · 0.25.
+    assert to_numpy(pruned(cell).bias).item() == 3.0 - 0.5
 
 
 def test_it_becomes_one_where_there_was_none() -> None:
