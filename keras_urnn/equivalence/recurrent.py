@@ -219,8 +219,8 @@ def _plan_rnn(
         for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     for old, plan in zip(cells, plans, strict=True):
-        added_rest = plan.layer.resting_state and not are_unitary([old])
-        if layer.stateful and added_rest:
+        added = (plan.layer.resting_state or [])[old.units :]
+        if layer.stateful and any(added):
             advice = (
                 "A keras.layers.RNN resets all states to 0, where added ones can't "
                 "rest: use ContractiveRNN or keras.layers.SimpleRNN."

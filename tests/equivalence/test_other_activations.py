@@ -198,8 +198,14 @@ def test_a_stateful_rnn_that_is_reset_to_0_is_refused() -> None:
         build(layer, batch=4)
         with pytest.raises(ValueError, match="over_cells: a stateful"):
             to_unitary(layer, input_bound=BOUND)
-    relu = keras.layers.RNN(keras.layers.SimpleRNNCell(N, "relu"), stateful=True)
-    assert to_unitary(build(relu, batch=4), input_bound=BOUND).built
+    cell = ku.ContractiveRNNCell(N, resting_state=[1.0, 0.0, -1.0, 2.0])
+    relu = keras.layers.RNN(cell, stateful=True, return_sequences=True)
+    converted = to_unitary(build(relu, batch=4), input_bound=BOUND)
+    x = sequences(6)[:4]
+    for layer in (relu, converted):
+        layer(x)
+        layer.reset_state()
+    assert difference(to_numpy(relu(x)), to_numpy(converted(x))) <= 1e-6
 
 
 def test_masks_and_a_given_state_work_as_before() -> None:
