@@ -128,6 +128,11 @@ def test_a_centre_is_left_out_of_each_step() -> None:
     # What another state sees of h in [0, 1] is h - 1.
     assert bounds.supremum(np.array([[-1.0]])) == pytest.approx(1.0, rel=1e-12)
     assert bounds.supremum(np.array([[1.0]])) < 1e-12
+    # h = 0.5 (h + 3) + 1 rests at 5.
+    bounds = reachable_states(
+        single(0.5, resting_state=np.full(1, -3.0)), symmetric([1.0]), None
+    )
+    assert bounds.supremum(np.array([[1.0]])) == pytest.approx(8.0, rel=1e-12)
 
 
 SINGLE: dict[str, tuple[float, float, float, float]] = {
