@@ -112,22 +112,22 @@ def reference_states(
     mask: Array | None = None,
     start: Array | None = None,
 ) -> Array:
-    """Return the states `h_t = φ(h_{t-1} R + x_t K + b)` of all steps, in NumPy.
+    """Return the states `h_t = φ((h_{t-1} - c) R + x_t K + b)` of all steps, in NumPy.
 
-    With a scale `d` they are `h_t = φ((h_{t-1}∘d) R + (x_t K + b)∘d) / d`. Where
+    With a scale `d` they are `h_t = φ(((h_{t-1} - c)∘d) R + (x_t K + b)∘d) / d`. Where
     the mask is False the state stays what it was.
     """
     K, R = to_numpy(cell.kernel), to_numpy(cell.recurrent_kernel)
     b = 0.0 if cell.bias is None else to_numpy(cell.bias)
+    c = np.asarray(cell.resting_state or np.zeros(len(R)))
     if start is None:
         learned = cell.learned_initial_state
-        resting = np.zeros(len(R)) if cell.resting_state is None else cell.resting_state
-        start = np.asarray(resting) if learned is None else to_numpy(learned)
+        start = c if learned is None else to_numpy(learned)
     d = np.ones(len(R)) if cell.state_scale is None else np.asarray(cell.state_scale)
     h = np.broadcast_to(start, (len(x), len(R)))
     states = []
     for t in range(x.shape[1]):
-        new = activation((h * d) @ R + (x[:, t] @ K + b) * d) / d
+        new = activation(((h - c) * d) @ R + (x[:, t] @ K + b) * d) / d
         h = new if mask is None else np.where(mask[:, t, None], new, h)
         states.append(h)
     return np.stack(states, axis=1)

@@ -38,9 +38,9 @@ def to_unitary(
     `hard_sigmoid`, `hard_tanh`, `sparse_sigmoid`, `sparse_plus`, `hard_silu`, and a
     `keras.layers.ReLU` with `max_value` or `threshold` (which jumps there, so that
     rounding at the threshold may differ). Where the constant `c` isn't 0, as -1 for
-    `hard_tanh`, the added states start and stay at `c`, and what they send is taken
-    off the bias of the others; outputs then agree to the rounding of numbers of size
-    `c`. Where the activation is bounded, so are the states, whatever the norm.
+    `hard_tanh`, the added states start and stay at `c`: it becomes their
+    `resting_state`, on which the step is centred, so that they send nothing to the
+    others. Where the activation is bounded, so are the states, whatever the norm.
 
     A ReLU RNN may also be expansive, if positive scales `d` of its states make it
     contractive: `‖diag(1/d) @ R @ diag(d)‖ < 1` (`equivalence.find_scaling`). The

@@ -57,22 +57,31 @@ def _tensor(array: Array) -> Any:
 def _numbers(recurrence: Recurrence) -> list[Any]:
     d = recurrence.d
     kernel, bias = recurrence.kernel * d, recurrence.bias * d
-    arrays = (kernel, recurrence.recurrent_matrix, bias, d, recurrence.initial_state)
+    states = (d, recurrence.centre, recurrence.initial_state)
+    arrays = (kernel, recurrence.recurrent_matrix, bias, *states)
     return [_tensor(array) for array in arrays]
 
 
 def _run(
-    activation: Any, x: Any, kernel: Any, matrix: Any, bias: Any, d: Any, start: Any
+    activation: Any,
+    x: Any,
+    kernel: Any,
+    matrix: Any,
+    bias: Any,
+    d: Any,
+    centre: Any,
+    start: Any,
 ) -> tuple[Any, Any]:
     def step(h: Any, driven: Any) -> tuple[Any, Any]:
-        h = ops.cast(activation(matmul(h * d, matrix) + driven), "float64") / d
+        z = matmul((h - centre) * d, matrix) + driven
+        h = ops.cast(activation(z), "float64") / d
         return h, h
 
     driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
     start = ops.zeros_like(driven[:1]) + start
     _, states = ops.scan(step, start[0], driven)
     before = ops.concatenate([start, states[:-1]], axis=0)
-    z = matmul(before * d, matrix) + driven
+    z = matmul((before - centre) * d, matrix) + driven
     return ops.swapaxes(z, 0, 1), ops.swapaxes(states, 0, 1)
 
 

@@ -17,11 +17,7 @@ from keras_urnn.equivalence.intervals import (
     round_down,
     rounded,
 )
-from keras_urnn.equivalence.reachable import (
-    ReachableStates,
-    Recurrence,
-    rounding_of_rest,
-)
+from keras_urnn.equivalence.reachable import ReachableStates, Recurrence
 from keras_urnn.equivalence.rescaling import bounded_states, unbounded
 
 
@@ -60,22 +56,21 @@ def prove_inactive(
     entering: Interval | None,
     horizon: int | None,
     start: Interval | None = None,
-    slack: Array | float = 0.0,
 ) -> Inactivity:
     """Find the states that are proved to stay at rest.
 
     A set `B` of states that start at `c`, the value that `φ` has on its half-line,
     stays there when, with `B` at `c`, the recurrence of the others keeps the
     pre-activation of every state in `B` inside the half-line, whatever the input: by
-    induction over the steps, as states at `c` send the others a constant, which for
-    `c = 0` is exactly 0. Candidates that fail are put back among the others until
-    none does.
+    induction over the steps, as states at `c` send the others a constant, which is
+    exactly 0 where the step is centred on `c`. Candidates that fail are put back among
+    the others until none does.
 
     With more states at rest the others are a part of the recurrence there was: norm,
-    drive and box are no larger, and no supremum is (for `c` other than 0, up to what
-    is added for rounding). So a state that fails for a set fails for every smaller
-    one, and from all states that start at rest this ends at the one largest set for
-    which the proof holds: it contains all the others.
+    drive and box are no larger, and no supremum is (up to what is added for rounding
+    where the step is centred elsewhere). So a state that fails for a set fails for
+    every smaller one, and from all states that start at rest this ends at the one
+    largest set for which the proof holds: it contains all the others.
 
     At norm 1 without a horizon the others are bounded in another scale
     (`bounded_states`). The search for it is made anew for each set, and may do worse
@@ -89,16 +84,14 @@ def prove_inactive(
         horizon: integer or `None`.
         start: `Interval` of the states that it starts from; `None` for the one at
             rest. Defaults to `None`.
-        slack: as for `reachable_states`. Defaults to `0.0`.
     """
     start = recurrence.rest if start is None else start
     resting, n = _start_at_rest(recurrence, start), recurrence.units
-    slack = np.broadcast_to(slack, (n,))
     known = Inactivity(np.zeros(n, bool), np.full(n, np.inf), REAL_LINE.spread(n))
     for candidates in (_as_added(recurrence, resting), resting):
         off = candidates | known.states
         while True:
-            found = _with_these_off(recurrence, off, entering, horizon, start, slack)
+            found = _with_these_off(recurrence, off, entering, horizon, start)
             held = known.states | (off & (found.suprema <= 0.0))
             if np.array_equal(held, off):
                 break
@@ -136,20 +129,20 @@ def _with_these_off(
     entering: Interval | None,
     horizon: int | None,
     start: Interval,
-    slack: Array,
 ) -> Inactivity:
     flat, dtype = _flat(recurrence), recurrence.dtype
     on = np.flatnonzero(~off)
-    reached = _reached(recurrence, on, entering, horizon, start, slack)
+    reached = _reached(recurrence, on, entering, horizon, start)
     drive, drive_is_exact = _drive(recurrence, entering)
     recalled, recalled_is_exact = _recalled(recurrence, on, reached, start)
-    held = recurrence.recurrent_matrix[off]
-    edge = flat.side * (flat.edge - flat.value * held.sum(axis=0))
+    held, away = recurrence.recurrent_matrix[off], _away(recurrence)[off]
+    edge = flat.side * (flat.edge - away @ held)
     # What states at rest send is rounded, and so is the sum. Numbers below the normal
     # ones may be flushed to 0 on the way.
-    sent = abs(flat.value) * magnitude(held, dtype).sum(axis=0)
-    error = product_error(dtype, recurrence.units) * (sent + abs(flat.edge))
-    exact = drive_is_exact & recalled_is_exact & (flat.value == 0.0)
+    sent = np.abs(away) @ magnitude(held, dtype)
+    error = recurrence.product_error * sent
+    error += product_error(dtype, recurrence.units) * abs(flat.edge)
+    exact = drive_is_exact & recalled_is_exact & ~np.any(away)
     error = np.where(exact, 0.0, error + SMALLEST_NORMAL[dtype])
     lower, upper = np.full((2, recurrence.units), flat.value)
     d = recurrence.d[on]
@@ -162,18 +155,25 @@ def _with_these_off(
 def restricted(recurrence: Recurrence, states: NDArray[np.intp]) -> Recurrence:
     """The recurrence of these states, the others at rest: what they send is a bias."""
     others = np.delete(np.arange(recurrence.units), states)
-    bias, c = recurrence.bias[states], _flat(recurrence).value
-    if c != 0.0:
-        sent = c * recurrence.recurrent_matrix[np.ix_(others, states)].sum(axis=0)
+    bias, away = recurrence.bias[states], _away(recurrence)[others]
+    if np.any(away):
+        sent = away @ recurrence.recurrent_matrix[np.ix_(others, states)]
         bias = bias + sent / recurrence.d[states]
+    scale, centre = recurrence.scale, recurrence.resting_state
     return replace(
         recurrence,
         kernel=np.ascontiguousarray(recurrence.kernel[:, states]),
         recurrent_matrix=recurrence.recurrent_matrix[np.ix_(states, states)],
         bias=bias,
         initial_state=recurrence.initial_state[states],
-        scale=None if recurrence.scale is None else recurrence.scale[states],
+        scale=None if scale is None else scale[states],
+        resting_state=None if centre is None else centre[states],
     )
+
+
+def _away(recurrence: Recurrence) -> Array:
+    """How far from the centre of the step each state would be at rest, scaled."""
+    return (_flat(recurrence).value - recurrence.centre) * recurrence.d
 
 
 def _reached(
@@ -182,17 +182,17 @@ def _reached(
     entering: Interval | None,
     horizon: int | None,
     start: Interval,
-    slack: Array,
 ) -> ReachableStates:
-    dtype = recurrence.dtype
+    dtype, none = recurrence.dtype, np.zeros(0)
     if len(on) == 0:
-        return ReachableStates(0.0, Interval(np.zeros(0), np.zeros(0)), dtype)
-    if entering is None:
-        return unbounded(len(on), dtype)
-    held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
-    value, terms = _flat(recurrence).value, recurrence.units
-    slack = slack[on] + rounding_of_rest(held, value, dtype, terms)
+        return ReachableStates(0.0, Interval(none, none), none, dtype)
     rest, start = restricted(recurrence, on), Interval(start.lower[on], start.upper[on])
+    if entering is None:
+        return unbounded(rest)
+    held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
+    sent = np.delete(np.abs(_away(recurrence)), on) @ magnitude(held, dtype)
+    # It is rounded where it is sent, and in the bias that takes its place.
+    slack = 2.0 * recurrence.product_error * sent
     return bounded_states(rest, entering, horizon, start, slack)
 
 
@@ -219,13 +219,15 @@ def _recalled(
     reached: ReachableStates,
     start: Interval,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """How far `h @ R` leads out of the half-line, and where it never does.
+    """How far `(h - centre) @ R` leads out of the half-line, and where it never does.
 
     Terms that never lead out add up to none that does, however large they are.
     """
     readout = -_flat(recurrence).side * recurrence.recurrent_matrix[on]
-    lowest = np.minimum(start.lower[on], recurrence.image(REAL_LINE).lower)
-    positive = (lowest >= 0.0)[:, None]
+    image, d = recurrence.image(REAL_LINE), recurrence.d[on]
+    given = rounded(Interval(image.lower / d, image.upper / d), recurrence.dtype)
+    lowest = np.minimum(start.lower[on], given.lower)
+    positive = (lowest >= recurrence.centre[on])[:, None]
     held = np.all((readout == 0.0) | (positive & (readout < 0.0)), axis=0)
     return np.where(held, 0.0, reached.supremum(readout)), held
 

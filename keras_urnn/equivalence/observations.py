@@ -50,8 +50,7 @@ class Observation:
     Attributes:
         name: string. What was run.
         absolute: float. `max|y - y'|`.
-        relative: float. The same over `max|y|`, or over the value that added states
-            rest at where that is larger: it is taken off again in each step.
+        relative: float. The same over `max|y|`.
         tolerance: float. What rounding may do to `relative`.
         largest_added: float. The largest distance of an added state from its rest.
         distance: float. The smallest distance of an added state's pre-activation from
@@ -92,12 +91,10 @@ class Observation:
         return found
 
 
-def compare(
-    name: str, expected: Array, found: Array, tolerance: float, scale: float = 0.0
-) -> Observation:
-    """Compare the outputs of two runs, relative to `max|y|` or a larger `scale`."""
+def compare(name: str, expected: Array, found: Array, tolerance: float) -> Observation:
+    """Compare the outputs of two runs, relative to `max|y|`."""
     absolute = float(np.max(np.abs(expected - found)))
-    scale = max(scale, float(np.max(np.abs(expected))))
+    scale = float(np.max(np.abs(expected)))
     relative = absolute / scale if absolute and scale else absolute
     return Observation(name, absolute, relative, tolerance)
 

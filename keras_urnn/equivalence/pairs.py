@@ -9,20 +9,15 @@ import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
 from keras_urnn.equivalence.flat_activations import same_activation
-from keras_urnn.equivalence.intervals import (
-    MACHINE_EPSILON,
-    Array,
-    Interval,
-    symmetric,
-)
+from keras_urnn.equivalence.intervals import Array, Interval, symmetric
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import added_bias_bounds, first_biases
 from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
     recurrence_of,
     visible_units,
 )
 from keras_urnn.equivalence.rescaling import in_scale
+from keras_urnn.equivalence.unitary_weights import added_bias_bounds
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 # What rounding the entries to the weights' dtype leaves of max|UᵀU - I|. An entry
@@ -125,21 +120,19 @@ class CellPair:
     def is_exact(self) -> bool:
         """Whether a conversion computes the same, but for the rounding of its sums.
 
-        Where a scale isn't a power of two its weights are rounded, and so is a bias
-        that takes back what resting states send.
+        Where a scale isn't a power of two its weights are rounded.
         """
-        new = self.recurrences[1]
-        rests_at_0 = new.flat is None or new.flat.value == 0.0
-        powers = bool(np.all(np.frexp(new.d)[0] == 0.5))
-        return self.is_copy or (self.is_conversion and powers and rests_at_0)
+        powers = bool(np.all(np.frexp(self.recurrences[1].d)[0] == 0.5))
+        return self.is_copy or (self.is_conversion and powers)
 
     @property
     def is_copy(self) -> bool:
         """Whether the two are one network twice."""
         old, new = self.recurrences
-        numbers = ("kernel", "recurrent_matrix", "bias", "initial_state", "d")
+        weights = ("kernel", "recurrent_matrix", "bias")
+        states = ("initial_state", "centre", "d")
         return (
-            all(_same(getattr(new, name), getattr(old, name)) for name in numbers)
+            all(_same(getattr(new, x), getattr(old, x)) for x in (*weights, *states))
             and same_activation(self.new.activation, self.old.activation)
             and visible_units(self.new) == visible_units(self.old)
         )
@@ -213,22 +206,26 @@ def _of_the_first_states(old: Recurrence, new: Recurrence) -> dict[str, bool]:
             corner, old.recurrent_matrix
         ),
         "the input kernel is not the original's": _same(new.kernel[:, :n], old.kernel),
-        "the bias is not the original's": _has_the_bias(old, new),
+        "the bias is not the original's": _same(new.bias[:n], old.bias),
         "the initial state is not the original's": _same(
             new.initial_state[:n], old.initial_state
         ),
+        "the resting state is not the original's": _same(new.centre[:n], old.centre),
     }
 
 
 def _of_the_added_states(
     pair: CellPair, old: Recurrence, new: Recurrence, horizon: int | None
 ) -> dict[str, bool]:
-    n = old.units
+    n, rest = old.units, old.flat.value if old.flat else 0.0
     findings = {
         "an added state sees the input": not np.any(new.kernel[:, n:]),
         "an added state has a scale": pair.is_unitary_already
         or bool(np.all(new.d[n:] == 1.0)),
-        "an added state does not start at rest": _start_at_rest(old, new),
+        "an added state does not start at rest": bool(
+            np.all(new.initial_state[n:] == rest)
+        ),
+        "an added state sends something at rest": bool(np.all(new.centre[n:] == rest)),
     }
     if new.units > n and not pair.is_unitary_already:
         findings["the bias of an added state is beyond what is proved"] = (
@@ -236,22 +233,6 @@ def _of_the_added_states(
             and _is_far_enough(old, new, pair.entering, horizon, pair.start)
         )
     return findings
-
-
-def _has_the_bias(old: Recurrence, new: Recurrence) -> bool:
-    """Whether it is the original's, less what the added states at rest send."""
-    n, expected = old.units, first_biases(old, new.recurrent_matrix)
-    if old.flat is None or old.flat.value == 0.0:
-        return _same(new.bias[:n], expected)
-    # To the rounding of what is stored; NaN fails.
-    sent = abs(old.flat.value) * np.abs(new.recurrent_matrix[n:, :n]).sum(axis=0)
-    rounding = MACHINE_EPSILON[new.stored_dtype] * (np.abs(old.bias) + sent)
-    return bool(np.all(np.abs(new.bias[:n] - expected) <= rounding))
-
-
-def _start_at_rest(old: Recurrence, new: Recurrence) -> bool:
-    added = new.initial_state[old.units :]
-    return bool(np.all(added == (old.flat.value if old.flat else 0.0)))
 
 
 def _is_far_enough(

@@ -92,9 +92,9 @@ class Affine(NamedTuple):
 def affine_part(recurrence: Recurrence, pieces: Pieces, index: Indices) -> Affine:
     """The recurrence while its states are on the pieces `index`.
 
-    With the scale `d`, `h_t = (s (h_{t-1}∘d) R + s (x_t K + b)∘d + o) / d`.
+    With the scale `d`, `h_t = (s ((h_{t-1} - centre)∘d) R + s (x_t K + b)∘d + o) / d`.
     """
     d, slopes, offsets = recurrence.d, pieces.slopes[index], pieces.offsets[index]
     matrix = d[:, None] * recurrence.recurrent_matrix * (slopes / d)
-    bias = recurrence.bias * slopes + offsets / d
+    bias = recurrence.affine_bias * slopes + offsets / d
     return Affine(recurrence.kernel * slopes, matrix, bias)

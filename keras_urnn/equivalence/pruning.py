@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_urnn.equivalence.bounds import InputBound
 from keras_urnn.equivalence.dilation import dilate
@@ -42,9 +41,9 @@ def prune_inactive(
     RNN is an equivalent non-expansive one. After `to_unitary` it gives back kernel,
     recurrent matrix, bias and initial state of the original, bit for bit (and less,
     where the original itself had such states). A scale that the cell carries
-    (`state_scale`) is kept, and the matrix is the original's in it. Where the states
-    rest at another value than 0, as those of `hard_tanh`, the constant that they send
-    goes back into the bias of the others, which is the original's to rounding.
+    (`state_scale`) is kept, and the matrix is the original's in it. States that rest
+    elsewhere than at their `resting_state`, on which the step is centred, send a
+    constant to the others: it goes into their bias. Those of a conversion send none.
 
     States that are outputs are kept, inactive or not: removing them would change what
     the layer gives. So states are removed from cells with `output_units` only; where
@@ -139,6 +138,8 @@ def _plan_cell(proved: Proved) -> Plan:
     kept = np.flatnonzero(~(found.states & hidden))
     rest = restricted(recurrence_of(cell), kept)
     config["units"] = len(kept)
+    # What removed states send from where they rest is a bias.
+    config["use_bias"] = cell.use_bias or bool(np.any(rest.bias))
     # Only our cells hide states. Weights are set afterwards; the identity is the
     # cheapest matrix to project.
     config["recurrent_initializer"] = "identity"
@@ -150,7 +151,10 @@ def _plan_cell(proved: Proved) -> Plan:
     new = _class_for(cell, rest, proved.name)
     if new is not type(cell):
         config["max_norm"] = 1.0
-    return Plan(new.from_config(config), [_weights(cell, rest)])
+    weights = [rest.kernel, rest.recurrent_matrix]
+    weights += [rest.bias] if config["use_bias"] else []
+    weights += [rest.initial_state] if cell.learn_initial_state else []
+    return Plan(new.from_config(config), [weights])
 
 
 def _class_for(cell: Any, rest: Recurrence, name: str) -> type[Any]:
@@ -167,10 +171,3 @@ def _class_for(cell: Any, rest: Recurrence, name: str) -> type[Any]:
     # Orthogonal is what theorem 1 would add no state to.
     added = dilate(rest.recurrent_matrix, MACHINE_EPSILON[rest.stored_dtype]).readout
     return ContractiveRNNCell if added.size else UnitaryRNNCell
-
-
-def _weights(cell: Any, rest: Recurrence) -> list[NDArray[np.float64]]:
-    """The weights that `cell` has, in its order."""
-    weights = [rest.kernel, rest.recurrent_matrix]
-    weights += [rest.bias] if cell.use_bias else []
-    return weights + ([rest.initial_state] if cell.learn_initial_state else [])

@@ -16,6 +16,7 @@ from keras_urnn.equivalence.dilation import norm_tolerance
 from keras_urnn.equivalence.flat_activations import FlatActivation, flat_activation
 from keras_urnn.equivalence.intervals import (
     MACHINE_EPSILON,
+    STORAGE_ROUNDOFF,
     Array,
     Interval,
     affine,
@@ -29,22 +30,27 @@ NARROWING_PASSES = 50
 
 @dataclass(frozen=True, eq=False)
 class Recurrence:
-    """The numbers of one cell: `h_t = φ(h_{t-1} @ R + x_t @ K + b)`.
+    """The numbers of one cell: `h_t = φ((h_{t-1} - centre) @ R + x_t @ K + b)`.
 
-    With a scale `d` they are those of `h_t = φ((h_{t-1}∘d) @ R + (x_t @ K + b)∘d) / d`,
+    With a scale `d` they are those of
+
+        h_t = φ(((h_{t-1} - centre)∘d) @ R + (x_t @ K + b)∘d) / d,
+
     and the scaled states `h∘d` are what is bounded.
 
     Attributes:
         kernel: float64 array of shape `(features, n)`, `K`.
         recurrent_matrix: float64 array of shape `(n, n)`, `R`.
         bias: float64 array of shape `(n,)`, `b`; zeros where the cell has none.
-        initial_state: float64 array of shape `(n,)`, the state at rest: zeros, or
-            what was learned (it may be negative).
+        initial_state: float64 array of shape `(n,)`, the state at rest: the centre,
+            or what was learned.
         dtype: string. The dtype that the cell computes in.
         stored_dtype: string. The dtype its weights are stored in.
         activation: callable, `φ`. Defaults to `keras.activations.relu`.
         scale: float64 array of shape `(n,)`, `d`, or `None` for ones. Defaults to
             `None`.
+        resting_state: float64 array of shape `(n,)`, the centre, or `None` for zeros.
+            Defaults to `None`.
     """
 
     kernel: Array
@@ -55,6 +61,7 @@ class Recurrence:
     stored_dtype: str
     activation: Any = keras.activations.relu
     scale: Array | None = None
+    resting_state: Array | None = None
 
     @property
     def units(self) -> int:
@@ -65,6 +72,28 @@ class Recurrence:
     def d(self) -> Array:
         """The scale, written out."""
         return np.ones(self.units) if self.scale is None else self.scale
+
+    @property
+    def centre(self) -> Array:
+        """The state that the step is centred on, written out."""
+        rest = self.resting_state
+        return np.zeros(self.units) if rest is None else rest
+
+    @property
+    def sent_by_centre(self) -> Array:
+        """`(centre∘d) @ R`, which each step leaves out."""
+        sent: Array = (self.centre * self.d) @ self.recurrent_matrix
+        return sent
+
+    @property
+    def affine_bias(self) -> Array:
+        """The bias of the same step written with `h` in place of `h - centre`."""
+        return self.bias - self.sent_by_centre / self.d
+
+    @property
+    def product_error(self) -> float:
+        """Relative rounding error of `((h - centre)∘d) @ R`, per `|h - centre|∘d`."""
+        return _centred_product_error(self.dtype, self.centre)
 
     @property
     def rest(self) -> Interval:
@@ -119,11 +148,13 @@ class ReachableStates:
     Attributes:
         radius: float. `‖h‖ <= radius`; infinite where a long horizon leaves no bound.
         box: `Interval` of shape `(n,)`.
+        centre: array of shape `(n,)`. What a step takes off the (scaled) states.
         dtype: string. The compute dtype whose rounding is included.
     """
 
     radius: float
     box: Interval
+    centre: Array
     dtype: str
 
     @property
@@ -132,7 +163,7 @@ class ReachableStates:
         return bool(np.isfinite(self.radius))
 
     def supremum(self, readout: Array) -> Array:
-        """Bound `h @ readout` per column, as computed in `dtype`, and 0.
+        """Bound `(h - centre) @ readout` per column, as computed in `dtype`, and 0.
 
         The smaller of the bounds by the box and by the ball, plus the rounding of
         the product. At least 0: an added state whose readout is never positive
@@ -141,37 +172,18 @@ class ReachableStates:
         if not self.is_bounded:
             # Infinity times a weight of 0 would not be a number.
             return np.full(readout.shape[1], np.inf)
-        by_box = self.box.linear(readout).upper
-        by_ball = self.radius * np.linalg.norm(readout, axis=0)
-        error = product_error(self.dtype, len(readout))
-        slack = error * (self.box.largest @ magnitude(readout, self.dtype))
+        centred = self.box - Interval(self.centre, self.centre)
+        by_box = centred.linear(readout).upper
+        by_ball = self.radius * np.linalg.norm(readout, axis=0) - self.centre @ readout
+        error = _centred_product_error(self.dtype, self.centre)
+        slack = error * (centred.largest @ magnitude(readout, self.dtype))
         return np.maximum(np.minimum(by_box, by_ball) + slack, 0.0)
 
 
-def rounding_of_rest(weights: Array, value: float, dtype: str, terms: int) -> Array:
-    """How far rounding carries what states at rest send to others, per column.
-
-    `weights` are those from the states that rest at `value`, one row for each, and
-    `terms` is how many are added up. What they send is rounded, and so is the bias
-    that takes it back.
-    """
-    sent = abs(value) * magnitude(weights, dtype).sum(axis=0)
-    return 2.0 * product_error(dtype, terms) * sent
-
-
-def rounding_of_added(recurrence: Recurrence, weights: Array) -> Array:
-    """The same for states that theorem 1 adds, with `weights` to the others.
-
-    The bias that takes back what they send is rounded once more when it is stored.
-    """
-    flat, dtype = recurrence.flat, recurrence.dtype
-    assert flat is not None  # the others are refused
-    if flat.value == 0.0:
-        return np.zeros(recurrence.units)
-    terms = recurrence.units + len(weights)
-    sent = abs(flat.value) * np.abs(weights).sum(axis=0)
-    stored = MACHINE_EPSILON[recurrence.stored_dtype] * (np.abs(recurrence.bias) + sent)
-    return rounding_of_rest(weights, flat.value, dtype, terms) + stored
+def _centred_product_error(dtype: str, centre: Array) -> float:
+    """That of the product, and one rounding of the difference; `h - 0` has none."""
+    difference = STORAGE_ROUNDOFF[dtype] if np.any(centre) else 0.0
+    return product_error(dtype, len(centre)) + difference
 
 
 def reachable_states(
@@ -185,8 +197,8 @@ def reachable_states(
 
     `slack` is how far rounding may carry what else is added to `xK + b`.
 
-    A ball first. With `z = xK + b` per unit, `a` a bound on the norm of `R` as
-    computed, and `v` such that `|φ(y + z)| <= |y| + v` per unit (`_drive`),
+    A ball first. With `z = xK + b - centre R` per unit, `a` a bound on the norm of `R`
+    as computed, and `v` such that `|φ(y + z)| <= |y| + v` per unit (`_drive`),
 
         ‖h‖ <= max(‖h_{-1}‖, ‖v‖ / (1 - a))                     at all times,
         ‖h‖ <= max over k of aᵏ ‖h_{-1}‖ + (1 + ... + aᵏ⁻¹) ‖v‖  for k <= horizon.
@@ -214,7 +226,8 @@ def reachable_states(
     start = recurrence.rest if start is None else start
     start = Interval(start.lower * d, start.upper * d)
     driven = affine(entering, recurrence.kernel * d, recurrence.bias * d, dtype)
-    driven = driven.widen(slack)
+    driven = driven - Interval(recurrence.sent_by_centre, recurrence.sent_by_centre)
+    driven = driven.widen(slack + _rounding_of_centre(recurrence))
     widest = recurrence.image(REAL_LINE)
     within = float(np.linalg.norm(widest.hull(start).largest))
     radius = min(_ball(recurrence, driven, horizon, start), within)
@@ -224,7 +237,14 @@ def reachable_states(
     )
     for _ in range(NARROWING_PASSES if np.isfinite(radius) else 0):
         box = _narrow(recurrence, box, driven, radius, start)
-    return ReachableStates(radius, box, recurrence.dtype)
+    return ReachableStates(radius, box, recurrence.centre * d, dtype)
+
+
+def _rounding_of_centre(recurrence: Recurrence) -> Array:
+    """What rounds in the product of `h - centre`, beyond what rounds in that of `h`."""
+    sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)
+    centre = np.abs(recurrence.centre * recurrence.d)
+    return recurrence.product_error * (centre @ sizes)
 
 
 def _ball(
@@ -233,9 +253,8 @@ def _ball(
     flat, norm = recurrence.flat, recurrence.norm
     if flat is None or (horizon is None and norm >= 1.0):
         return float("inf")
-    error = product_error(recurrence.dtype, recurrence.units)
     sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)
-    growth = error * float(np.linalg.norm(sizes, 2))
+    growth = recurrence.product_error * float(np.linalg.norm(sizes, 2))
     # As computed |φ(z)| is at most (1 + rounding) |φ(z)| + rounding.
     rounding = evaluation_error(recurrence.activation, recurrence.dtype)
     growth += rounding * (norm + growth)
@@ -283,8 +302,7 @@ def _narrow(
     radius: float,
     start: Interval,
 ) -> Interval:
-    matrix = recurrence.recurrent_matrix
-    error = product_error(recurrence.dtype, recurrence.units)
+    matrix, error = recurrence.recurrent_matrix, recurrence.product_error
     sizes = magnitude(matrix, recurrence.dtype)
     recalled = box.linear(matrix).widen(error * (box.largest @ sizes))
     by_ball = (1.0 + error) * radius * np.linalg.norm(sizes, axis=0)

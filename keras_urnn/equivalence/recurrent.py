@@ -1,4 +1,4 @@
-"""Theorem 1 for one recurrent layer: each cell's weights, and the layer around."""
+"""Theorem 1 for one recurrent layer: a new cell for each, and the layer around."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,7 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.bounds import InputBounds, fit
-from keras_urnn.equivalence.dilation import dilate
-from keras_urnn.equivalence.intervals import (
-    MACHINE_EPSILON,
-    SMALLEST_NORMAL,
-    Array,
-    Interval,
-    as_stored,
-    magnitude,
-    product_error,
-    round_down,
-)
-from keras_urnn.equivalence.reachable import Recurrence, rounding_of_added
+from keras_urnn.equivalence.intervals import Array, Interval
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
@@ -35,7 +24,8 @@ from keras_urnn.equivalence.refusals import (
     check_convertible,
     refusal,
 )
-from keras_urnn.equivalence.rescaling import bounded_states, with_few_added_states
+from keras_urnn.equivalence.rescaling import with_few_added_states
+from keras_urnn.equivalence.unitary_weights import UnitaryWeights, dilated_weights
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
@@ -65,93 +55,6 @@ _REPLACED = (
     "bias_regularizer",
     "bias_constraint",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class UnitaryWeights:
-    """The weights of the unitary cell that does what a contractive one does.
-
-    Attributes:
-        kernel: array of shape `(features, n + r)`.
-        recurrent_matrix: orthogonal array of shape `(n + r, n + r)`.
-        bias: array of shape `(n + r,)`.
-        initial_state: array of shape `(n + r,)`.
-    """
-
-    kernel: Array
-    recurrent_matrix: Array
-    bias: Array
-    initial_state: Array
-
-
-def added_bias_bounds(
-    recurrence: Recurrence,
-    matrix: Array,
-    entering: Interval,
-    horizon: int | None,
-    start: Interval | None = None,
-) -> Array:
-    """How far out on its half-line the bias of each added state must at least be.
-
-    In the orthogonal `matrix` added state `j` sees `h @ matrix[:n, j]` of the
-    reachable states `h`, nothing of the input, and `c @ matrix[n:, j]` of the added
-    states while all of these rest at `c`. With the half-line `side z >= side edge` it
-    stays there where
-
-        side b_j >= side (edge - c @ matrix[n:, j]) + sup -side h @ matrix[:n, j].
-
-    At least 0: no bias is made to switch an added state on where nothing is seen.
-    """
-    flat, n, dtype = recurrence.flat, recurrence.units, recurrence.dtype
-    assert flat is not None  # `check_convertible` refuses the others
-    error = product_error(dtype, len(matrix))
-    slack = rounding_of_added(recurrence, matrix[n:, :n])
-    states = bounded_states(recurrence, entering, horizon, start, slack)
-    seen = states.supremum(-flat.side * matrix[:n, n:])
-    shift = flat.edge - flat.value * matrix[n:, n:].sum(axis=0)
-    kept = abs(flat.value) * magnitude(matrix[n:, n:], dtype).sum(axis=0)
-    slack = error * (kept + abs(flat.edge))
-    tiny = SMALLEST_NORMAL[dtype]
-    return np.maximum(seen + flat.side * shift + slack, 0.0) + tiny
-
-
-def dilated_weights(
-    recurrence: Recurrence,
-    entering: Interval,
-    horizon: int | None,
-    start: Interval | None = None,
-) -> UnitaryWeights:
-    """Theorem 1: add `r` states that stay at `c`, for an orthogonal matrix.
-
-    They send `c @ U[n:, :n]` to the first `n` states, whose bias takes it back.
-    """
-    flat, stored = recurrence.flat, recurrence.stored_dtype
-    assert flat is not None  # `check_convertible` refuses the others
-    dilation = dilate(recurrence.recurrent_matrix, MACHINE_EPSILON[stored])
-    matrix = as_stored(dilation.matrix, stored)
-    added = len(matrix) - recurrence.units
-    bounds = added_bias_bounds(recurrence, matrix, entering, horizon, start)
-    # The certificate forms the same bound in another order of summation; 1e-12 is
-    # more than that, and less than anything else. The bias is exact in the compute
-    # dtype, so that no cast moves it back.
-    bounds += 1e-12 * (bounds + abs(flat.edge) + abs(flat.value))
-    bias = -flat.side * round_down(-bounds, recurrence.dtype)
-    return UnitaryWeights(
-        kernel=np.pad(recurrence.kernel, ((0, 0), (0, added))),
-        recurrent_matrix=matrix,
-        bias=np.concatenate([first_biases(recurrence, matrix), bias]),
-        initial_state=np.pad(
-            recurrence.initial_state, (0, added), constant_values=flat.value
-        ),
-    )
-
-
-def first_biases(recurrence: Recurrence, matrix: Array) -> Array:
-    """The biases of the first `n` states: `b`, less what added ones at rest send."""
-    n, flat = recurrence.units, recurrence.flat
-    if flat is None or flat.value == 0.0:
-        return recurrence.bias
-    return recurrence.bias - flat.value * matrix[n:, :n].sum(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +129,10 @@ def _kept(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
-    learned = type(cell) in OUR_CELLS and cell.learn_initial_state
+    ours = type(cell) in OUR_CELLS
     units, visible = len(new.bias), visible_units(cell)
-    starts_elsewhere = bool(np.any(new.initial_state)) and not learned
+    own = (cell.resting_state if ours else None) or [0.0] * cell.units
+    centre = [*own, *new.resting_state[cell.units :]]
     return {
         "units": units,
         "seed": cell.seed,
@@ -239,8 +143,8 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
         "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,
-        "learn_initial_state": learned,
-        "resting_state": new.initial_state if starts_elsewhere else None,
+        "learn_initial_state": ours and cell.learn_initial_state,
+        "resting_state": centre if any(centre) else None,
         "state_scale": None,
     }
 
@@ -315,8 +219,8 @@ def _plan_rnn(
         for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     for old, plan in zip(cells, plans, strict=True):
-        added_rest = plan.layer.resting_state and not are_unitary([old])
-        if layer.stateful and added_rest:
+        added = (plan.layer.resting_state or [])[old.units :]
+        if layer.stateful and any(added):
             advice = (
                 "A keras.layers.RNN resets all states to 0, where added ones can't "
                 "rest: use ContractiveRNN or keras.layers.SimpleRNN."

@@ -7,25 +7,18 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.activation_ranges import REAL_LINE, activation_range
-from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.flat_activations import flat_activation
 from keras_urnn.equivalence.inactivity import prove_inactive
 from keras_urnn.equivalence.intervals import (
-    MACHINE_EPSILON,
     ZERO,
     Array,
     Interval,
     arithmetic_dtype,
-    as_stored,
     rounded,
     to_float64,
 )
 from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.reachable import (
-    Recurrence,
-    reachable_states,
-    rounding_of_added,
-)
+from keras_urnn.equivalence.reachable import Recurrence, reachable_states
 from keras_urnn.equivalence.rescaling import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
@@ -49,24 +42,27 @@ def recurrence_of(cell: Any) -> Recurrence:
     ours = type(cell) in OUR_CELLS
     matrix = to_float64(cell.recurrent_matrix() if ours else cell.recurrent_kernel)
     zeros = np.zeros(len(matrix))
-    learned = _start(cell) if ours else None
+    centre = _resting_state(cell) if ours else None
+    learned = cell.learned_initial_state if ours else None
+    rest = zeros if centre is None else centre
     return Recurrence(
         kernel=to_float64(cell.kernel),
         recurrent_matrix=matrix,
         bias=zeros if cell.bias is None else to_float64(cell.bias),
-        initial_state=zeros if learned is None else to_float64(learned),
+        initial_state=rest if learned is None else to_float64(learned),
         dtype=cell.compute_dtype if ours else arithmetic_dtype(cell),
         stored_dtype=cell.variable_dtype,
         activation=cell.activation,
         scale=np.asarray(cell.state_scale) if ours and cell.state_scale else None,
+        resting_state=centre,
     )
 
 
-def _start(cell: Any) -> Any:
-    """The initial state of one of our cells, if it isn't zero."""
-    if cell.learned_initial_state is not None:
-        return cell.learned_initial_state
-    return cell.resting_state
+def _resting_state(cell: Any) -> Array | None:
+    """The centre of one of our cells, as it computes with it."""
+    if cell.resting_state is None:
+        return None
+    return to_float64(keras.ops.cast(cell.resting_state, cell.compute_dtype))
 
 
 def visible_units(cell: Any) -> int:
@@ -225,36 +221,18 @@ def _simple_range(
     recurrence = recurrence_of(cell)
     if visible_units(cell) < cell.units and is_flat(cell):
         # What theorem 1 has added never moves, and the others have a bound.
-        slack = _rounding_of_conversion(recurrence)
-        proved = prove_inactive(recurrence, entering, horizon, start, slack)
+        proved = prove_inactive(recurrence, entering, horizon, start)
         return proved.box if proved.is_bounded else None
     found = admissible(recurrence, horizon)
     if isinstance(found, Obstruction):
         return None
     if horizon is None and not found.is_bounded:
         return None
-    slack = _rounding_of_conversion(found)
-    reachable = reachable_states(found, entering, horizon, start, slack)
+    reachable = reachable_states(found, entering, horizon, start)
     if not reachable.is_bounded:
         return None
     box, d = reachable.box, found.d
     return rounded(Interval(box.lower / d, box.upper / d), found.dtype)
-
-
-def _rounding_of_conversion(recurrence: Recurrence) -> Array | float:
-    """How far rounding carries the states of a conversion from the original's.
-
-    What is behind it is converted for what either can give. 0 where the states that
-    theorem 1 adds rest at 0, and where it adds none.
-    """
-    flat, n = recurrence.flat, recurrence.units
-    applies = recurrence.norm <= 1.0 + recurrence.tolerance
-    if flat is None or flat.value == 0.0 or not applies:
-        return 0.0
-    epsilon = MACHINE_EPSILON[recurrence.stored_dtype]
-    matrix = dilate(recurrence.recurrent_matrix, epsilon).matrix
-    weights = as_stored(matrix[n:, :n], recurrence.stored_dtype)
-    return rounding_of_added(recurrence, weights)
 
 
 def _lstm_range(cell: Any) -> Interval | None:

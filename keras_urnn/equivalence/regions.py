@@ -76,8 +76,8 @@ class _Network:
 
     def step(self, h: Array, driven: Array) -> tuple[Array, Array]:
         """The pre-activations and the states that follow."""
-        d = self.recurrence.d
-        z = (h * d) @ self.recurrence.recurrent_matrix + driven * d
+        d, centre = self.recurrence.d, self.recurrence.centre
+        z = ((h - centre) * d) @ self.recurrence.recurrent_matrix + driven * d
         index = self.pieces.piece(z)
         return z, (self.pieces.slopes[index] * z + self.pieces.offsets[index]) / d
 

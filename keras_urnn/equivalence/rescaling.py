@@ -113,24 +113,25 @@ def bounded_states(
     origins = [recurrence]
     if recurrence.scale is not None:
         origins.append(in_scale(recurrence, np.ones(recurrence.units)))
-    found = unbounded(recurrence.units, recurrence.dtype)
+    found = unbounded(recurrence)
     for origin in origins:
         other = admissible(origin, None)
         if isinstance(other, Obstruction) or not other.is_bounded:
             continue
-        box = reachable_states(other, entering, horizon, start, slack).box
         ratio = recurrence.d / other.d
+        box = reachable_states(other, entering, horizon, start, slack / ratio).box
         lower = np.maximum(found.box.lower, box.lower * ratio)
         upper = np.minimum(found.box.upper, box.upper * ratio)
         box = Interval(lower, upper)
         radius = float(np.linalg.norm(box.largest))
-        found = ReachableStates(radius, box, recurrence.dtype)
+        found = replace(found, radius=radius, box=box)
     return found
 
 
-def unbounded(n: int, dtype: str) -> ReachableStates:
-    """What is known of `n` states without a bound: nothing."""
-    return ReachableStates(np.inf, REAL_LINE.spread(n), dtype)
+def unbounded(recurrence: Recurrence) -> ReachableStates:
+    """What is known of states without a bound: nothing."""
+    nothing, centre = REAL_LINE.spread(recurrence.units), recurrence.centre
+    return ReachableStates(np.inf, nothing, centre * recurrence.d, recurrence.dtype)
 
 
 def exponent_range(recurrence: Recurrence) -> int:

@@ -117,11 +117,12 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         state_mask = self.get_recurrent_dropout_mask(h)
         if training and input_mask is not None:
             sequence = sequence * input_mask
+        # h_t = φ(x_t K + b + (h_{t-1} - c) R), or with a scale d
+        # h_t = φ((x_t K + b)∘d + ((h_{t-1} - c)∘d) R) / d
+        if self.resting_state is not None:
+            h = h - ops.convert_to_tensor(self.resting_state, self.compute_dtype)
         if training and state_mask is not None:
             h = h * state_mask
-
-        # h_t = φ(x_t K + b + h_{t-1} R), or with a scale d
-        # h_t = φ((x_t K + b)∘d + (h_{t-1}∘d) R) / d
         x = ops.cast(sequence, self.compute_dtype)
         z = matmul(x, ops.convert_to_tensor(self.kernel))
         if self.bias is not None:
@@ -229,7 +230,10 @@ def _check_output_units(output_units: int | None, width: int) -> int | None:
 def _check_resting_state(value: Any, width: int) -> list[float] | None:
     if value is None:
         return None
-    advice = "It is the state to start from; leave it at None to start from zero."
+    advice = (
+        "It is the state to start from, and the centre of the step; leave it at None "
+        "for zero."
+    )
     return _checks.numbers("resting_state", value, width, advice)
 
 

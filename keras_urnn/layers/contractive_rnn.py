@@ -25,6 +25,7 @@ class ContractiveRNNCell(StructuredRNNCell):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    ‖R‖₂ ≤ max_norm
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
@@ -49,7 +50,8 @@ class ContractiveRNNCell(StructuredRNNCell):
         dropout: number in [0, 1). The fraction of the inputs to drop in training.
             Defaults to `0.0`.
         recurrent_dropout: number in [0, 1). The fraction of the states to drop in
-            training, the same at each step. Defaults to `0.0`.
+            training, the same at each step; one that is dropped counts as at rest.
+            Defaults to `0.0`.
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
         max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
             Below 1 the step is a contraction. Defaults to `0.999`.
@@ -61,11 +63,14 @@ class ContractiveRNNCell(StructuredRNNCell):
         learn_initial_state: boolean. Whether to train the state to start from (at first
             `resting_state`). Defaults to `False`.
         resting_state: sequence of `units` numbers, or None. The state to start from, or
-            to learn from; zero if None. Converted layers use it. Defaults to `None`.
+            to learn from, and the centre of the step: with `c` it is
+            `h_t = φ(x_t @ K + b + (h_{t-1} - c) @ R)`, so that a state at `c` sends
+            nothing to the others. Zero if None. Converted layers use it. Defaults to
+            `None`.
         state_scale: sequence of `units` positive numbers, or None. With a scale `d`
-            the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
-            same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
-            Converted layers use it. Defaults to `None`.
+            the step is `h_t = φ((x_t @ K + b)∘d + ((h_{t-1} - c)∘d) @ R) / d`: for
+            ReLU the same as a step with `diag(d) @ R @ diag(1/d)`, which may be
+            expansive. Converted layers use it. Defaults to `None`.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
 
     Call arguments:
@@ -160,6 +165,7 @@ class ContractiveRNN(StructuredRNN):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    ‖R‖₂ ≤ max_norm
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
@@ -185,7 +191,8 @@ class ContractiveRNN(StructuredRNN):
         dropout: number in [0, 1). The fraction of the inputs to drop in training.
             Defaults to `0.0`.
         recurrent_dropout: number in [0, 1). The fraction of the states to drop in
-            training, the same at each step. Defaults to `0.0`.
+            training, the same at each step; one that is dropped counts as at rest.
+            Defaults to `0.0`.
         return_sequences: boolean. Whether to return the outputs of all steps, or the
             last. Defaults to `False`.
         return_state: boolean. Whether to return the last state too; with
@@ -209,11 +216,14 @@ class ContractiveRNN(StructuredRNN):
             carried over takes its place; `reset_state` takes it up, also after loading
             weights. Defaults to `False`.
         resting_state: sequence of `units` numbers, or None. The state to start from, or
-            to learn from; zero if None. Converted layers use it. Defaults to `None`.
+            to learn from, and the centre of the step: with `c` it is
+            `h_t = φ(x_t @ K + b + (h_{t-1} - c) @ R)`, so that a state at `c` sends
+            nothing to the others. Zero if None. Converted layers use it. Defaults to
+            `None`.
         state_scale: sequence of `units` positive numbers, or None. With a scale `d`
-            the step is `h_t = φ((x_t @ K + b)∘d + (h_{t-1}∘d) @ R) / d`: for ReLU the
-            same as a step with `diag(d) @ R @ diag(1/d)`, which may be expansive.
-            Converted layers use it. Defaults to `None`.
+            the step is `h_t = φ((x_t @ K + b)∘d + ((h_{t-1} - c)∘d) @ R) / d`: for
+            ReLU the same as a step with `diag(d) @ R @ diag(1/d)`, which may be
+            expansive. Converted layers use it. Defaults to `None`.
         checkpoint_every: integer or None. Keep every so many-th state for the backward
             pass, and compute the others once more: less memory for long sequences, at
             about a third more time. Defaults to `None`, which keeps all.

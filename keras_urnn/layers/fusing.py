@@ -26,6 +26,8 @@ def obstacle(layer: Any) -> str | None:
         return f"the derivative of `activation` is read from the state only for {names}"
     if cell.recurrent_dropout:
         return "`recurrent_dropout` changes the recurrent matrix per sequence"
+    if cell.resting_state is not None:
+        return "`resting_state` is taken off the state in each step"
     if cell.state_scale is not None and not _scales_exactly(cell):
         return "`state_scale` is not of powers of two around a homogeneous activation"
     return None

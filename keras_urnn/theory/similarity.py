@@ -74,7 +74,7 @@ def similarity_transform(
     _check_step(cell, system)
     T = _checked_transform(T, system.units)
     _check_commutes(cell.activation, T)
-    transformed = _like(cell)
+    transformed = _like(cell, system)
     transformed.build((None, len(system.kernel)))
     R = np.linalg.solve(T, system.recurrent_matrix @ T)
     weights = [system.kernel @ T, R, system.bias @ T]
@@ -138,11 +138,12 @@ def _check_commutes(activation: Any, T: Array) -> None:
         raise _checks.error("T", f"{group}permutation", found, advice)
 
 
-def _like(cell: Any) -> Any:
+def _like(cell: Any, system: System) -> Any:
     return keras.layers.SimpleRNNCell(
         cell.units,
         activation=cell.activation,
-        use_bias=cell.use_bias,
+        # A `resting_state` makes one.
+        use_bias=cell.use_bias or bool(np.any(system.bias)),
         dropout=cell.dropout,
         seed=cell.seed,
         name=cell.name,

@@ -24,7 +24,7 @@ class System(NamedTuple):
     Attributes:
         kernel: array of shape `(features, n)`, `K`.
         recurrent_matrix: array of shape `(n, n)`, `R`.
-        bias: array of shape `(n,)`, `b`; zeros where the cell has none.
+        bias: array of shape `(n,)`, `b`; what a `resting_state` takes off is in it.
         initial_state: array of shape `(n,)`.
         readout: array of shape `(n, outputs)`, `C`.
         epsilon: float. Machine epsilon of the weights as they are stored.
@@ -53,7 +53,7 @@ def system_of(cell: Any, readout: ArrayLike | None) -> System:
     weights = (
         found.kernel,
         found.recurrent_matrix,
-        found.bias,
+        found.affine_bias,
         found.initial_state,
     )
     if not all(np.all(np.isfinite(weight)) for weight in weights):

@@ -33,6 +33,7 @@ RELU_LAYERS = [(2.0, 0.0, 0.0), (None, 0.0, 0.5), (1.5, 0.25, 0.0), (0.3, 0.5, 0
 BOUNDED = ("relu6", "hard_sigmoid", "hard_tanh", "sparse_sigmoid")
 activations = st.sampled_from(list(CONVERTED))
 learns = st.booleans()
+centring = st.booleans()
 
 
 def relu_layer(
@@ -68,39 +69,50 @@ def recurrence(
     scale: float = 1.0,
     activation: str = "relu",
     learned: bool = True,
+    centred: bool = False,
 ) -> Recurrence:
-    """Return a network with biases and a partly negative, or zero, initial state."""
+    """Return a network with biases and a partly negative initial state.
+
+    The centre of its step where it isn't learned: zero, or else random.
+    """
     generator = np.random.default_rng(seed + 1)
 
     def stored(values: Array) -> Array:
         return values.astype(dtype).astype("float64")
 
+    kernel, bias, start, centre = (
+        stored(scale * generator.normal(size=shape))
+        for shape in ((FEATURES, n), n, n, n)
+    )
     return Recurrence(
-        kernel=stored(scale * generator.normal(size=(FEATURES, n))),
+        kernel=kernel,
         recurrent_matrix=stored(contraction(n, norm, seed)),
-        bias=stored(scale * generator.normal(size=n)),
-        initial_state=learned * stored(scale * generator.normal(size=n)),
+        bias=bias,
+        initial_state=start if learned else centred * centre,
         dtype=dtype,
         stored_dtype=dtype,
         activation=keras.activations.get(activation),
+        resting_state=centre if centred else None,
     )
 
 
 def states(network: Any, x: Array, activation: str = "relu") -> Array:
     """Loop over the steps: the states for inputs of shape (batch, steps, features).
 
-    Takes what has a kernel, a recurrent matrix, a bias and an initial state; computes
-    in the dtype of `x`.
+    Takes what has a kernel, a recurrent matrix, a bias, an initial state and a resting
+    state, which may be `None`; computes in the dtype of `x`.
     """
     activate = CONVERTED[activation]
     kernel = network.kernel.astype(x.dtype)
     matrix = network.recurrent_matrix.astype(x.dtype)
     bias = network.bias.astype(x.dtype)
     start = network.initial_state.astype(x.dtype)
+    rest = network.resting_state
+    centre = np.zeros(len(start)) if rest is None else rest
     h = np.broadcast_to(start, (len(x), len(start)))
     found = []
     for t in range(x.shape[1]):
-        h = activate(h @ matrix + (x[:, t] @ kernel + bias))
+        h = activate((h - centre.astype(x.dtype)) @ matrix + (x[:, t] @ kernel + bias))
         found.append(h)
     return np.stack(found, axis=1)
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 from keras_urnn.equivalence.intervals import symmetric
-from keras_urnn.equivalence.recurrent import dilated_weights
+from keras_urnn.equivalence.unitary_weights import dilated_weights
 from tests.equivalence.layers import SOURCES, STEPS, build, full_states, run
 from tests.equivalence.networks import (
     BOUND,
     BOUNDED,
     FEATURES,
     activations,
+    centring,
     difference,
     inputs,
     learns,
@@ -35,12 +36,25 @@ RELATIVE = {"float32": 1e-6, "float64": 1e-12}
 
 @settings(deadline=None, max_examples=120)
 @given(
-    sizes, norms, seeds, activations, st.sampled_from(["float32", "float64"]), learns
+    n=sizes,
+    norm=norms,
+    seed=seeds,
+    activation=activations,
+    dtype=st.sampled_from(["float32", "float64"]),
+    learned=learns,
+    centred=centring,
 )
 def test_every_network_has_its_unitary_equivalent(
-    n: int, norm: float, seed: int, activation: str, dtype: str, learned: bool
+    n: int,
+    norm: float,
+    seed: int,
+    activation: str,
+    dtype: str,
+    learned: bool,
+    centred: bool,
 ) -> None:
-    network = recurrence(n, norm, seed, dtype, activation=activation, learned=learned)
+    kind = {"activation": activation, "learned": learned, "centred": centred}
+    network = recurrence(n, norm, seed, dtype, **kind)
     new = dilated_weights(network, ENTERING, None)
     U = new.recurrent_matrix
     assert len(U) == 2 * n
@@ -52,11 +66,10 @@ def test_every_network_has_its_unitary_equivalent(
     rest = -1.0 if activation == "hard_tanh" else 0.0
     assert np.all(found[..., n:] == rest)
     assert np.all(new.initial_state[n:] == rest)
-    # Ten roundings a step at most, of what the added states send too, remembered for
-    # up to 100 steps.
-    scale = max(np.abs(expected).max(), abs(rest)) or 1.0
-    error = np.abs(expected - found[..., :n]).max()
-    assert error <= 1e3 * np.finfo(dtype).eps * scale
+    assert np.all(new.resting_state[n:] == rest)
+    np.testing.assert_array_equal(new.bias[:n], network.bias)
+    # Ten roundings a step at most, remembered for up to 100 steps.
+    assert difference(expected, found[..., :n]) <= 1e3 * np.finfo(dtype).eps
 
 
 @settings(deadline=None, max_examples=60)
@@ -148,11 +161,14 @@ def test_the_weights_are_those_of_the_theorem() -> None:
     assert start.min() < 0.0
 
 
-def test_a_resting_state_is_kept() -> None:
-    start = [1.0, -2.0, 0.0, 3.0]
-    layer = build(ku.ContractiveRNN(4, resting_state=start, return_sequences=True))
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
+def test_a_resting_state_is_kept(activation: str, learned: bool) -> None:
+    start, rest = [1.0, -2.0, 0.1, 3.0], {"relu": 0.0, "hard_tanh": -1.0}[activation]
+    arguments = {"learn_initial_state": learned, "return_sequences": True}
+    layer = build(ku.ContractiveRNN(4, activation, resting_state=start, **arguments))
     converted = to_unitary(layer, input_bound=BOUND)
-    assert converted.resting_state == start + 4 * [0.0]
+    assert converted.resting_state == start + 4 * [rest]
     x = inputs(recurrence(4, 0.9, 1), 20, seed=3).astype("float32")
     assert difference(run(layer, x), run(converted, x)) <= 1e-6
     assert verify_equivalence(

@@ -16,9 +16,10 @@ from tests.equivalence.networks import (
 )
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("activation", CONVERTED)
-def test_a_recurrence_runs_in_float64(activation: str) -> None:
-    network = recurrence(4, 0.9, 0, "float32", activation=activation)
+def test_a_recurrence_runs_in_float64(activation: str, centred: bool) -> None:
+    network = recurrence(4, 0.9, 0, "float32", activation=activation, centred=centred)
     x = np.random.default_rng(0).uniform(-2.0, 2.0, (2, 12, FEATURES))
     expected = states(network, x, activation)
     run = trajectory(network, x)
@@ -30,7 +31,7 @@ def test_a_recurrence_runs_in_float64(activation: str) -> None:
 
 def test_a_scale_is_that_of_a_network_in_other_units() -> None:
     # φ((h∘d) R + (x K + b)∘d) / d of a ReLU is φ(h (d R / d) + x K + b).
-    network, d = recurrence(4, 0.9, 0), np.array([1.0, 4.0, 0.5, 3.0])
+    network, d = recurrence(4, 0.9, 0, centred=True), np.array([1.0, 4.0, 0.5, 3.0])
     scaled = Recurrence(**{**vars(network), "scale": d})
     plain = Recurrence(
         **{

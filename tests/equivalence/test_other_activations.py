@@ -15,6 +15,7 @@ from tests.equivalence.networks import (
     BOUNDED,
     CONVERTED,
     FEATURES,
+    difference,
     inputs,
     recurrence,
     relu_layer,
@@ -48,12 +49,6 @@ def sequences(steps: int) -> Array:
     return inputs(recurrence(N, 0.9, 1), steps, seed=2).astype("float32")
 
 
-def relative(expected: Array, found: Array, rest: float) -> float:
-    """The difference, relative to the outputs or to what is taken off again."""
-    scale = max(float(np.abs(expected).max()), abs(rest))
-    return float(np.abs(expected - found).max()) / scale
-
-
 @pytest.mark.parametrize(("name", "dtype", "learned"), CASES)
 def test_the_outputs_are_the_same_over_1000_steps(
     name: str, dtype: str, learned: bool
@@ -65,11 +60,11 @@ def test_the_outputs_are_the_same_over_1000_steps(
         expected, found = run(layer, x), full_states(converted, x)
     assert np.all(found[..., N:] == REST[name])
     tolerance = {"float32": 1e-6, "float64": 1e-12}[dtype]
-    assert relative(expected, found[..., :N], REST[name]) <= tolerance
+    assert difference(expected, found[..., :N]) <= tolerance
     network = recurrence(N, 0.9, 1, dtype, learned=learned)
     oracle = states(network, x.astype("float64"), name)
     # The loop's own rounding, and NumPy's order of summation, remembered.
-    assert relative(oracle, found[..., :N], REST[name]) <= 30 * tolerance
+    assert difference(oracle, found[..., :N]) <= 30 * tolerance
 
 
 # A ReLU with an upper end, one with a threshold, and two that are constant above only.
@@ -93,13 +88,13 @@ def test_a_relu_layer_as_activation_is_converted(
     x = sequences(40)
     expected, found = run(layer, x), full_states(converted, x)
     assert np.all(found[..., N:] == rest)
-    assert relative(expected, found[..., :N], rest) <= 1e-6
+    assert difference(expected, found[..., :N]) <= 1e-6
     network = recurrence(N, 0.9, 1, "float32", learned=False)
     h, activate = np.zeros((len(x), N), "float32"), relu_layer(*arguments)
     for t in range(x.shape[1]):
         z = h @ network.recurrent_matrix + x[:, t] @ network.kernel + network.bias
         h = activate(z.astype("float32"))
-    assert relative(h, found[:, -1, :N], rest) <= 1e-5
+    assert difference(h, found[:, -1, :N]) <= 1e-5
     report = verify_equivalence(
         layer, converted, input_bound=BOUND, steps=20, batch_size=2, search=False
     )
@@ -144,13 +139,35 @@ def test_one_number_changed_is_reported(position: int, column: int, words: str) 
     assert words in "\n".join(changed(position, column))
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (0, "the resting state is not the original's"),
+        (-1, "an added state sends something at rest"),
+    ],
+)
+def test_another_centre_is_reported(column: int, words: str) -> None:
+    layer = layer_with("hard_tanh", learn_initial_state=True)
+    converted = to_unitary(layer, input_bound=BOUND)
+    config = converted.get_config()
+    config["resting_state"][column] += 0.25
+    other = ku.UnitaryRNN.from_config(config)
+    other.build((None, None, FEATURES))
+    other.set_weights(converted.get_weights())
+    report = verify_equivalence(
+        layer, other, input_bound=BOUND, steps=5, batch_size=2, search=False
+    )
+    assert words in "\n".join(report.reasons)
+    assert report.differences
+
+
 def test_states_that_rest_elsewhere_start_there() -> None:
     converted = to_unitary(layer_with("hard_tanh"), input_bound=BOUND)
     assert converted.resting_state == N * [0.0] + N * [-1.0]
     learned = to_unitary(
         layer_with("hard_tanh", learn_initial_state=True), input_bound=BOUND
     )
-    assert learned.resting_state is None
+    assert learned.resting_state == converted.resting_state
     assert to_numpy(learned.cell.learned_initial_state)[N:].tolist() == N * [-1.0]
     assert to_unitary(layer_with("relu6"), input_bound=1.0).resting_state is None
 
@@ -167,18 +184,28 @@ def test_a_stateful_layer_goes_back_to_its_rest() -> None:
         converted.reset_state()
         for _ in range(2):
             expected, found = to_numpy(layer(x)), to_numpy(converted(x))
-        assert relative(expected, found, 1.0) <= 1e-6
+        assert difference(expected, found) <= 1e-6
         assert np.all(to_numpy(converted.states[1]) == -1.0)
 
 
 def test_a_stateful_rnn_that_is_reset_to_0_is_refused() -> None:
-    cell = keras.layers.SimpleRNNCell(N, "hard_tanh")
-    layer = keras.layers.RNN(cell, stateful=True, name="over_cells")
-    build(layer, batch=4)
-    with pytest.raises(ValueError, match="over_cells: a stateful"):
-        to_unitary(layer, input_bound=BOUND)
-    relu = keras.layers.RNN(keras.layers.SimpleRNNCell(N, "relu"), stateful=True)
-    assert to_unitary(build(relu, batch=4), input_bound=BOUND).built
+    cells = [
+        keras.layers.SimpleRNNCell(N, "hard_tanh"),
+        ku.ContractiveRNNCell(N, "hard_tanh", learn_initial_state=True),
+    ]
+    for cell in cells:
+        layer = keras.layers.RNN(cell, stateful=True, name="over_cells")
+        build(layer, batch=4)
+        with pytest.raises(ValueError, match="over_cells: a stateful"):
+            to_unitary(layer, input_bound=BOUND)
+    cell = ku.ContractiveRNNCell(N, resting_state=[1.0, 0.0, -1.0, 2.0])
+    relu = keras.layers.RNN(cell, stateful=True, return_sequences=True)
+    converted = to_unitary(build(relu, batch=4), input_bound=BOUND)
+    x = sequences(6)[:4]
+    for layer in (relu, converted):
+        layer(x)
+        layer.reset_state()
+    assert difference(to_numpy(relu(x)), to_numpy(converted(x))) <= 1e-6
 
 
 def test_masks_and_a_given_state_work_as_before() -> None:
@@ -188,8 +215,8 @@ def test_masks_and_a_given_state_work_as_before() -> None:
     arguments = {"mask": mask, "initial_state": np.full((4, N), 0.5, "float32")}
     expected, last = layer(sequences(6)[:4], **arguments)
     found, new_last, added = converted(sequences(6)[:4], **arguments)
-    assert relative(to_numpy(expected), to_numpy(found), 1.0) <= 1e-6
-    assert relative(to_numpy(last), to_numpy(new_last), 1.0) <= 1e-6
+    assert difference(to_numpy(expected), to_numpy(found)) <= 1e-6
+    assert difference(to_numpy(last), to_numpy(new_last)) <= 1e-6
     assert np.all(to_numpy(added) == -1.0)
 
 
@@ -202,7 +229,7 @@ def test_it_is_saved_with_its_rest(tmp_path: Any) -> None:
     x = sequences(6)
     expected = to_numpy(converted(x))
     np.testing.assert_array_equal(to_numpy(loaded(x)), expected)
-    assert relative(to_numpy(model(x)), expected, 1.5) <= 1e-6
+    assert difference(to_numpy(model(x)), expected) <= 1e-6
 
 
 @pytest.mark.parametrize("name", CONVERTED)
@@ -220,7 +247,7 @@ def test_norm_1_needs_a_horizon_where_the_activation_is_not_bounded(name: str) -
     x = sequences(50)
     expected, found = run(layer, x), full_states(converted, x)
     assert np.all(found[..., N:] == REST[name])
-    assert relative(expected, found[..., :N], REST[name]) <= 1e-5  # 50 steps' rounding
+    assert difference(expected, found[..., :N]) <= 1e-5  # 50 steps' rounding
 
 
 def test_an_orthogonal_layer_of_bounded_activation_needs_no_added_state() -> None:
@@ -240,7 +267,7 @@ def test_added_states_rest_exactly_in_half_precision(name: str, policy: str) -> 
         found = full_states(converted, x)
         assert np.all(found[..., N:] == REST[name])
         # A unit of rounding of the largest value, remembered for ten steps.
-        assert relative(run(layer, x), found[..., :N], REST[name]) <= 0.08
+        assert difference(run(layer, x), found[..., :N]) <= 0.08
 
 
 @pytest.mark.parametrize("name", ["sparse_plus", "hard_silu"])

@@ -15,8 +15,8 @@ from keras_urnn.equivalence.flat_activations import numbers_of
 from keras_urnn.equivalence.inactivity import prove_inactive, restricted
 from keras_urnn.equivalence.intervals import symmetric
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import dilated_weights
 from keras_urnn.equivalence.rescaling import admissible, with_few_added_states
+from keras_urnn.equivalence.unitary_weights import dilated_weights
 from tests.equivalence.layers import build, run
 from tests.equivalence.networks import (
     BOUND,
@@ -61,7 +61,9 @@ def half_dead(n: int, norm: float, seed: int, dtype: str, activation: Any) -> An
     start = flat.value + generator.choice([0.0, 0.0, 0.0, -0.25], n)
     start = start.astype(dtype).astype("float64")
     bias = bias.astype(dtype).astype("float64")
-    return dataclasses.replace(network, bias=bias, initial_state=start)
+    centre = generator.choice([0.0, flat.value, 0.25], n)
+    new = {"bias": bias, "initial_state": start, "resting_state": centre}
+    return dataclasses.replace(network, **new)
 
 
 @pytest.mark.once  # NumPy only
@@ -81,11 +83,11 @@ def test_no_input_takes_a_state_beyond_its_margin(
         step = activate(numbers)
     assert flat is not None
     x = inputs(network, 40, seed).astype(dtype)
-    names = "kernel", "recurrent_matrix", "bias", "initial_state"
-    K, R, b, start = (getattr(network, name).astype(dtype) for name in names)
+    names = "kernel", "recurrent_matrix", "bias", "initial_state", "centre"
+    K, R, b, start, centre = (getattr(network, name).astype(dtype) for name in names)
     h = np.broadcast_to(start, (len(x), n))
     for t in range(x.shape[1]):
-        z = h @ R + (x[:, t] @ K + b)
+        z = (h - centre) @ R + (x[:, t] @ K + b)
         h = step(z)
         outwards = -flat.side * (z - flat.edge)
         assert np.all(h[:, off.states] == flat.value)
@@ -117,69 +119,94 @@ def test_pruning_undoes_the_conversion(activation: Any, learned: bool) -> None:
     back = prune_inactive(converted, input_bound=BOUND)
     assert type(back) is ku.ContractiveRNNCell
     assert (back.units, back.output_units, back.resting_state) == (n, None, None)
-    K, R, b, *start = cell.get_weights()
-    kernel, matrix, bias, *initial = back.get_weights()
-    for one, other in zip([K, R, *start], [kernel, matrix, *initial], strict=True):
+    for one, other in zip(cell.get_weights(), back.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    if activation == "hard_tanh" or activation in RELU_LAYERS[2:]:
-        # What rests at -1, or at `max_value`, was taken off the bias, and stored.
-        largest = abs(b).max() + 2.0 * n
-        np.testing.assert_allclose(bias, b, rtol=0, atol=2.0**-23 * largest)
-        assert abs(to_numpy(converted.bias)[:n] - b).max() > 0.1
-    else:
-        np.testing.assert_array_equal(bias, b)
 
 
-def test_the_rounding_of_a_stored_bias_is_allowed_for() -> None:
-    cell = ku.ContractiveRNNCell(2, L.ReLU(1.5, 0.25), learn_initial_state=True)
-    build(cell, norm=0.999, seed=4)
-    converted = to_unitary(cell, input_bound=BOUND)
-    assert prune_inactive(converted, input_bound=BOUND).units == 2
+def resting_at_minus_1(
+    bias: float = -30.0, centre: tuple[float, float] | None = None, **kwargs: Any
+) -> Any:
+    """A hidden state that rests at -1, with a weight of 1/2 to the only output.
 
-
-def resting_at_minus_1(bias: float = -30.0, start: float = -1.0, **kwargs: Any) -> Any:
-    """A hidden state that rests at -1 and sends half of that to the only output."""
-    layer = ku.ContractiveRNN(
-        2, "hard_tanh", output_units=1, resting_state=[0.25, start], **kwargs
-    )
+    Its step is centred there. With a `centre` it is centred elsewhere, and the states
+    learn to start from where they would have rested.
+    """
+    start, learned = [0.25, -1.0], centre is not None
+    arguments = {"output_units": 1, "resting_state": centre or start, **kwargs}
+    layer = ku.ContractiveRNN(2, "hard_tanh", learn_initial_state=learned, **arguments)
     layer.build((2, None, 1))
     matrix = np.array([[0.5, 0.25], [0.5, 0.0]])
-    layer.cell.set_weights([np.array([[0.5, 0.0]]), matrix, np.array([0.125, bias])])
+    weights = [np.array([[0.5, 0.0]]), matrix, np.array([0.125, bias])]
+    layer.cell.set_weights(weights + ([np.array(start)] if learned else []))
     return layer
 
 
+def pruned(layer: Any) -> Any:
+    return prune_inactive(layer, input_bound=1.0)
+
+
 @pytest.mark.parametrize("stateful", [False, True])
-def test_what_a_resting_state_sends_becomes_a_bias(stateful: bool) -> None:
-    layer = resting_at_minus_1(stateful=stateful)
-    back = prune_inactive(layer, input_bound=1.0)
+def test_what_rests_at_the_centre_sends_nothing(stateful: bool) -> None:
+    back = pruned(resting_at_minus_1(stateful=stateful))
     assert (back.units, back.cell.resting_state) == (1, [0.25])
-    kernel, matrix, bias = back.get_weights()[:3]
-    assert [kernel.item(), matrix.item(), bias.item()] == [0.5, 0.5, 0.125 - 0.5]
+    assert [weight.item() for weight in back.get_weights()] == [0.5, 0.5, 0.125]
+
+
+@pytest.mark.parametrize("scale", [None, [2.0, 1.0]])
+@pytest.mark.parametrize("rest", [0.0, 0.5, -0.75])
+def test_what_a_resting_state_sends_becomes_a_bias(
+    rest: float, scale: list[float] | None
+) -> None:
+    layer = resting_at_minus_1(centre=(0.5, rest), state_scale=scale)
+    back = pruned(layer)
+    assert (back.units, back.resting_state) == (1, [0.5])
+    assert back.state_scale == (scale and [2.0])
+    kernel, matrix, bias, start = (weight.item() for weight in back.get_weights())
+    sent = 0.5 * (-1.0 - rest) / (2.0 if scale else 1.0)
+    assert [kernel, matrix, start] == [0.5, 0.5, 0.25]
+    assert bias == 0.125 + sent
     x = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 20, 1)).astype("float32")
-    if not stateful:
-        np.testing.assert_allclose(run(back, x), run(layer, x), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(run(back, x), run(layer, x), rtol=0, atol=1e-6)
+
+
+def test_what_a_scaled_state_sends_is_scaled() -> None:
+    arguments = {"output_units": 1, "learn_initial_state": True}
+    arguments |= {"resting_state": [0.0, 0.5], "state_scale": [1.0, 4.0]}
+    cell = ku.ContractiveRNNCell(2, "relu", **arguments)
+    cell.build((None, 1))
+    kernel, matrix = np.array([[0.5, 0.0]]), np.array([[0.5, 0.0], [0.25, 0.0]])
+    cell.set_weights([kernel, matrix, np.array([3.0, -1.0]), np.zeros(2)])
+    # It rests at 0, and sends (0 - 0.5) · 4 · 0.25.
+    assert to_numpy(pruned(cell).bias).item() == 3.0 - 0.5
+
+
+def test_it_becomes_one_where_there_was_none() -> None:
+    arguments = {"output_units": 1, "use_bias": False, "learn_initial_state": True}
+    cell = ku.ContractiveRNNCell(2, "hard_tanh", resting_state=[0, 9], **arguments)
+    cell.build((None, 1))
+    matrix = np.array([[0.0, 0.25], [0.5, 0.5]])  # the hidden state holds itself
+    cell.set_weights([np.array([[0.5, 0.0]]), matrix, np.array([0.0, -1.0])])
+    back = pruned(cell)
+    assert (back.units, to_numpy(back.bias).item()) == (1, -5.0)
 
 
 @pytest.mark.parametrize("start", [0.0, -0.5])
 def test_a_state_that_starts_elsewhere_is_kept(start: float) -> None:
-    assert prune_inactive(resting_at_minus_1(start=start), input_bound=1.0).units == 2
+    layer = resting_at_minus_1(resting_state=[0.25, start])
+    assert pruned(layer).units == 2
 
 
 def test_a_scaled_state_that_rests_elsewhere_is_kept() -> None:
     # It starts at 3 · (-1), and what the step gives is -1 / 3.
-    assert (
-        prune_inactive(resting_at_minus_1(state_scale=[1, 3]), input_bound=1).units == 2
-    )
-    assert (
-        prune_inactive(resting_at_minus_1(state_scale=[3, 1]), input_bound=1).units == 1
-    )
+    assert pruned(resting_at_minus_1(state_scale=[1, 3])).units == 2
+    assert pruned(resting_at_minus_1(state_scale=[3, 1])).units == 1
 
 
 # The output is at most 0.5 + 0.125 + 0.125 - 0.5 = 0.25, and sends a quarter of it;
 # rounding in TF32 may add some 0.02.
 @pytest.mark.parametrize(("bias", "units"), [(-1.06, 2), (-1.09, 1)])
 def test_the_half_line_ends_at_its_edge(bias: float, units: int) -> None:
-    assert prune_inactive(resting_at_minus_1(bias), input_bound=1.0).units == units
+    assert pruned(resting_at_minus_1(bias, centre=(0.0, 0.0))).units == units
 
 
 def test_a_state_that_nothing_drives_may_rest_on_the_edge() -> None:

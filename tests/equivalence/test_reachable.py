@@ -17,6 +17,7 @@ from tests.equivalence.networks import (
     FEATURES,
     Array,
     activations,
+    centring,
     inputs,
     norms,
     recurrence,
@@ -41,20 +42,24 @@ def assert_inside(network: Recurrence, x: Array, name: str, horizon: Any) -> Non
 
 
 @settings(deadline=None, max_examples=100)
-@given(sizes, norms, seeds, activations, st.sampled_from(["float32", "float64"]))
+@given(
+    sizes, norms, seeds, activations, st.sampled_from(["float32", "float64"]), centring
+)
 def test_states_stay_in_the_ball_and_the_box(
-    n: int, norm: float, seed: int, activation: str, dtype: str
+    n: int, norm: float, seed: int, activation: str, dtype: str, centred: bool
 ) -> None:
-    network = recurrence(n, norm, seed, dtype, activation=activation)
+    network = recurrence(n, norm, seed, dtype, activation=activation, centred=centred)
     assert_inside(network, inputs(network, 80, seed).astype(dtype), activation, None)
 
 
 @settings(deadline=None, max_examples=80)
-@given(sizes, st.sampled_from([0.5, 1.0]), seeds, activations, st.integers(1, 30))
+@given(
+    sizes, st.sampled_from([0.5, 1.0]), seeds, activations, st.integers(1, 30), centring
+)
 def test_states_stay_in_the_bounds_up_to_the_horizon(
-    n: int, norm: float, seed: int, activation: str, horizon: int
+    n: int, norm: float, seed: int, activation: str, horizon: int, centred: bool
 ) -> None:
-    network = recurrence(n, norm, seed, activation=activation)
+    network = recurrence(n, norm, seed, activation=activation, centred=centred)
     assert_inside(network, inputs(network, horizon, seed), activation, horizon)
 
 
@@ -112,6 +117,22 @@ def test_one_unit_reaches_its_bound() -> None:
     assert bounds.radius == pytest.approx(2.0, rel=1e-12)
     assert bounds.box.upper == pytest.approx(2.0, rel=1e-12)
     assert bounds.box.lower == 0.0
+
+
+def test_a_centre_is_left_out_of_each_step() -> None:
+    # h = 0.5 (h - 1) + 1 rests at 1.
+    centre = np.ones(1)
+    network = single(0.5, initial_state=centre, resting_state=centre)
+    bounds = reachable_states(network, symmetric([1.0]), None)
+    assert bounds.box.upper == pytest.approx(1.0, rel=1e-12)
+    # What another state sees of h in [0, 1] is h - 1.
+    assert bounds.supremum(np.array([[-1.0]])) == pytest.approx(1.0, rel=1e-12)
+    assert bounds.supremum(np.array([[1.0]])) < 1e-12
+    # h = 0.5 (h + 3) + 1 rests at 5.
+    bounds = reachable_states(
+        single(0.5, resting_state=np.full(1, -3.0)), symmetric([1.0]), None
+    )
+    assert bounds.supremum(np.array([[1.0]])) == pytest.approx(8.0, rel=1e-12)
 
 
 SINGLE: dict[str, tuple[float, float, float, float]] = {

@@ -70,7 +70,7 @@ def test_the_affine_part_is_the_step_of_the_recurrence(activation: Any) -> None:
 
 
 def network_of(activation: Any, n: int = 4, seed: int = 3) -> Recurrence:
-    network = recurrence(n, 0.9, seed)
+    network = recurrence(n, 0.9, seed, centred=True)
     return Recurrence(**{**vars(network), "activation": activation})
 
 
@@ -98,6 +98,7 @@ def permuted(network: Recurrence, order: Array) -> Recurrence:
             "recurrent_matrix": network.recurrent_matrix[np.ix_(order, order)],
             "bias": network.bias[order],
             "initial_state": network.initial_state[order],
+            "resting_state": network.centre[order],
         }
     )
 

@@ -74,6 +74,21 @@ def test_recurrent_mask_covers_every_state_and_stays_over_the_steps(
 
 
 @each_layer
+def test_what_is_dropped_is_the_distance_from_rest(
+    make_layer: Callable[..., Any],
+) -> None:
+    resting = np.arange(1.0, WIDTH + 1.0)
+    layer = linear(make_layer, recurrent_dropout=RATE, resting_state=resting)
+    layer.build((ROWS, 1, WIDTH))
+    layer.cell.kernel.assign(np.zeros((WIDTH, WIDTH)))
+    zeros = np.zeros((ROWS, 1, WIDTH), "float32")
+    start = np.tile(resting + 1.0, (ROWS, 1)).astype("float32")
+    R = to_numpy(layer.recurrent_matrix())
+    last, _ = layer(zeros, initial_state=start, training=True)
+    assert_is_mask(to_numpy(last) @ np.linalg.inv(R))
+
+
+@each_layer
 def test_input_mask_scales_and_stays_over_the_steps(
     make_layer: Callable[..., Any],
 ) -> None:

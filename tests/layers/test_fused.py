@@ -199,6 +199,7 @@ PLAIN: dict[str, tuple[dict[str, Any], str]] = {
     "activation": ({"activation": "elu"}, "activation"),
     "own-function": ({"activation": lambda z: z}, "activation"),
     "recurrent-dropout": ({"recurrent_dropout": 0.1}, "recurrent_dropout"),
+    "resting-state": ({"resting_state": 5 * [0.5]}, "resting_state"),
     "inexact-scale": ({"state_scale": 5 * [3.0]}, "state_scale"),
     "scaled-tanh": ({"state_scale": 5 * [2.0], "activation": "tanh"}, "state_scale"),
 }

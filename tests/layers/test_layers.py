@@ -53,6 +53,9 @@ def twin(layer: Any, **options: Any) -> Any:
     simple.build((BATCH, None, kernel.shape[0]))
     weights = layer.get_weights()[: len(simple.weights)]
     weights[1] = d[:, None] * weights[1] / d
+    if layer.resting_state is not None:
+        # Keras' own step is centred on 0.
+        weights[2] = weights[2] - np.asarray(layer.resting_state) @ weights[1]
     simple.set_weights(weights)
     return simple
 

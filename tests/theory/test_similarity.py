@@ -55,6 +55,16 @@ def test_states_are_transformed_and_outputs_kept(name: str, n: int, seed: int) -
     np.testing.assert_allclose(transformed @ readout, h @ C, rtol=0, atol=1e-10)
 
 
+def test_a_centre_becomes_a_bias() -> None:
+    centre, R = np.array([0.5, -1.0]), 0.9 * orthogonal(2)
+    arguments = {"resting_state": centre, "learn_initial_state": True}
+    cell = ku.ContractiveRNNCell(2, "linear", use_bias=False, **arguments)
+    cell.build((None, 2))
+    cell.set_weights([np.eye(2), R, np.zeros(2)])
+    same = similarity_transform(cell, np.eye(2))
+    np.testing.assert_allclose(to_numpy(same.bias), -centre @ R, atol=1e-6)
+
+
 def test_what_comes_back_is_a_simple_cell_with_the_same_arguments() -> None:
     cell = ku.ContractiveRNNCell(
         2, use_bias=False, dropout=0.25, name="mine", dtype="mixed_bfloat16"
