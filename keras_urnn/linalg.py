@@ -64,9 +64,12 @@ def _polar_factor(matrix: Tensor, method: str) -> Tensor:
             factor = _svd_polar(tall)
         else:
             # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
-            near = _frobenius(defect) < 1.0
-            scale = ops.where(near, ops.ones_like(near, w.dtype), norm_bound(tall))
-            factor, converged = _newton_schulz(tall / scale)
+            scaled = ops.cond(
+                ops.all(_frobenius(defect) < 1.0),
+                lambda: tall,
+                lambda: tall / norm_bound(tall),
+            )
+            factor, converged = _newton_schulz(scaled)
             if method == "auto":
                 factor = ops.cond(
                     ops.all(converged), lambda: factor, lambda: _svd_polar(tall)
@@ -92,9 +95,9 @@ def clip_singular_values(
     Args:
         matrix: tensor of shape `(..., rows, columns)`.
         max_norm: positive number, the largest spectral norm.
-        method: `"newton_schulz"` and `"auto"` find what stands out from two matrix
-            sign iterations: matrix products only. `"svd"` decomposes. Defaults to
-            `"auto"`.
+        method: `"newton_schulz"` and `"auto"` find what stands out by a matrix sign
+            iteration, and a second one far from the set: matrix products only. `"svd"`
+            decomposes. Defaults to `"auto"`.
 
     Returns:
         A tensor of the shape and dtype of `matrix`.
@@ -112,26 +115,37 @@ def _clip_singular_values(matrix: Tensor, max_norm: float, method: str) -> Tenso
         dtype, w, finite = _prepare(matrix)
         wide = w.shape[-2] < w.shape[-1]
         tall = ops.swapaxes(w, -1, -2) if wide else w
-        excess = _polar_excess(tall, max_norm)
-        rounding = 2.0 * math.sqrt(tall.shape[-1]) * EPSILON[dtype] * max_norm
-        inside = _frobenius(excess) <= rounding
-        # What stands out is known to rounding relative to ‖W‖. Far from the set that
-        # is not enough, nor is a float32 SVD anywhere: the rest is then taken off, in
-        # as many passes as the exponent of ‖W‖ asks for.
-        if method == "svd":
-            coarse = ops.convert_to_tensor(True)
-            excess = _svd_excess(tall, max_norm)
-        else:
-            coarse = _is_far(tall, max_norm)
-        clipped, _ = ops.while_loop(
-            lambda _, coarse: coarse,
-            lambda w, _: (w - _polar_excess(w, max_norm), _is_far(w, max_norm)),
-            (tall - excess, coarse),
-            maximum_iterations=10,
+        excess, near = _near_excess(tall, max_norm)
+        clipped = ops.cond(
+            ops.all(near) if method != "svd" else ops.convert_to_tensor(False),
+            lambda: tall - excess,
+            lambda: _clip_from_afar(tall, max_norm, method),
         )
+        rounding = 2.0 * math.sqrt(tall.shape[-1]) * EPSILON[dtype] * max_norm
+        inside = ops.logical_and(near, _frobenius(excess) <= rounding)
         clipped = ops.where(inside, tall, clipped)
         clipped = ops.swapaxes(clipped, -1, -2) if wide else clipped
     return ops.where(finite, ops.cast(clipped, dtype), matrix)
+
+
+def _clip_from_afar(x: Tensor, max_norm: float, method: str) -> Tensor:
+    """`U min(Σ, max_norm) Vᵀ` for singular values of any size.
+
+    What stands out is known to rounding relative to ‖W‖. Far from the set that is not
+    enough, nor is a float32 SVD anywhere: the rest is then taken off, in as many passes
+    as the exponent of ‖W‖ asks for.
+    """
+    if method == "svd":
+        coarse, excess = ops.convert_to_tensor(True), _svd_excess(x, max_norm)
+    else:
+        coarse, excess = _is_far(x, max_norm), _polar_excess(x, max_norm)
+    clipped, _ = ops.while_loop(
+        lambda _, coarse: coarse,
+        lambda w, _: (w - _polar_excess(w, max_norm), _is_far(w, max_norm)),
+        (x - excess, coarse),
+        maximum_iterations=10,
+    )
+    return clipped
 
 
 def _is_far(matrix: Tensor, max_norm: float) -> Tensor:
@@ -153,10 +167,16 @@ def norm_bound(matrix: Tensor) -> Tensor:
     holder = ops.where(holder > 0.0, holder, ops.ones_like(holder))
     scaled = matrix / holder
     gram = matmul(ops.swapaxes(scaled, -1, -2), scaled)
-    for _ in range(3):
-        gram = matmul(gram, gram)
-    eighth = _frobenius(gram)
-    return ops.where(eighth > 0.0, holder * eighth ** (1.0 / 16.0), holder)
+    bound = holder
+    for doubling in range(4):
+        # Squared as it is, ‖W‖¹⁶ / holder¹⁶ would vanish among the rounding to 0.
+        size = _frobenius(gram)
+        size = ops.where(size > 0.0, size, ops.ones_like(size))
+        bound = bound * size ** (0.5 ** (doubling + 1))
+        gram = gram / size
+        if doubling < 3:
+            gram = matmul(gram, gram)
+    return bound
 
 
 def _prepare(matrix: Tensor) -> tuple[str, Tensor, Tensor]:
@@ -223,6 +243,82 @@ def _svd_excess(x: Tensor, max_norm: float) -> Tensor:
     u, sigma, vt = ops.svd(x, full_matrices=False)
     excess = ops.expand_dims(ops.relu(sigma - max_norm), -2)
     return matmul(u * excess, vt)
+
+
+def _near_excess(x: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
+    """`U (Σ - max_norm)⁺ Vᵀ` near the ball, by one sign iteration; and which are.
+
+    `A = XᵀX / max_norm² - I` has an eigenvalue `e > 0` for each singular value
+    `max_norm sqrt(1 + e)` that stands out. On these, by the series of the root,
+
+        σ - max_norm = σ g(e),    g(e) = 1 - (1 + e)^(-1/2) = e/2 - 3 e²/8 + ...
+
+    so that with `E = A⁺ = (A + A sign(A)) / 2` it is `X g(E)`. An eigenvalue for which
+    the sign has not converged is below rounding, and what it adds with it.
+    """
+    epsilon = EPSILON[ops.dtype(x)]
+    a = -_defect(x / max_norm)
+    largest = ops.max(
+        ops.sum(ops.abs(a), axis=-1, keepdims=True), axis=-2, keepdims=True
+    )
+    excess = 0.5 * (a + matmul(a, _sign(a / ops.maximum(largest, 1.0))))
+    second = matmul(excess, excess)
+    third, fourth = matmul(second, excess), matmul(second, second)
+    powers = (excess, second, third, fourth)
+    parts = [_combination(_ROOT_SERIES[k : k + 4], powers) for k in (0, 4, 8)]
+    series = parts[0] + matmul(fourth, parts[1] + matmul(fourth, parts[2]))
+    # What the series leaves out is below rounding then: e¹³.
+    near = _frobenius(fourth) < epsilon ** (4.0 / 13.0)
+    return matmul(x, series), near
+
+
+# The coefficients of e, e², ... e¹² in 1 - (1 + e)^(-1/2).
+_ROOT_SERIES = [0.5]
+for _k in range(2, 13):
+    _ROOT_SERIES.append(_ROOT_SERIES[-1] * (1.0 - 2.0 * _k) / (2.0 * _k))
+
+
+def _combination(coefficients: list[float], powers: tuple[Tensor, ...]) -> Tensor:
+    terms = (c * power for c, power in zip(coefficients, powers, strict=True))
+    return sum(terms, start=0.0)
+
+
+def _sign(x: Tensor) -> Tensor:
+    """The sign of a symmetric matrix of norm at most 1, by scaled Newton-Schulz.
+
+    As long as the least eigenvalue may be as small as `l` a step is scaled by
+    `a² = 3 / (1 + l + l²)`: `X ← a X (3 - a² X²) / 2` makes small eigenvalues grow by
+    2.6 instead of 1.5. Those that are 0 to rounding stay inside [-1, 1].
+
+    Reference:
+        - Chen and Chow, A stable scaling of Newton-Schulz for improving the sign
+          function computation of a Hermitian matrix, 2014
+    """
+    epsilon, n = EPSILON[ops.dtype(x)], x.shape[-1]
+    done = max(0.3 * math.sqrt(epsilon), 2.0 * n * epsilon)
+    low = max(4.0, n / 16.0) * epsilon
+    scales = []
+    while low < 0.9:
+        # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
+        square = min(2.9, 3.0 / (1.0 + low + low * low))
+        scales.append(math.sqrt(square))
+        grown = (0.5 * scales[-1] * t * (3.0 - square * t * t) for t in (low, 1.0))
+        low = min(grown)
+    scales += [1.0] * 3
+    table = ops.convert_to_tensor(scales, dtype=x.dtype)
+
+    def unfinished(k: Tensor, x: Tensor, defect: Tensor) -> Tensor:
+        return ops.logical_and(k < len(scales), ops.any(_frobenius(defect) > done))
+
+    def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a = table[k]
+        square = a * a
+        x = 0.5 * a * ((3.0 - square) * x + square * matmul(x, defect))
+        return k + 1, x, _defect(x)
+
+    start = (ops.zeros((), dtype="int32"), x, _defect(x))
+    _, x, defect = ops.while_loop(unfinished, step, start)
+    return x + 0.5 * matmul(x, defect)
 
 
 def _polar_excess(x: Tensor, max_norm: float) -> Tensor:

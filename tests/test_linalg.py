@@ -215,7 +215,37 @@ def test_extreme_scales_neither_overflow_nor_vanish(scale):
     assert np.max(np.abs(q - polar(near(18, (6, 6))))) <= 1e-6
 
 
-@pytest.mark.parametrize("size", [1, 3, 64])
+@pytest.mark.parametrize("size", [128, 512])
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_clip_of_large_kernels_a_step_away_is_the_svds(size, share):
+    # So many singular values on the bound, which an optimizer step moves by either
+    # sign, and the others anywhere below.
+    rng = np.random.default_rng(21)
+    s = np.where(np.arange(size) < share * size, MAX_NORM, MAX_NORM * rng.random(size))
+    w = (polar(far(22, (size, size))) * s) @ polar(far(23, (size, size)))
+    w = (w + 1e-3 * rng.choice([-1.0, 1.0], w.shape)).astype("float32")
+    exact = clip(w.astype("float64"), MAX_NORM)
+    assert np.max(np.abs(w - exact)) > 1e-5, "the premise: something stands out"
+    out = apply(linalg.clip_singular_values, w, MAX_NORM)
+    assert np.max(np.abs(out - exact)) <= 1e-6
+    norm = np.linalg.norm(out.astype("float64"), 2)
+    assert norm <= MAX_NORM * (1 + 4 * size * linalg.EPSILON["float32"])
+    np.testing.assert_array_equal(
+        apply(linalg.clip_singular_values, out, MAX_NORM), out
+    )
+
+
+@pytest.mark.parametrize(("scale", "near"), [(0.5, True), (1.05, True), (3.0, False)])
+def test_one_sign_iteration_is_enough_near_the_ball(scale, near):
+    w = scale * MAX_NORM * polar(far(24, (64, 64)))
+    excess, found = linalg._near_excess(ops.convert_to_tensor(w, "float32"), MAX_NORM)
+    assert bool(ops.convert_to_numpy(found)) == near
+    if near:
+        out = w - np.asarray(ops.convert_to_numpy(excess))
+        assert np.max(np.abs(out - clip(w, MAX_NORM))) <= 1e-6
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 512])
 def test_norm_bound_is_above_the_norm_and_close(size):
     w = far(19, (size, size))
     norm = np.linalg.norm(w, 2)
@@ -224,6 +254,13 @@ def test_norm_bound_is_above_the_norm_and_close(size):
     )
     # float32 rounding of sixteen factors.
     assert norm * (1 - 1e-5) <= bound <= norm * size ** (1 / 16) * (1 + 1e-5)
+
+
+def test_norm_bound_of_a_large_orthogonal_matrix():
+    # Its Hölder bound is 18, and 18^-16 squared is 0 in float32.
+    w = ops.convert_to_tensor(polar(far(25, (512, 512))), "float32")
+    bound = float(ops.convert_to_numpy(linalg.norm_bound(w))[0, 0])
+    assert 1.0 - 1e-5 <= bound <= 512 ** (1 / 16) * (1 + 1e-5)
 
 
 def test_norm_bound_of_zero_can_be_divided_by():
