@@ -262,14 +262,21 @@ def _near_excess(x: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
         ops.sum(ops.abs(a), axis=-1, keepdims=True), axis=-2, keepdims=True
     )
     excess = 0.5 * (a + matmul(a, _sign(a / ops.maximum(largest, 1.0))))
-    second = matmul(excess, excess)
-    third, fourth = matmul(second, excess), matmul(second, second)
+    excess = _without_dust(excess)
+    second = _without_dust(matmul(excess, excess))
+    third, fourth = (_without_dust(matmul(second, power)) for power in (excess, second))
     powers = (excess, second, third, fourth)
     parts = [_combination(_ROOT_SERIES[k : k + 4], powers) for k in (0, 4, 8)]
     series = parts[0] + matmul(fourth, parts[1] + matmul(fourth, parts[2]))
     # What the series leaves out is below rounding then: e¹³.
     near = _frobenius(fourth) < epsilon ** (4.0 / 13.0)
     return matmul(x, series), near
+
+
+def _without_dust(x: Tensor) -> Tensor:
+    """Far below rounding is 0: powers of it are denormal, and slow on a processor."""
+    dust = ops.abs(x) < 1e-4 * EPSILON[ops.dtype(x)]
+    return ops.where(dust, ops.zeros_like(x), x)
 
 
 # The coefficients of e, e², ... e¹² in 1 - (1 + e)^(-1/2).
