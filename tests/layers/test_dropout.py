@@ -10,6 +10,7 @@ import pytest
 from tests.helpers import (
     BATCH,
     FEATURES,
+    TOLERANCE,
     UNITS,
     Array,
     assert_on_its_set,
@@ -116,8 +117,11 @@ def test_dropout_is_off_at_inference(
     layer.set_weights(without.get_weights())
     x = sequences()
     expected = to_numpy(without(x))
-    np.testing.assert_array_equal(to_numpy(layer(x)), expected)
-    np.testing.assert_array_equal(to_numpy(layer(x, training=False)), expected)
+    for outputs in (layer(x), layer(x, training=False)):
+        # To rounding: with recurrent dropout the layer runs Keras' loop.
+        np.testing.assert_allclose(
+            to_numpy(outputs), expected, rtol=0, atol=TOLERANCE["float32"]
+        )
     assert np.max(np.abs(to_numpy(layer(x, training=True)) - expected)) > 0.01
 
 
