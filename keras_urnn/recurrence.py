@@ -198,7 +198,8 @@ class _Blocks:
             end, states = self._states(h, inputs, weights)
             return end, (h, states) if with_states else (h,)
 
-        return scan(block, h, inputs, outputs=1 + with_states)
+        stacked = self.return_sequences
+        return scan(block, h, inputs, outputs=1 + with_states, stacked=stacked)
 
     def _states(
         self, h: Tensor, inputs: tuple[Tensor, ...], weights: Sequence[Tensor]

@@ -19,6 +19,7 @@ def scan(
     outputs: int,
     reverse: bool = False,
     inner: bool = False,
+    stacked: bool = True,
 ) -> tuple[Any, tuple[Any, ...]]:
     """`carry, (outputs[t], ...) = step(carry, (inputs[t], ...))` for each `t`.
 
@@ -34,6 +35,9 @@ def scan(
         reverse: boolean. From the last slice to the first. Defaults to `False`.
         inner: boolean. Whether this is the innermost of several loops. Defaults to
             `False`.
+        stacked: boolean. Whether the outputs must be tensors. If not they may be what
+            only another `scan` takes, after its first input, which saves TensorFlow a
+            copy of them all. Defaults to `True`.
 
     Returns:
         The last carry, and the outputs stacked along a new first axis.
@@ -46,7 +50,8 @@ def scan(
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
     if length == 1 or (short and not compiles_with_xla()):
         return _written_out(step, carry, inputs, outputs, reverse)
-    return _tensorflow_loop(step, carry, inputs, outputs, reverse)
+    carry, kept = _tensorflow_loop(step, carry, inputs, outputs, reverse)
+    return carry, tuple(one.stack(length) for one in kept) if stacked else kept
 
 
 def _written_out(
@@ -64,6 +69,23 @@ def _written_out(
     return carry, tuple(tf.stack([row[i] for row in rows]) for i in range(outputs))
 
 
+class _Slices:
+    """A `TensorArray`, and the static shape of its slices, which it forgets."""
+
+    def __init__(self, array: Any, shape: Any) -> None:
+        self.array, self.shape = array, shape
+
+    def stack(self, length: int | None) -> Any:
+        tensor = self.array.stack()
+        tensor.set_shape((length, *self.shape))
+        return tensor
+
+    def __getitem__(self, at: Any) -> Any:
+        tensor = self.array.read(at)
+        tensor.set_shape(self.shape)
+        return tensor
+
+
 def _tensorflow_loop(
     step: Step, carry: Any, inputs: Sequence[Any], outputs: int, reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
@@ -73,22 +95,25 @@ def _tensorflow_loop(
     if length is None:
         length = tf.shape(inputs[0])[0]
 
+    shapes: list[Any] = []
+
     def body(i: Any, carry: Any, arrays: Any) -> tuple[Any, Any, Any]:
         at = length - 1 - i if reverse else i
-        new, row = step(carry, tuple(tensor[at] for tensor in inputs))
+        new, row = step(carry, tuple(one[at] for one in inputs))
+        shapes[:] = [out.shape for out in row]
         # What only one of them knows of its static shape is no change of shape.
         tf.nest.map_structure(lambda a, b: a.set_shape(b.shape), new, carry)
         written = [a.write(at, out) for a, out in zip(arrays, row, strict=True)]
         return i + 1, new, tuple(written)
 
-    arrays = tuple(tf.TensorArray(inputs[0].dtype, size=length) for _ in range(outputs))
+    arrays = tuple(
+        tf.TensorArray(inputs[0].dtype, size=length, clear_after_read=False)
+        for _ in range(outputs)
+    )
     _, carry, arrays = tf.while_loop(
         lambda i, *_: i < length, body, (0, carry, arrays), maximum_iterations=length
     )
-    stacked = tuple(array.stack() for array in arrays)
-    for tensor in stacked:
-        tensor.set_shape((inputs[0].shape[0], *tensor.shape[1:]))
-    return carry, stacked
+    return carry, tuple(map(_Slices, arrays, shapes))
 
 
 def compiles_with_xla() -> bool:
