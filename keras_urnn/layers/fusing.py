@@ -34,7 +34,7 @@ def obstacle(layer: Any) -> str | None:
 
 
 def slowness(layer: Any) -> str | None:
-    """Why Keras' own loop is the faster one for `layer`, or None where it isn't."""
+    """Why Keras' own loop may be the faster one for `layer`, or None."""
     backend = keras.config.backend()
     most = FASTEST_UP_TO.get(backend, math.inf)
     if layer.cell.width <= most or layer.checkpoint_every is not None:
