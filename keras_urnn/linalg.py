@@ -116,11 +116,14 @@ def _clip_singular_values(matrix: Tensor, max_norm: float, method: str) -> Tenso
         wide = w.shape[-2] < w.shape[-1]
         tall = ops.swapaxes(w, -1, -2) if wide else w
         excess, near = _near_excess(tall, max_norm)
-        clipped = ops.cond(
-            ops.all(near) if method != "svd" else ops.convert_to_tensor(False),
-            lambda: tall - excess,
-            lambda: _clip_from_afar(tall, max_norm, method),
-        )
+        if method == "svd":
+            clipped = _clip_from_afar(tall, max_norm, method)
+        else:
+            clipped = ops.cond(
+                ops.all(near),
+                lambda: tall - excess,
+                lambda: _clip_from_afar(tall, max_norm, method),
+            )
         rounding = 2.0 * math.sqrt(tall.shape[-1]) * EPSILON[dtype] * max_norm
         inside = ops.logical_and(near, _frobenius(excess) <= rounding)
         clipped = ops.where(inside, tall, clipped)

@@ -68,19 +68,12 @@ class Settings(NamedTuple):
     recompute: bool
 
 
-def run(
-    x: Any,
-    kernel: Any,
-    bias: Any,
-    matrix: Any,
-    start: Any,
-    mask: Any,
-    settings: Settings,
-) -> tuple[Any, Any]:
-    """The states of all steps (None unless wanted) and the last, time first."""
-    return _Recurrence.apply(
-        x.contiguous(), kernel, bias, matrix, start, mask, settings
-    )
+def run(x: Any, *others: Any) -> tuple[Any, Any]:
+    """The states of all steps (None unless wanted) and the last, time first.
+
+    Of `x`, and the other arguments of `_Recurrence.forward` in their order.
+    """
+    return _Recurrence.apply(x.contiguous(), *others)
 
 
 def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
