@@ -34,9 +34,9 @@ class Rules(NamedTuple):
     warm_ups: int = 2
     # Whose first step and the one after it take longer than this many seconds isn't
     # run again.
-    once: float = 60.0
+    once: float = 10.0
     # Whose answer takes longer than this many seconds is stopped.
-    limit: float = 480.0
+    limit: float = 240.0
 
 
 class Contender:

@@ -63,23 +63,27 @@ def _polar_factor(matrix: Tensor, method: str) -> Tensor:
         if method == "svd":
             factor = _svd_polar(tall)
         else:
-            # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
-            scaled = ops.cond(
-                ops.all(_frobenius(defect) < 1.0),
-                lambda: tall,
-                lambda: tall / norm_bound(tall),
+            excess, near = _root_excess(tall, -defect)
+            factor = ops.cond(
+                ops.all(near),
+                lambda: tall - excess,
+                lambda: _polar_from_afar(tall, defect, method),
             )
-            factor, converged = _newton_schulz(scaled)
-            if method == "auto":
-                factor = ops.cond(
-                    ops.all(converged), lambda: factor, lambda: _svd_polar(tall)
-                )
-            else:
-                factor = ops.where(converged, factor, math.nan)
         unchanged = _is_rounding(defect, EPSILON[dtype])
         factor = ops.where(unchanged, tall, factor)
         factor = ops.swapaxes(factor, -1, -2) if wide else factor
     return ops.where(finite, ops.cast(factor, dtype), matrix)
+
+
+def _polar_from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
+    # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
+    scaled = ops.cond(
+        ops.all(_frobenius(defect) < 1.0), lambda: x, lambda: x / norm_bound(x)
+    )
+    factor, converged = _newton_schulz(scaled)
+    if method == "auto":
+        return ops.cond(ops.all(converged), lambda: factor, lambda: _svd_polar(x))
+    return ops.where(converged, factor, math.nan)
 
 
 def clip_singular_values(
@@ -252,28 +256,32 @@ def _near_excess(x: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
     """`U (Σ - max_norm)⁺ Vᵀ` near the ball, by one sign iteration; and which are.
 
     `A = XᵀX / max_norm² - I` has an eigenvalue `e > 0` for each singular value
-    `max_norm sqrt(1 + e)` that stands out. On these, by the series of the root,
-
-        σ - max_norm = σ g(e),    g(e) = 1 - (1 + e)^(-1/2) = e/2 - 3 e²/8 + ...
-
-    so that with `E = A⁺ = (A + A sign(A)) / 2` it is `X g(E)`. An eigenvalue for which
-    the sign has not converged is below rounding, and what it adds with it.
+    `max_norm sqrt(1 + e)` that stands out. With `A⁺ = (A + A sign(A)) / 2` what stands
+    out is that of the polar factor of a matrix whose `XᵀX` is `I + A⁺`.
     """
-    epsilon = EPSILON[ops.dtype(x)]
     a = -_defect(x / max_norm)
-    largest = ops.max(
-        ops.sum(ops.abs(a), axis=-1, keepdims=True), axis=-2, keepdims=True
-    )
-    excess = 0.5 * (a + matmul(a, _sign(a / ops.maximum(largest, 1.0))))
-    excess = _without_dust(excess)
-    second = _without_dust(matmul(excess, excess))
-    third, fourth = (_without_dust(matmul(second, power)) for power in (excess, second))
-    powers = (excess, second, third, fourth)
-    parts = [_combination(_ROOT_SERIES[k : k + 4], powers) for k in (0, 4, 8)]
-    series = parts[0] + matmul(fourth, parts[1] + matmul(fourth, parts[2]))
-    # What the series leaves out is below rounding then: e¹³.
-    near = _frobenius(fourth) < epsilon ** (4.0 / 13.0)
-    return matmul(x, series), near
+    return _root_excess(x, 0.5 * (a + matmul(a, _sign(a))))
+
+
+def _root_excess(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+    """`X (I - (I + E)^(-1/2))` by six terms of its series, and where these are enough.
+
+    `E` is symmetric, and commutes with `XᵀX`.
+    """
+    first = _without_dust(e)
+    second = _without_dust(matmul(first, first))
+    third = _without_dust(matmul(second, first))
+    powers = (first, second, third)
+    low, high = (_combination(_ROOT_SERIES[k : k + 3], powers) for k in (0, 3))
+    left_out = abs(_ROOT_SERIES[6]) * ops.sqrt(_frobenius(second)) ** 7
+    near = left_out < 0.5 * EPSILON[ops.dtype(x)]
+    return matmul(x, low + matmul(third, high)), near
+
+
+# The coefficients of e, e², ... e⁷ in 1 - (1 + e)^(-1/2).
+_ROOT_SERIES = [0.5]
+for _k in range(2, 8):
+    _ROOT_SERIES.append(_ROOT_SERIES[-1] * (1.0 - 2.0 * _k) / (2.0 * _k))
 
 
 def _without_dust(x: Tensor) -> Tensor:
@@ -282,53 +290,64 @@ def _without_dust(x: Tensor) -> Tensor:
     return ops.where(dust, ops.zeros_like(x), x)
 
 
-# The coefficients of e, e², ... e¹² in 1 - (1 + e)^(-1/2).
-_ROOT_SERIES = [0.5]
-for _k in range(2, 13):
-    _ROOT_SERIES.append(_ROOT_SERIES[-1] * (1.0 - 2.0 * _k) / (2.0 * _k))
-
-
 def _combination(coefficients: list[float], powers: tuple[Tensor, ...]) -> Tensor:
     terms = (c * power for c, power in zip(coefficients, powers, strict=True))
     return sum(terms, start=0.0)
 
 
-def _sign(x: Tensor) -> Tensor:
-    """The sign of a symmetric matrix of norm at most 1, by scaled Newton-Schulz.
+def _sign(a: Tensor) -> Tensor:
+    """The sign of a symmetric matrix, as exact as `a sign(a)` needs it.
 
-    As long as the least eigenvalue may be as small as `l` a step is scaled by
-    `a² = 3 / (1 + l + l²)`: `X ← a X (3 - a² X²) / 2` makes small eigenvalues grow by
-    2.6 instead of 1.5. Those that are 0 to rounding stay inside [-1, 1].
+    Newton-Schulz, scaled: as long as the least eigenvalue of `X`, of norm at most 1,
+    may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← s X (3 - s² X²) / 2`
+    makes small eigenvalues grow by 2.6 instead of 1.5. The steps depend on `l` alone,
+    so the norm of `a` tells which is the first: that for an eigenvalue of 32 units of
+    rounding, of which a part is lost in `a`, too; smaller ones stay inside [-1, 1]. It
+    tells as well which is the last: where what the signs lack, times the norm, is
+    rounding.
 
     Reference:
         - Chen and Chow, A stable scaling of Newton-Schulz for improving the sign
           function computation of a Hermitian matrix, 2014
     """
-    epsilon, n = EPSILON[ops.dtype(x)], x.shape[-1]
-    done = max(0.3 * math.sqrt(epsilon), 2.0 * n * epsilon)
-    low = max(4.0, n / 16.0) * epsilon
-    scales = []
-    while low < 0.9:
+    epsilon = EPSILON[ops.dtype(a)]
+    least = 32.0 * epsilon
+    lows, scales = _sign_steps(least)
+    norm = ops.maximum(ops.sqrt(_frobenius(matmul(a, a))), least)
+    low = ops.convert_to_tensor(lows, dtype=a.dtype)
+    table = ops.convert_to_tensor(scales, dtype=a.dtype)
+    first = _count(low[1:] <= ops.min(least / norm))
+    end = _count((1.0 - low) * ops.max(norm) > 8.0 * epsilon)
+    three = 3.0 * ops.eye(a.shape[-1], dtype=a.dtype)
+
+    def scale(k: Tensor) -> Tensor:
+        # Not `table[k]`: TensorFlow would have XLA compile again for each new `k`.
+        return ops.take(table, k)
+
+    def step(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        # `x` is `s X`.
+        return k + 1, matmul(0.5 * scale(k + 1) * x, three - matmul(x, x))
+
+    start = (first, scale(first) * (a / norm))
+    k, x = ops.while_loop(lambda k, x: k < end, step, start)
+    return x / scale(k)
+
+
+def _count(x: Tensor) -> Tensor:
+    """How many elements are True."""
+    return ops.sum(ops.cast(x, "int32"))
+
+
+def _sign_steps(low: float) -> tuple[list[float], list[float]]:
+    """`l` and `s` of each step; in the last one all are 1."""
+    lows, scales = [], []
+    while 1.0 - low > 2.0 * EPSILON["float64"]:
         # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
         square = min(2.9, 3.0 / (1.0 + low + low * low))
+        lows.append(low)
         scales.append(math.sqrt(square))
-        grown = (0.5 * scales[-1] * t * (3.0 - square * t * t) for t in (low, 1.0))
-        low = min(grown)
-    scales += [1.0] * 3
-    table = ops.convert_to_tensor(scales, dtype=x.dtype)
-
-    def unfinished(k: Tensor, x: Tensor, defect: Tensor) -> Tensor:
-        return ops.logical_and(k < len(scales), ops.any(_frobenius(defect) > done))
-
-    def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a = table[k]
-        square = a * a
-        x = 0.5 * a * ((3.0 - square) * x + square * matmul(x, defect))
-        return k + 1, x, _defect(x)
-
-    start = (ops.zeros((), dtype="int32"), x, _defect(x))
-    _, x, defect = ops.while_loop(unfinished, step, start)
-    return x + 0.5 * matmul(x, defect)
+        low = min(scales[-1] * t * (3.0 - square * t * t) / 2.0 for t in (low, 1.0))
+    return [*lows, 1.0], [*scales, 1.0]
 
 
 def _polar_excess(x: Tensor, max_norm: float) -> Tensor:
