@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from projections import BACKENDS, plain_svd
 from shapes import Shape
 
+CHECKPOINT_EVERY = 56  # between the root of 784 steps and that of 10,000
+
 # Under PyTorch `jit_compile` is torch.compile, which unrolls the loop over the steps.
 JIT = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
 
@@ -72,6 +74,10 @@ def rnn_of_cell(units: int, **arguments: Any) -> Any:
     return keras.layers.RNN(ku.UnitaryRNNCell(units), **arguments)
 
 
+def checkpointed_rnn(units: int, **arguments: Any) -> Any:
+    return unitary_rnn(units, checkpoint_every=CHECKPOINT_EVERY, **arguments)
+
+
 def bfloat16_rnn(units: int, **arguments: Any) -> Any:
     return unitary_rnn(units, dtype="mixed_bfloat16", **arguments)
 
@@ -85,6 +91,11 @@ CONTESTANTS = {
         Contestant("UnitaryRNN", unitary_rnn, flushed=True),
         Contestant("ContractiveRNN", contractive_rnn, flushed=True),
         Contestant("RNN(UnitaryRNNCell)", rnn_of_cell),
+        Contestant(
+            f"UnitaryRNN, checkpoint_every={CHECKPOINT_EVERY}",
+            checkpointed_rnn,
+            shapes=("pmnist", "wide", "long"),
+        ),
         Contestant(
             "UnitaryRNN, mixed_bfloat16",
             bfloat16_rnn,
