@@ -7,7 +7,7 @@
 - `streaming`: one step of the layer's cell on a batch of one, compiled, waiting for
   each output.
 - `projection`: the recurrent constraint alone, on a kernel one step of the optimizer
-  away, compiled.
+  away, compiled; less a call that returns its argument.
 
 Weights are put back after each round. Otherwise a network without constraint would
 leave the numbers of the others: a norm that grows by 1 % grows 1.01^784 = 2,443 times
