@@ -59,16 +59,10 @@ class Contender:
         modes = [mode for mode in MODES if self.row[mode]]
         return ", ".join([self.row["contestant"], *modes])
 
-    @property
-    def runs_once(self) -> bool:
-        return bool(self.row.get("training", {}).get("once"))
-
     def enter(self, phase: str) -> bool:
         """Call it for the first time; return whether there is more to time."""
         if self._process is None:
             return False
-        if phase == "projection" and self.runs_once:
-            return False  # the projection is what takes so long
         answer = self._ask(phase)
         if answer is None or "seconds" not in answer:
             if answer is None and "error" not in self.row:
@@ -82,6 +76,7 @@ class Contender:
             self.round(phase, count=True)
             if not self._seconds or self._seconds[0] > self.rules.once:
                 self.row[phase]["once"] = True
+                self.stop()  # the others need the memory
                 return False
             self._seconds = []
         return True

@@ -14,6 +14,7 @@ import performance_plots
 import promises
 import recurrence
 import targets
+from contestants import OURS
 from markdown import BACKENDS
 from shapes import GROWTH, SHAPES
 
@@ -46,6 +47,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         **{name: phase(record, name) for name in ("inference", "streaming")},
         "compiling": compiling(record),
         "memory": memory(record),
+        "profile": profile(record),
         "growth": grown(record),
     }
 
@@ -115,6 +117,33 @@ def compiling(record: dict[str, Any]) -> str:
 def memory(record: dict[str, Any]) -> str:
     """Return the memory that a training step takes at most."""
     return _by_mode(record, _mebibytes)
+
+
+def profile(record: dict[str, Any]) -> str:
+    """Return where a training step of our slower layer spends its time."""
+    head = ["backend", "shape", "step", "products", "projection", "the rest"]
+    lines = []
+    for (backend, jit), title in _columns().items():
+        for shape in promises.LEAST_OF_PEAK:  # those that products rule
+            for run in targets.runs(record, shape):
+                mine = _slower(run, jit) if run["backend"] == backend else None
+                product = _find(run, "matrix product", jit, False)
+                if mine is not None and product is not None:
+                    lines.append(_line([title, shape, *_parts(mine, product)]))
+    return "\n".join([*_head(head), *lines])
+
+
+def _parts(mine: Row, product: Row) -> list[str]:
+    step = mine["training"]["ms"]
+    parts = (3.0 * product["training"]["ms"], mine["projection"]["ms"])
+    shares = (*parts, step - sum(parts))
+    return [_three(step), *(f"{_three(ms)} ({ms / step:.1%})" for ms in shares)]
+
+
+def _slower(run: Row, jit: bool) -> Row | None:
+    rows = [_find(run, name, jit, False) for name in OURS]
+    timed = [row for row in rows if row and "ms" in row.get("projection", {})]
+    return max(timed, key=lambda row: row["training"]["ms"], default=None)
 
 
 def _by_mode(record: dict[str, Any], show: Any) -> str:

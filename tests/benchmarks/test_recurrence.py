@@ -268,7 +268,8 @@ def test_who_starts_where() -> None:
 
     wide, small = names("tensorflow", "wide"), names("tensorflow", "small")
     assert {one.contestant for one in wide} - {one.contestant for one in small} == {
-        "UnitaryRNN, mixed_bfloat16"
+        "UnitaryRNN, checkpoint_every=56",
+        "UnitaryRNN, mixed_bfloat16",
     }
     assert {one.jit_compile for one in small} == {False, True}
     assert all(one.jit_compile for one in names("jax", "small"))

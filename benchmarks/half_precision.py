@@ -1,0 +1,105 @@
+"""Does `mixed_bfloat16` cost accuracy?
+
+`UnitaryRNN(512)` learns scikit-learn's digits, pixel by pixel, once in float32 and once
+in `mixed_bfloat16` from each of several seeds, which decide on the start and the order
+of the batches. Nothing is chosen by the test set: all train for the same epochs.
+
+    python benchmarks/half_precision.py         # about 10 minutes
+
+What comes out goes beside the timings, into `results/recurrence.json`.
+Expected: means that differ by less than the seeds do.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import recurrence
+from projections import commit, machine, write
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import keras_urnn as ku
+
+POLICIES = ("float32", "mixed_bfloat16")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--units", type=int, default=512)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", default=str(recurrence.OUTPUT))
+    args = parser.parse_args(argv)
+    runs = []
+    for seed in range(args.seeds):
+        for policy in POLICIES:
+            run = trained(args, policy, seed)
+            print(run, flush=True)
+            runs.append(run)
+    settings = {name: value for name, value in vars(args).items() if name != "output"}
+    digits = {
+        "backend": keras.config.backend(),
+        "commit": commit(),
+        "machine": machine(),
+        "settings": settings,
+        "runs": runs,
+        "summary": [summary(runs, policy) for policy in POLICIES],
+    }
+    path = Path(args.output)
+    write(path, {**recurrence.load(path), "digits": digits})
+
+
+def trained(args: argparse.Namespace, policy: str, seed: int) -> dict[str, Any]:
+    """Train one layer, and return its accuracy on the test digits."""
+    digits = load_digits()
+    x = digits.images.reshape(len(digits.images), -1, 1).astype("float32") / 16.0
+    x, test_x, y, test_y = train_test_split(
+        x, digits.target, test_size=360, stratify=digits.target, random_state=0
+    )
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input(x.shape[1:]),
+            ku.UnitaryRNN(args.units, dtype=policy),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(args.learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    start = time.perf_counter()
+    model.fit(x, y, batch_size=args.batch_size, epochs=args.epochs, verbose=0)
+    seconds = time.perf_counter() - start
+    accuracy = model.evaluate(test_x, test_y, verbose=0)[1]
+    return {
+        "policy": policy,
+        "seed": seed,
+        "test_accuracy": round(float(accuracy), 4),
+        "seconds": round(seconds, 1),
+    }
+
+
+def summary(runs: list[dict[str, Any]], policy: str) -> dict[str, Any]:
+    found = [run["test_accuracy"] for run in runs if run["policy"] == policy]
+    return {
+        "policy": policy,
+        "mean": round(statistics.mean(found), 4),
+        "standard_deviation": round(statistics.stdev(found), 4),
+        "least": min(found),
+        "most": max(found),
+    }
+
+
+if __name__ == "__main__":
+    main()
