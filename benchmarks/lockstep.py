@@ -34,9 +34,9 @@ class Rules(NamedTuple):
     warm_ups: int = 2
     # Whose first step and the one after it take longer than this many seconds isn't
     # run again.
-    once: float = 10.0
+    once: float = 60.0
     # Whose answer takes longer than this many seconds is stopped.
-    limit: float = 240.0
+    limit: float = 480.0
 
 
 class Contender:
@@ -59,10 +59,16 @@ class Contender:
         modes = [mode for mode in MODES if self.row[mode]]
         return ", ".join([self.row["contestant"], *modes])
 
+    @property
+    def runs_once(self) -> bool:
+        return bool(self.row.get("training", {}).get("once"))
+
     def enter(self, phase: str) -> bool:
         """Call it for the first time; return whether there is more to time."""
         if self._process is None:
             return False
+        if phase == "projection" and self.runs_once:
+            return False  # the projection is what takes so long
         answer = self._ask(phase)
         if answer is None or "seconds" not in answer:
             if answer is None and "error" not in self.row:
@@ -76,7 +82,6 @@ class Contender:
             self.round(phase, count=True)
             if not self._seconds or self._seconds[0] > self.rules.once:
                 self.row[phase]["once"] = True
-                self.stop()  # the others need the memory
                 return False
             self._seconds = []
         return True
