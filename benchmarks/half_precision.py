@@ -39,10 +39,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", default=str(recurrence.OUTPUT))
     args = parser.parse_args(argv)
+    data = split_digits()
     runs = []
     for seed in range(args.seeds):
         for policy in POLICIES:
-            run = trained(args, policy, seed)
+            run = trained(args, data, policy, seed)
             print(run, flush=True)
             runs.append(run)
     settings = {name: value for name, value in vars(args).items() if name != "output"}
@@ -58,13 +59,20 @@ def main(argv: list[str] | None = None) -> None:
     write(path, {**recurrence.load(path), "digits": digits})
 
 
-def trained(args: argparse.Namespace, policy: str, seed: int) -> dict[str, Any]:
-    """Train one layer, and return its accuracy on the test digits."""
+def split_digits() -> list[Any]:
+    """Return the sequences to train and to test on, and their classes likewise."""
     digits = load_digits()
     x = digits.images.reshape(len(digits.images), -1, 1).astype("float32") / 16.0
-    x, test_x, y, test_y = train_test_split(
-        x, digits.target, test_size=360, stratify=digits.target, random_state=0
-    )
+    y = digits.target
+    parts: list[Any] = train_test_split(x, y, test_size=360, stratify=y, random_state=0)
+    return parts
+
+
+def trained(
+    args: argparse.Namespace, data: list[Any], policy: str, seed: int
+) -> dict[str, Any]:
+    """Train one layer, and return its accuracy on the test digits."""
+    x, test_x, y, test_y = data
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [

@@ -1,6 +1,5 @@
 """A Keras layer as a contestant: `fit`, `predict`, its cell's step, its constraint."""
 
-import inspect
 import time
 from typing import Any
 
@@ -144,10 +143,7 @@ class Turns(Clock):
         seconds = self.stop()
         self.model.set_weights(self._weights)
         about = {"loss": float(loss), **_path(self.model.layers[0])}
-        if not self._gate.again(*seconds, about=about):
-            # Keeps what `fit` has made: TensorFlow took minutes to put it away.
-            self._frame = inspect.currentframe()
-            self.model.stop_training = True
+        self.model.stop_training = not self._gate.again(*seconds, about=about)
 
 
 def timed_call(function: Any, matrix: Any, calls: int = PROJECTED) -> float:

@@ -301,10 +301,9 @@ def _sign(a: Tensor) -> Tensor:
     Newton-Schulz, scaled: as long as the least eigenvalue of `X`, of norm at most 1,
     may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← s X (3 - s² X²) / 2`
     makes small eigenvalues grow by 2.6 instead of 1.5. The steps depend on `l` alone,
-    so the norm of `a` tells which is the first: that for an eigenvalue of 32 units of
-    rounding, of which a part is lost in `a`, too; smaller ones stay inside [-1, 1]. It
-    tells as well which is the last: where what the signs lack, times the norm, is
-    rounding.
+    so one table holds them all, and the norm of `a` tells where to begin and to end:
+    at the `l` of an eigenvalue of 32 units of rounding (smaller ones stay inside
+    [-1, 1]), and where what the signs lack, times the norm, is rounding.
 
     Reference:
         - Chen and Chow, A stable scaling of Newton-Schulz for improving the sign
