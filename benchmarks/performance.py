@@ -48,6 +48,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         "compiling": compiling(record),
         "memory": memory(record),
         "profile": profile(record),
+        "digits": digits(record),
         "growth": grown(record),
     }
 
@@ -144,6 +145,24 @@ def _slower(run: Row, jit: bool) -> Row | None:
     rows = [_find(run, name, jit, False) for name in OURS]
     timed = [row for row in rows if row and "ms" in row.get("projection", {})]
     return max(timed, key=lambda row: row["training"]["ms"], default=None)
+
+
+def digits(record: dict[str, Any]) -> str:
+    """Return the accuracies of `half_precision.py`."""
+    found = record.get("digits", {"summary": [], "runs": []})
+    lines = [
+        _line(
+            [
+                f"`{row['policy']}`",
+                str(sum(run["policy"] == row["policy"] for run in found["runs"])),
+                f"{row['mean']:.1%} ± {row['standard_deviation']:.1%}",
+                f"{row['least']:.1%}–{row['most']:.1%}",
+            ]
+        )
+        for row in found["summary"]
+    ]
+    head = ["policy", "seeds", "test accuracy, mean ± standard deviation", "range"]
+    return "\n".join([*_head(head), *lines])
 
 
 def _by_mode(record: dict[str, Any], show: Any) -> str:
