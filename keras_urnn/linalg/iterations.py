@@ -1,0 +1,169 @@
+"""Functions of matrices by products alone: iterations, series, and the norms for them.
+
+All go over the last two axes. A GPU, XLA and a gradient take products well, and a
+decomposition badly.
+"""
+
+import math
+from typing import Any, TypeAlias
+
+from keras import ops
+
+from keras_urnn._backend import matmul
+
+Tensor: TypeAlias = Any  # whatever tensor the active backend works with
+
+EPSILON = {
+    "bfloat16": 2.0**-7,
+    "float16": 2.0**-10,
+    "float32": 2.0**-23,
+    "float64": 2.0**-52,
+}
+
+
+def gram_defect(x: Tensor) -> Tensor:
+    """`I - XᵀX`."""
+    eye = ops.eye(x.shape[-1], dtype=x.dtype)
+    return eye - matmul(ops.swapaxes(x, -1, -2), x)
+
+
+def frobenius(x: Tensor) -> Tensor:
+    """The Frobenius norm over the last two axes, kept as axes of size 1."""
+    return ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True))
+
+
+def norm_bound(matrix: Tensor) -> Tensor:
+    """An upper bound of the spectral norm, at most `columns**(1/16)` times it.
+
+    `‖W‖¹⁶ ≤ ‖(WᵀW)⁸‖_F`, after scaling by the Hölder bound `sqrt(‖W‖₁ ‖W‖_∞)`. It is
+    1 for the zero matrix, so that one can divide by it. Shape `(..., 1, 1)`.
+    """
+    magnitude = ops.abs(matrix)
+    columns = ops.max(
+        ops.sum(magnitude, axis=-2, keepdims=True), axis=-1, keepdims=True
+    )
+    rows = ops.max(ops.sum(magnitude, axis=-1, keepdims=True), axis=-2, keepdims=True)
+    holder = ops.sqrt(columns) * ops.sqrt(rows)
+    holder = ops.where(holder > 0.0, holder, ops.ones_like(holder))
+    scaled = matrix / holder
+    gram = matmul(ops.swapaxes(scaled, -1, -2), scaled)
+    bound = holder
+    for doubling in range(4):
+        # Squared as it is, ‖W‖¹⁶ / holder¹⁶ would vanish among the rounding to 0.
+        size = frobenius(gram)
+        size = ops.where(size > 0.0, size, ops.ones_like(size))
+        bound = bound * size ** (0.5 ** (doubling + 1))
+        gram = gram / size
+        if doubling < 3:
+            gram = matmul(gram, gram)
+    return bound
+
+
+def newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The polar factor of `x` with singular values in (0, √3), and where it converged.
+
+    A singular value σ becomes σ (3 - σ²) / 2: small ones grow by 1.5 a step, those
+    near 1 converge quadratically. Those that are 0 to rounding stay in [0, 1).
+    """
+    epsilon = EPSILON[ops.dtype(x)]
+    # One more step squares the defect: below this it ends at rounding.
+    done = max(0.3 * math.sqrt(epsilon), 2.0 * x.shape[-1] * epsilon)
+    # From σ = ε up to 1, and the quadratic end.
+    most = math.ceil(-math.log(epsilon) / math.log(1.5)) + 8
+
+    def unfinished(k: Tensor, x: Tensor, defect: Tensor) -> Tensor:
+        return ops.logical_and(k < most, ops.any(frobenius(defect) > done))
+
+    def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = x + 0.5 * matmul(x, defect)
+        return k + 1, x, gram_defect(x)
+
+    start = (ops.zeros((), dtype="int32"), x, gram_defect(x))
+    _, x, defect = ops.while_loop(unfinished, step, start)
+    return x + 0.5 * matmul(x, defect), frobenius(defect) <= done
+
+
+def root_excess(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+    """`X (I - (I + E)^(-1/2))` by six terms of its series, and where these are enough.
+
+    `E` is symmetric, and commutes with `XᵀX`.
+    """
+    first = _without_dust(e)
+    second = _without_dust(matmul(first, first))
+    third = _without_dust(matmul(second, first))
+    powers = (first, second, third)
+    low, high = (_combination(_ROOT_SERIES[k : k + 3], powers) for k in (0, 3))
+    left_out = abs(_ROOT_SERIES[6]) * ops.sqrt(frobenius(second)) ** 7
+    near = left_out < 0.5 * EPSILON[ops.dtype(x)]
+    return matmul(x, low + matmul(third, high)), near
+
+
+# The coefficients of e, e², ... e⁷ in 1 - (1 + e)^(-1/2).
+_ROOT_SERIES = [0.5]
+for _k in range(2, 8):
+    _ROOT_SERIES.append(_ROOT_SERIES[-1] * (1.0 - 2.0 * _k) / (2.0 * _k))
+
+
+def _without_dust(x: Tensor) -> Tensor:
+    """Far below rounding is 0: powers of it are denormal, and slow on a processor."""
+    dust = ops.abs(x) < 1e-4 * EPSILON[ops.dtype(x)]
+    return ops.where(dust, ops.zeros_like(x), x)
+
+
+def _combination(coefficients: list[float], powers: tuple[Tensor, ...]) -> Tensor:
+    terms = (c * power for c, power in zip(coefficients, powers, strict=True))
+    return sum(terms, start=0.0)
+
+
+def matrix_sign(a: Tensor) -> Tensor:
+    """The sign of a symmetric matrix, as exact as its product with it needs.
+
+    Newton-Schulz, scaled: as long as the least eigenvalue of `X`, of norm at most 1,
+    may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← s X (3 - s² X²) / 2`
+    makes small eigenvalues grow by 2.6 instead of 1.5. The steps depend on `l` alone,
+    so one table holds them all, and the norm of `a` tells where to begin and to end:
+    at the `l` of an eigenvalue of 32 units of rounding (smaller ones stay inside
+    [-1, 1]), and where what the signs lack, times the norm, is rounding.
+
+    Reference:
+        - Chen and Chow, A stable scaling of Newton-Schulz for improving the sign
+          function computation of a Hermitian matrix, 2014
+    """
+    epsilon = EPSILON[ops.dtype(a)]
+    least = 32.0 * epsilon
+    lows, scales = _sign_steps(least)
+    norm = ops.maximum(ops.sqrt(frobenius(matmul(a, a))), least)
+    low = ops.convert_to_tensor(lows, dtype=a.dtype)
+    table = ops.convert_to_tensor(scales, dtype=a.dtype)
+    first = _count(low[1:] <= ops.min(least / norm))
+    end = _count((1.0 - low) * ops.max(norm) > 8.0 * epsilon)
+    three = 3.0 * ops.eye(a.shape[-1], dtype=a.dtype)
+
+    def scale(k: Tensor) -> Tensor:
+        # Not `table[k]`: TensorFlow would have XLA compile again for each new `k`.
+        return ops.take(table, k)
+
+    def step(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        # `x` is `s X`.
+        return k + 1, matmul(0.5 * scale(k + 1) * x, three - matmul(x, x))
+
+    start = (first, scale(first) * (a / norm))
+    k, x = ops.while_loop(lambda k, x: k < end, step, start)
+    return x / scale(k)
+
+
+def _count(x: Tensor) -> Tensor:
+    """How many elements are True."""
+    return ops.sum(ops.cast(x, "int32"))
+
+
+def _sign_steps(low: float) -> tuple[list[float], list[float]]:
+    """`l` and `s` of each step; in the last one all are 1."""
+    lows, scales = [], []
+    while 1.0 - low > 2.0 * EPSILON["float64"]:
+        # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
+        square = min(2.9, 3.0 / (1.0 + low + low * low))
+        lows.append(low)
+        scales.append(math.sqrt(square))
+        low = min(scales[-1] * t * (3.0 - square * t * t) / 2.0 for t in (low, 1.0))
+    return [*lows, 1.0], [*scales, 1.0]
