@@ -22,7 +22,8 @@ def observe_products(monkeypatch, look):
         seen.append(look(a))
         return _backend.matmul(a, b)
 
-    monkeypatch.setattr(linalg, "matmul", matmul)
+    for module in (linalg, linalg.iterations):
+        monkeypatch.setattr(module, "matmul", matmul)
     return seen
 
 
