@@ -50,6 +50,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         "profile": profile(record),
         "digits": digits(record),
         "growth": grown(record),
+        "paths": paths(record),
     }
 
 
@@ -191,6 +192,22 @@ def grown(record: dict[str, Any]) -> str:
         _line([title, *(found.get((*column, axis), "") for axis in GROWTH)])
         for column, title in _columns().items()
     ]
+    return "\n".join([*_head(["backend", *GROWTH]), *lines])
+
+
+def paths(record: dict[str, Any]) -> str:
+    """Return the fused recurrence's time by that of Keras' loop, at each size."""
+    found: dict[tuple[str, bool, str], list[str]] = {}
+    for run in record["growth"]:
+        for point in run["points"]:
+            if point["loop_ms"] is not None:
+                ratio = f"{point['value']:,}: {point['ms'] / point['loop_ms']:.2f}"
+                key = (run["backend"], point["jit_compile"], point["axis"])
+                found.setdefault(key, []).append(ratio)
+    lines = []
+    for column, title in _columns().items():
+        cells = ("<br>".join(found.get((*column, axis), ())) for axis in GROWTH)
+        lines.append(_line([title, *cells]))
     return "\n".join([*_head(["backend", *GROWTH]), *lines])
 
 

@@ -18,8 +18,8 @@ class Shape(NamedTuple):
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("small", 8, 10, 1000, 2, per_round=10),
-        Shape("pmnist", 128, 128, 784, 1, per_round=2),
+        Shape("small", 8, 10, 1000, 2, per_round=25),
+        Shape("pmnist", 128, 128, 784, 1, per_round=4),
         Shape("wide", 512, 128, 784, 1),
         Shape("long", 64, 16, 10_000, 1),
     )
@@ -29,9 +29,9 @@ QUICK = Shape("quick", 4, 3, 12, 2, per_round=2)
 # One size at a time grows from here.
 BASE = Shape("base", 64, 32, 256, 1, per_round=2)
 GROWTH = {
-    "units": (64, 128, 256, 512),
-    "steps": (128, 256, 512, 1024),
-    "batch": (16, 32, 64, 128),
+    "units": (8, 64, 128, 256, 512, 1024),
+    "steps": (16, 64, 256, 1024),
+    "batch": (1, 8, 32, 128, 512),
     "layers": (1, 2, 4),
 }
 

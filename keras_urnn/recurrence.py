@@ -7,11 +7,13 @@ import keras
 from keras import ops
 
 from keras_urnn._backend import matmul
-from keras_urnn._backend.loops import scan
+from keras_urnn._backend.derivatives import derivative
+from keras_urnn._backend.loops import scan, writes_out
 from keras_urnn.linalg import Tensor
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
+_WRITTEN_OUT_BLOCK = 32  # slower beyond, by memory and by what is compiled
 
 
 def _inside(
@@ -89,7 +91,8 @@ def fused_recurrence(
     x = ops.swapaxes(x, 0, 1)
     if mask is not None:
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
-    block = checkpoint_every or _even_block(x.shape[0])
+    longest = _WRITTEN_OUT_BLOCK if writes_out() else _BLOCK
+    block = checkpoint_every or _even_block(x.shape[0], longest)
     recompute = checkpoint_every is not None
     arguments = (x, kernel, bias, matrix, start, mask)
     if keras.config.backend() == "torch":
@@ -105,12 +108,12 @@ def fused_recurrence(
     return None if states is None else ops.swapaxes(states, 0, 1), last
 
 
-def _even_block(steps: int | None) -> int:
-    """At most `_BLOCK` steps; a divisor of `steps` where there is one of that size."""
+def _even_block(steps: int | None, longest: int) -> int:
+    """At most `longest` steps; a divisor of `steps` where there is one of that size."""
     if steps is None:
-        return _BLOCK
-    sizes = range(_BLOCK, _BLOCK // 2, -1)
-    return next((k for k in sizes if steps % k == 0), min(_BLOCK, steps))
+        return longest
+    sizes = range(longest, longest // 2, -1)
+    return next((k for k in sizes if steps % k == 0), min(longest, steps))
 
 
 class _Blocks:
@@ -120,10 +123,11 @@ class _Blocks:
         self, activation: str, return_sequences: bool, block: int, recompute: bool
     ) -> None:
         self.activation = keras.activations.get(activation)
-        self.differentiate = DERIVATIVES[activation]
+        self.differentiate = derivative(activation) or DERIVATIVES[activation]
         self.return_sequences = return_sequences
         self.block = block
         self.recompute = recompute
+        self.writes_out = writes_out()
 
     def run(
         self,
@@ -243,11 +247,10 @@ class _Blocks:
                 else rest.pop(0)
             )
             g, delta = self._walk_back(g, states, rest, inside, transposed[1])
-            before = ops.concatenate([start[None], states[:-1]], axis=0)
             found = (
                 _product(x, delta),
                 ops.sum(delta, axis=(0, 1)),
-                _product(before, delta),
+                self._matrix_gradient(start, states, delta),
             )
             sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
             return (g, *sums), (_flat_matmul(delta, transposed[0]),)
@@ -262,6 +265,15 @@ class _Blocks:
         to_weights = [ops.cast(a, b.dtype) for a, b in zip(sums, weights, strict=True)]
         to_masks = [ops.zeros_like(mask) for mask in masks]
         return _joined(to_x[::-1]), *to_weights, g, *to_masks
+
+    def _matrix_gradient(self, start: Tensor, states: Tensor, delta: Tensor) -> Tensor:
+        """`Σ h_{t-1}ᵀ δ_t`."""
+        if self.writes_out:
+            # A second product, which costs less than to copy all states but one.
+            first = _product(start[None], delta[:1])
+            return first + _product(states[:-1], delta[1:])
+        before = ops.concatenate([start[None], states[:-1]], axis=0)
+        return _product(before, delta)
 
     def _walk_back(
         self,
