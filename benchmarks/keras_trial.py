@@ -12,7 +12,6 @@ from projections import compile_like_a_step
 from shapes import Shape
 from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat, timed
 
-FOR_EVER = 1_000_000  # epochs; the gate ends them
 PROJECTED = 10  # matrices of a round
 
 
@@ -27,9 +26,17 @@ class KerasTrial:
 
     def training(self, gate: Gate) -> None:
         x, y = data(self.shape)
+        weights = self.model.get_weights()
+        clock = Clock(self.shape.per_round)
         fit = {"batch_size": self.shape.batch, "shuffle": False, "verbose": 0}
-        turns = Turns(gate, self.shape.per_round)
-        self.model.fit(x, y, epochs=FOR_EVER, callbacks=[turns], **fit)
+        goes_on = True
+        while goes_on:
+            # A `fit` for each round: the older its data's threads, the longer, up to a
+            # minute, TensorFlow waits for their end.
+            self.model.fit(x, y, callbacks=[clock], **fit)
+            self.model.set_weights(weights)
+            about = {"loss": clock.loss, **_path(self.model.layers[0])}
+            goes_on = gate.again(*clock.seconds, about=about)
 
     def inference(self, gate: Gate) -> None:
         x, _ = data(self.shape)
@@ -38,7 +45,8 @@ class KerasTrial:
         goes_on = True
         while goes_on:
             self.model.predict(x, **predict)
-            goes_on = gate.again(*clock.stop())
+            clock.stop()
+            goes_on = gate.again(*clock.seconds)
 
     def streaming(self, gate: Gate) -> None:
         assert self.layer is not None, "checked when it was made"
@@ -109,6 +117,8 @@ class Clock(keras.callbacks.Callback):
         self._batches = batches
         self._start = 0.0
         self._first: float | None = None
+        self.seconds = (0.0, 0.0)  # of a batch, and of the very first one
+        self.loss = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch == 0:
@@ -119,31 +129,15 @@ class Clock(keras.callbacks.Callback):
     def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.on_train_batch_begin(batch)
 
-    def stop(self) -> tuple[float, float]:
-        """Return the seconds of a batch, and those of the very first one."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.loss = float(logs["loss"])  # Keras has waited for the last step
+        self.stop()
+
+    def stop(self) -> None:
         elapsed = time.perf_counter() - self._start
         if self._first is None:
             self._first = elapsed
-        return elapsed / self._batches, self._first
-
-
-class Turns(Clock):
-    """Makes each epoch of a `fit` a round."""
-
-    def __init__(self, gate: Gate, batches: int) -> None:
-        super().__init__(batches)
-        self._gate = gate
-        self._weights: list[Any] = []
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._weights = [np.array(weight) for weight in self.model.get_weights()]
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss = logs["loss"]  # a number: Keras has waited for the last step
-        seconds = self.stop()
-        self.model.set_weights(self._weights)
-        about = {"loss": float(loss), **_path(self.model.layers[0])}
-        self.model.stop_training = not self._gate.again(*seconds, about=about)
+        self.seconds = (elapsed / self._batches, self._first)
 
 
 def timed_call(function: Any, matrix: Any, calls: int = PROJECTED) -> float:

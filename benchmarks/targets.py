@@ -106,7 +106,7 @@ def _cells(record: dict[str, Any], target: Target, shape: str) -> Iterator[Cell]
             mode = (row["jit_compile"], row["flush_denormals"])
             if mode[0] not in target.jits or mode[1] not in target.flushes:
                 continue
-            mine = _fastest(record, shape) if target.best_backend else ours(run, *mode)
+            mine = _fastest(record, run) if target.best_backend else ours(run, *mode)
             if mine and (theirs := milliseconds(row)):
                 stopped = "ms" not in row["training"]
                 overlap = not stopped and _overlap(mine, row["training"])
@@ -148,10 +148,13 @@ def ours(run: dict[str, Any], jit: bool, flush: bool = False) -> Row | None:
     return max(timed, key=lambda training: training["ms"])
 
 
-def _fastest(record: dict[str, Any], shape: str) -> Row | None:
+def _fastest(record: dict[str, Any], beside: dict[str, Any]) -> Row | None:
+    """Return ours on the backend that is fastest at a run's shape and processor."""
+    processor = beside["machine"]["processor"]
     modes = [
         mine
-        for run in runs(record, shape)
+        for run in runs(record, beside["shape"]["name"])
+        if run["machine"]["processor"] == processor
         for jit in (False, True)
         for flush in (False, True)
         if (mine := ours(run, jit, flush))

@@ -37,6 +37,7 @@ def run(backend: str, shape: str, *rows: dict[str, Any]) -> dict[str, Any]:
     return {
         "backend": backend,
         "commit": "0",
+        "machine": {"processor": "fast"},
         "complete": True,
         "shape": shapes.SHAPES[shape]._asdict(),
         "contestants": list(rows),
@@ -153,6 +154,11 @@ def test_geotorch_in_its_faster_mode_meets_our_fastest_backend() -> None:
     cell = targets.cell(record(ours, slow), target("geotorch"), "pmnist")
     assert cell is not None
     assert cell.ratio == pytest.approx(0.5)
+    # Ours on another processor is no match for it.
+    ours["machine"] = {"processor": "faster"}
+    cell = targets.cell(record(ours, slow), target("geotorch"), "pmnist")
+    assert cell is not None
+    assert cell.ratio == pytest.approx(5.0)
 
 
 def test_flushed_denormals_are_geotorchs_only() -> None:
