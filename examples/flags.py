@@ -18,6 +18,13 @@ def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
     return parse
 
 
+def share(text: str) -> float:
+    number = float(text)
+    if not 0.0 < number < 1.0:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1. Received: {text}")
+    return number
+
+
 def seed(text: str) -> int:
     number = int(text)
     if not 0 <= number < 2**32:

@@ -55,16 +55,8 @@ def open_directory(
             settings (each differing field is named), an unfinished run while
             `resume` is false, or one of more than `epochs` epochs.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        if not (output / SETTINGS).exists():
-            write_json(output / SETTINGS, settings)
-            return
-    except OSError as error:
-        raise RunError(
-            f"--output must be a directory that can be written. {error}."
-        ) from error
-    _check_same_settings(output, settings)
+    if claim(output, settings):
+        return
     if resume:
         _check_epochs(output, epochs)
         return
@@ -74,6 +66,26 @@ def open_directory(
             "with it, or choose another --output."
         )
     _forget_training(output)
+
+
+def claim(output: Path, settings: Mapping[str, Any]) -> bool:
+    """Make `output` one for runs with these `settings`; return whether it is new.
+
+    Raises:
+        RunError: when `output` can't be written, or holds a run with other settings
+            (each differing field is named).
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if not (output / SETTINGS).exists():
+            write_json(output / SETTINGS, settings)
+            return True
+    except OSError as error:
+        raise RunError(
+            f"--output must be a directory that can be written. {error}."
+        ) from error
+    _check_same_settings(output, settings)
+    return False
 
 
 def _check_same_settings(output: Path, settings: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from keras_urnn.linalg import Tensor
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
+_FEW = 4  # features that a step projects by itself
 _WRITTEN_OUT_BLOCK = 32  # slower beyond, by memory and by what is compiled
 
 
@@ -63,7 +64,8 @@ def fused_recurrence(
     """The states of `h_t = φ(x_t K + b + h_{t-1} R)`, with its own gradient.
 
     The steps are taken in blocks. Of a block all inputs are projected in one product;
-    then a loop is left with `h R` and `φ`. The backward pass reads `φ'` from the
+    then a loop is left with `h R` and `φ`. (Under XLA few features are projected in
+    the loop, which then goes over all steps.) The backward pass reads `φ'` from the
     states, and from the last step to the first needs one product of a step only:
 
         δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
@@ -151,15 +153,11 @@ class _Blocks:
         weights, h, masks = others[:3], others[3], others[4:]
         segments = [self._segments(tensor) for tensor in (x, *masks)]
         inputs = list(zip(*segments, strict=True))
-        kept = []
-        for segment in inputs:
-            h, found = self._forward(h, segment, weights)
-            kept.append(found)
-        states = []
-        if self.return_sequences:
-            states.append(_joined([found[1] for found in kept]))
-        if self.recompute:
-            kept = [found[:1] for found in kept]
+        few = 0 < x.shape[-1] <= _FEW and not self.writes_out
+        if few and not self.recompute:
+            h, kept, states = self._forward_at_once(h, (x, *masks), weights)
+        else:
+            h, kept, states = self._forward_in_blocks(h, inputs, weights)
 
         def gradient(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
             # TensorFlow may have lost the static shapes that the blocks are cut by.
@@ -192,35 +190,77 @@ class _Blocks:
         left = ops.expand_dims(tensor[cut:], 0)
         return [whole, left] if count else [left]
 
-    def _forward(
-        self, h: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The last state, the state that each block starts from, and all states."""
-        with_states = self.return_sequences or not self.recompute
+    def _forward_at_once(
+        self, start: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor]]:
+        """The last state, what `gradient` reads, the states where they are wanted.
+
+        In one loop, where XLA writes each state to where it stays. Inputs of few
+        features are projected there too.
+        """
+        kernel, bias, _ = weights
+
+        def project(x: Tensor) -> Tensor:
+            return _few_matmul(x, kernel) + bias
+
+        end, states = self._states(start, inputs, weights, project)
+        kept, h = [], start
+        for blocks in self._segments(states):
+            starts = ops.concatenate([h[None], blocks[:, -1]], axis=0)
+            kept.append((starts[:-1], blocks))
+            h = starts[-1]
+        return end, kept, [states] if self.return_sequences else []
+
+    def _forward_in_blocks(
+        self,
+        h: Tensor,
+        inputs: Sequence[tuple[Tensor, ...]],
+        weights: Sequence[Tensor],
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor]]:
+        """The same, the inputs of a block projected in one product."""
+        stacked = self.return_sequences
+        with_states = stacked or not self.recompute
 
         def block(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            end, states = self._states(h, inputs, weights)
+            end, states = self._block_states(h, inputs, weights)
             return end, (h, states) if with_states else (h,)
 
-        stacked = self.return_sequences
-        return scan(block, h, inputs, outputs=1 + with_states, stacked=stacked)
+        kept = []
+        for segment in inputs:
+            h, found = scan(block, h, segment, outputs=1 + with_states, stacked=stacked)
+            kept.append(found)
+        states = [_joined([found[1] for found in kept])] if stacked else []
+        if self.recompute:
+            kept = [found[:1] for found in kept]
+        return h, kept, states
 
-    def _states(
+    def _block_states(
         self, h: Tensor, inputs: tuple[Tensor, ...], weights: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The last state of a block, and all of them."""
-        kernel, bias, matrix = weights
+        kernel, bias, _ = weights
         x, *masks = inputs
+        projected = _flat_matmul(x, kernel) + bias
+        return self._states(h, (projected, *masks), weights, lambda z: z)
+
+    def _states(
+        self,
+        h: Tensor,
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        project: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The last state and all states, of inputs that `project` projects."""
+        matrix = weights[2]
 
         def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            z, *mask = inputs
-            new = self.activation(z + matmul(h, matrix))
+            x, *mask = inputs
+            new = self.activation(project(x) + matmul(h, matrix))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
             return new, (new,)
 
-        projected = _flat_matmul(x, kernel) + bias
-        h, (states,) = scan(step, h, (projected, *masks), outputs=1, inner=True)
+        h, (states,) = scan(step, h, inputs, outputs=1, inner=True)
         return h, states
 
     def _backward(
@@ -242,7 +282,7 @@ class _Blocks:
             inputs, (start, *rest) = row[:count], row[count:]
             x, *inside = inputs
             states = (
-                self._states(start, inputs, weights)[1]
+                self._block_states(start, inputs, weights)[1]
                 if self.recompute
                 else rest.pop(0)
             )
@@ -306,6 +346,12 @@ def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` for `a` with three axes: one product, where TensorFlow makes many."""
     *rows, columns = ops.shape(a)
     return ops.reshape(matmul(ops.reshape(a, (-1, columns)), b), (*rows, b.shape[-1]))
+
+
+def _few_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b`, written out for XLA, which joins its few columns with what follows."""
+    columns = (a[:, i : i + 1] * b[i] for i in range(b.shape[0]))
+    return sum(columns, start=next(columns))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

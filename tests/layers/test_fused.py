@@ -46,11 +46,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 
 
-def model_of(recurrent: Any, masked: bool, steps: int = STEPS) -> Any:
+def model_of(
+    recurrent: Any, masked: bool, steps: int = STEPS, features: int = FEATURES
+) -> Any:
     """A model that trains what goes into the recurrence and what comes out of it."""
     inputs = keras.Input((steps, FEATURES), batch_size=BATCH)
     masks = keras.Input((steps,), batch_size=BATCH, dtype="bool")
-    x = keras.layers.Dense(FEATURES, name="before")(inputs)
+    x = keras.layers.Dense(features, name="before")(inputs)
     outputs = recurrent(x, mask=masks if masked else None)
     if not isinstance(outputs, (list, tuple)):
         outputs = [outputs]
@@ -60,7 +62,7 @@ def model_of(recurrent: Any, masked: bool, steps: int = STEPS) -> Any:
     return keras.Model([inputs, masks], keras.layers.Dense(1)(merged))
 
 
-def plain_twin(layer: Any, masked: bool, steps: int = STEPS) -> Any:
+def plain_twin(layer: Any, masked: bool, steps: int, features: int) -> Any:
     """The same model around Keras' own loop, which the layer runs with `unroll`.
 
     Written out, as a loop on PyTorch is anyway. JAX ignores `zero_output_for_mask`
@@ -71,31 +73,39 @@ def plain_twin(layer: Any, masked: bool, steps: int = STEPS) -> Any:
     # A subclassed cell has a step of its own, which no fused recurrence knows.
     twin.cell.__class__ = type("Cell", (type(twin.cell),), {"call": _call})
     assert not twin.uses_fused_recurrence
-    return model_of(twin, masked, steps)
+    return model_of(twin, masked, steps, features)
 
 
 def _call(self: Any, sequence: Any, states: Any, training: bool = False) -> Any:
     return super(type(self), self).call(sequence, states, training=training)
 
 
-def gradients(model: Any, x: Any, y: Array) -> list[Array]:
+def gradients(model: Any, x: Any, y: Array, xla: bool = False) -> list[Array]:
     """The loss' gradient for each weight, by one step of SGD.
 
     Those of the weights behind the layer hold its outputs.
     """
     sgd = keras.optimizers.SGD(1.0, momentum=0.5)
     dtype = keras.config.dtype_policy().compute_dtype
-    model.compile(sgd, keras.losses.MeanSquaredError(dtype=dtype))
+    compiled = True if xla and keras.config.backend() == "tensorflow" else "auto"
+    mse = keras.losses.MeanSquaredError(dtype=dtype)
+    model.compile(sgd, mse, jit_compile=compiled)
     model.train_on_batch(x, y)
     return [-to_numpy(momentum) for momentum in sgd.momentums]
 
 
 def assert_same(
-    layer: Any, masked: bool, dtype: str, close: float | None = None, steps: int = STEPS
+    layer: Any,
+    masked: bool,
+    dtype: str,
+    close: float | None = None,
+    steps: int = STEPS,
+    features: int = FEATURES,
+    xla: bool = False,
 ) -> None:
     assert layer.uses_fused_recurrence, layer.plain_recurrence_reason
-    ours = model_of(layer, masked, steps)
-    theirs = plain_twin(layer, masked, steps)
+    ours = model_of(layer, masked, steps, features)
+    theirs = plain_twin(layer, masked, steps, features)
     matrix = nearest_on_set(layer.cell, normal(UNITS, UNITS, seed=3))
     layer.cell.recurrent_kernel.assign(matrix)
     randomize(layer.cell)
@@ -103,7 +113,7 @@ def assert_same(
     mask = np.random.default_rng(2).random((BATCH, steps)) < 0.6
     x = [normal(BATCH, steps, FEATURES, seed=1).astype(dtype), mask]
     y = normal(BATCH, 1, seed=4)
-    found, expected = (gradients(model, x, y) for model in (ours, theirs))
+    found, expected = gradients(ours, x, y, xla), gradients(theirs, x, y)
     tolerance = close or CLOSE[dtype]
     largest = max(np.max(np.abs(gradient)) for gradient in expected)
     for a, b in zip(found, expected, strict=True):
@@ -144,6 +154,22 @@ def test_same_for_each_number_of_steps(steps: int) -> None:
     with precision("float64"):
         layer = ku.UnitaryRNN(UNITS, return_sequences=True)
         assert_same(layer, False, "float64", steps=steps)
+
+
+# XLA, and with it JAX, takes few features on a path of its own.
+@pytest.mark.parametrize(("features", "sequences"), [(1, True), (6, False)])
+def test_same_under_xla(features: int, sequences: bool) -> None:
+    with precision("float64"):
+        layer = ku.UnitaryRNN(
+            UNITS, learn_initial_state=True, return_sequences=sequences
+        )
+        assert_same(layer, True, "float64", steps=67, features=features, xla=True)
+
+
+def test_same_under_xla_with_checkpoints() -> None:
+    with precision("float64"):
+        layer = ku.UnitaryRNN(UNITS, checkpoint_every=3)
+        assert_same(layer, False, "float64", xla=True)
 
 
 def test_same_in_half_precision() -> None:

@@ -1,0 +1,101 @@
+"""Training one model on one realization of the synthetic task."""
+
+import time
+from functools import lru_cache, partial
+from typing import Any
+
+import keras
+import numpy as np
+import synthetic_system as task
+
+import keras_urnn as ku
+
+# `recurrent_constraint=None`: the numbers of `keras.layers.SimpleRNN`, in less time.
+LAYERS = {
+    "rnn": partial(ku.UnitaryRNN, recurrent_constraint=None),
+    "urnn": ku.UnitaryRNN,
+    "lstm": keras.layers.LSTM,
+}
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the least validation loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch, self.loss = 0, np.inf
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.weights = self.model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if logs["val_loss"] < self.loss:  # False where it is not a number
+            self.epoch, self.loss = epoch + 1, logs["val_loss"]
+            self.weights = self.model.get_weights()
+
+
+# The next model in the same process often learns the same.
+draw = lru_cache(maxsize=1)(task.draw_data)
+
+
+def build_model(kind: str, units: int, recipe: task.Recipe) -> Any:
+    """Return the learner (sequences, steps, inputs) -> (sequences, steps, outputs)."""
+    return keras.Sequential(
+        [
+            keras.Input((recipe.length, recipe.inputs)),
+            LAYERS[kind](units, return_sequences=True),
+            keras.layers.Dense(recipe.outputs),
+        ]
+    )
+
+
+def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Train one model on one realization; return what came out."""
+    recipe = task.Recipe(**settings["system"])
+    data = draw(recipe, trial["snr"], settings["seed"], trial["realization"])
+    x, y = data.x.astype("float32"), data.y.astype("float32")
+    first, second = split(recipe.sequences, settings["test_ratio"])
+    keras.utils.set_random_seed(settings["seed"] + trial["realization"])
+    model = build_model(trial["model"], trial["units"], recipe)
+    optimizer = keras.optimizers.Adam(settings["learning_rate"])
+    # `torch.compile` would write out the steps of the loop.
+    model.compile(optimizer, "mse", jit_compile=keras.config.backend() != "torch")
+    best = BestEpoch()
+    start = time.perf_counter()
+    history = model.fit(
+        x[:first],
+        y[:first],
+        batch_size=settings["batch_size"],
+        epochs=settings["epochs"],
+        validation_data=(x[first:second], y[first:second]),
+        validation_batch_size=second - first,
+        callbacks=[best],
+        verbose=0,
+    ).history
+    seconds = time.perf_counter() - start
+    last = score(model, data, second)
+    model.set_weights(best.weights)
+    return {
+        **score(model, data, second),
+        "best_epoch": best.epoch,
+        "last_epoch": last,
+        "diverged": bool(not last["r2_about_zero"] > 0.0),
+        "parameters": model.count_params(),
+        "validation_loss": float(best.loss),
+        "on": np.round(data.on, 4).tolist(),
+        "measured_snr": round(data.snr, 3),
+        "epochs": len(history["loss"]),
+        "seconds": round(seconds, 1),
+    }
+
+
+def split(sequences: int, test_ratio: float) -> tuple[int, int]:
+    """Return where the validation, a seventh of what is no test, and the test begin."""
+    test = round(sequences * (1.0 - test_ratio))
+    return test - round(test / 7), test
+
+
+def score(model: Any, data: task.Data, first: int) -> dict[str, float]:
+    """Return both R² of a model on the test sequences."""
+    predicted = model.predict(data.x[first:], batch_size=100, verbose=0)
+    return task.r_squared(data.y[first:], predicted.astype("float64"))

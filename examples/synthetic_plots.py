@@ -1,0 +1,86 @@
+"""Figures 2 and 3: what a model learns of the system by its size, ours and theirs."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plots import STYLE
+
+POSTER = Path(__file__).parent / "reference" / "poster_results.csv"
+LOOKS: dict[str, dict[str, Any]] = {
+    "rnn": {"color": "#1b6ca8", "marker": "o"},
+    "urnn": {"color": "#d1495b", "marker": "s"},
+    "lstm": {"color": "#3a7d44", "marker": "^"},
+}
+
+
+def draw(result: dict[str, Any], folder: Path) -> None:
+    """Draw a picture for each signal-to-noise ratio."""
+    for snr, ceiling in result["ceiling"].items():
+        with rc_context(STYLE):
+            figure(result["means"], float(snr), ceiling).savefig(
+                folder / f"synthetic_snr{snr}.png", dpi=100
+            )
+
+
+def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
+    """Left by hidden units; right with the URNN's halved, as theorem 1 has it."""
+    shown = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = shown.subplots(1, 2, sharey=True)
+    published = poster(snr)
+    for model, look in LOOKS.items():
+        ours = [row for row in means if (row["model"], row["snr"]) == (model, snr)]
+        theirs = [(int(r["hidden_units"]), r) for r in published if r["model"] == model]
+        for axes, share in ((left, 1.0), (right, 0.5 if model == "urnn" else 1.0)):
+            if axes is right and model == "lstm":
+                continue
+            _ours(axes, ours, share, {**look, "label": f"{model.upper()}, ours"})
+            if theirs:
+                axes.errorbar(
+                    [share * units for units, _ in theirs],
+                    [float(r["value"]) for _, r in theirs],
+                    [float(r["reading_error"]) for _, r in theirs],
+                    linestyle="none",
+                    fillstyle="none",
+                    label=f"{model.upper()}, poster",
+                    **look,
+                )
+    for axes in (left, right):
+        axes.axhline(ceiling, color="gray", lw=0.8, label="ceiling")
+    left.set(xlabel="hidden units", ylabel="test R² about zero")
+    right.set(xlabel="hidden units of the RNN, half of those of the URNN")
+    left.legend()
+    realizations = max((r["realizations"] for r in means if r["snr"] == snr), default=0)
+    shown.suptitle(
+        f"Synthetic task at {snr:g} dB: mean of {realizations} realizations, "
+        "95 % interval"
+    )
+    return shown
+
+
+def _ours(
+    axes: Axes, rows: list[dict[str, Any]], share: float, look: dict[str, Any]
+) -> None:
+    if rows:
+        rows = sorted(rows, key=lambda row: int(row["units"]))
+        axes.errorbar(
+            [share * row["units"] for row in rows],
+            [row["r2_about_zero"]["mean"] for row in rows],
+            [row["r2_about_zero"]["half_width"] or 0.0 for row in rows],
+            capsize=3,
+            **look,
+        )
+
+
+def poster(snr: float) -> list[dict[str, str]]:
+    """Return the published points at a ratio, models in lower case."""
+    with POSTER.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {**row, "model": row["model"].lower()}
+        for row in rows
+        if row["experiment"] == f"synthetic_snr{snr:g}"
+    ]

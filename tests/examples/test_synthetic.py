@@ -1,0 +1,156 @@
+"""Figures 2 and 3 at a size that takes seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import synthetic
+import synthetic_learning
+import synthetic_plots
+import synthetic_system as task
+
+SMALL = ["--length", "20", "--sequences", "30", "--epochs", "2", "--units", "2", "3"]
+
+
+def run(output: Path, *flags: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    synthetic.main([*SMALL, "--output", str(output), *flags])
+    lines = (output / synthetic.JOURNAL).read_text().splitlines()
+    return json.loads((output / "result.json").read_text()), without_time(lines)
+
+
+def without_time(lines: list[str]) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        assert row.pop("seconds") > 0.0
+    return sorted(rows, key=lambda row: json.dumps(row["trial"]))
+
+
+def test_each_model_of_each_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, rows = run(tmp_path, "--models", "rnn", "urnn", "lstm")
+    assert len(rows) == 6
+    for row in rows:
+        assert row["epochs"] == 2
+        assert row["best_epoch"] in (1, 2)
+        assert row["r2_centered"] < row["r2_about_zero"] < 1.0
+        assert {"r2_about_zero", "r2_centered"} == set(row["last_epoch"])
+        assert len(row["on"]) == 4
+    found = {(row["model"], row["units"]): row for row in result["means"]}
+    # (inputs + states + 1) states, (states + 1) outputs, and the gates of an LSTM.
+    assert found["urnn", 3]["parameters"] == (2 + 3 + 1) * 3 + (3 + 1) * 2
+    assert found["lstm", 3]["parameters"] == 4 * (2 + 3 + 1) * 3 + (3 + 1) * 2
+    assert (tmp_path / "synthetic_snr20.png").stat().st_size > 10_000
+    assert "0 of 6 trials done" in capsys.readouterr().out
+
+    # More of the same goes into the same directory, and what is there is not run again.
+    more, all_rows = run(tmp_path, "--models", "rnn", "--realizations", "2")
+    assert "2 of 4 trials done" in capsys.readouterr().out
+    assert [row for row in all_rows if row in rows] == rows
+    assert [row["realizations"] for row in more["means"]] == [2, 2]
+    assert more["means"][0]["r2_about_zero"]["half_width"] > 0.0
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "--models", "rnn")
+    with pytest.raises(SystemExit, match=r"learning_rate \(0.01 there, 0.1 now\)"):
+        run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
+
+
+@pytest.mark.once
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    _, expected = run(whole, "--realizations", "2")
+    script = str(Path(synthetic.__file__))
+    command = [sys.executable, script, *SMALL, "--realizations", "2"]
+    process = subprocess.Popen(
+        [*command, "--output", str(killed)], stdout=subprocess.DEVNULL
+    )
+    journal = killed / synthetic.JOURNAL
+    while not journal.exists():
+        assert process.poll() is None, "ended before its first trial did"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(journal.read_text().splitlines())
+    assert 0 < done < len(expected)
+    _, found = run(killed, "--realizations", "2")
+    assert found == expected
+
+
+def test_the_weights_are_those_of_the_best_epoch() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.weights = 0
+
+        def get_weights(self) -> int:
+            return self.weights
+
+    best = synthetic_learning.BestEpoch()
+    best.set_model(Model())
+    best.on_train_begin()
+    for epoch, loss in enumerate([3.0, 1.0, 2.0, np.nan]):
+        best.model.weights = epoch
+        best.on_epoch_end(epoch, {"val_loss": loss})
+    assert (best.epoch, best.loss, best.weights) == (2, 1.0, 1)
+
+
+def test_what_diverges_is_kept_and_counted(tmp_path: Path) -> None:
+    result, rows = run(tmp_path, "--models", "rnn", "--learning-rate", "1e30")
+    assert all(row["diverged"] for row in rows)
+    assert [row["diverged"] for row in result["means"]] == [1, 1]
+
+
+def test_the_split() -> None:
+    assert synthetic_learning.split(1000, 0.3) == (600, 700)
+
+
+def test_an_interval_by_students_t() -> None:
+    assert synthetic.interval([0.5]) == {"mean": 0.5, "half_width": None}
+    found = synthetic.interval([0.0, 1.0])  # 12.706 standard errors of 0.5
+    assert found["half_width"] == pytest.approx(6.353, abs=1e-3)
+
+
+def test_the_picture_holds_ours_and_the_posters() -> None:
+    half = {"mean": 0.95, "half_width": 0.01}
+    means = [
+        {"model": m, "units": n, "snr": 20.0, "realizations": 3, "r2_about_zero": half}
+        for m in ("rnn", "urnn")
+        for n in (2, 4)
+    ]
+    figure = synthetic_plots.figure(means, 20.0, task.ceiling(20.0))
+    left, right = figure.axes
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert set(labels) == {
+        "ceiling",
+        *(f"{m}, {who}" for m in ("RNN", "URNN") for who in ("ours", "poster")),
+        "LSTM, poster",
+    }
+    shown = [np.asarray(line.get_xdata()).tolist() for line in right.get_lines()]
+    assert [2, 4] in shown  # the RNN
+    assert [1.0, 2.0] in shown  # the URNN, halved
+    assert "3 realizations" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epsilon", "0"], "--epsilon: must be between 0 and 1. Received: 0"),
+        (["--test-ratio", "1"], "--test-ratio: must be between 0 and 1. Received: 1"),
+        (["--models", "gru"], "--models: invalid choice: 'gru'"),
+        (["--jobs", "0"], "--jobs: must be above 0. Received: 0"),
+    ],
+)
+def test_wrong_flags(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        synthetic.parse_arguments(flags)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""Finished trials survive whatever happens."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trials
+
+TRIALS = [{"number": number} for number in range(4)]
+
+
+def square(trial: dict[str, Any]) -> dict[str, Any]:
+    return {"square": trial["number"] ** 2}
+
+
+def fail_at_two(trial: dict[str, Any]) -> dict[str, Any]:
+    if trial["number"] == 2:
+        raise KeyboardInterrupt
+    return square(trial)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> trials.Journal:
+    return trials.Journal(tmp_path / "trials.jsonl")
+
+
+def test_rows_come_in_the_order_of_the_trials(journal: trials.Journal) -> None:
+    rows = trials.run(square, TRIALS, journal)
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+    assert trials.run(square, TRIALS[::-1], journal) == rows[::-1]
+
+
+def test_what_is_done_is_not_done_again(journal: trials.Journal) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trials.run(fail_at_two, TRIALS, journal)
+    assert [row["square"] for row in journal.rows()] == [0, 1]
+    called = []
+
+    def count(trial: dict[str, Any]) -> dict[str, Any]:
+        called.append(trial["number"])
+        return square(trial)
+
+    rows = trials.run(count, TRIALS, journal)
+    assert called == [2, 3]
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+
+
+def test_a_torn_line_is_cut_off(
+    journal: trials.Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials.run(square, TRIALS[:2], journal)
+    whole = journal.path.read_bytes()
+    with journal.path.open("ab") as file:
+        file.write(json.dumps({"trial": TRIALS[2]}).encode()[:-3])
+    again = trials.Journal(journal.path)
+    assert "unfinished last line" in capsys.readouterr().out
+    assert journal.path.read_bytes() == whole
+    assert len(trials.run(square, TRIALS, again)) == 4
+
+
+@pytest.mark.once
+def test_processes_of_their_own(journal: trials.Journal) -> None:
+    rows = trials.run(square, TRIALS, journal, jobs=2)
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+
+
+@pytest.mark.once
+def test_a_local_dask_cluster(journal: trials.Journal) -> None:
+    rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
