@@ -2,7 +2,8 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
@@ -16,6 +17,13 @@ def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
 
     parse.__name__ = number_type.__name__  # argparse says "invalid int value"
     return parse
+
+
+def fill_in(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
+    """Give each flag that was left out its default."""
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
 
 
 def share(text: str) -> float:

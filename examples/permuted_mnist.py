@@ -34,7 +34,7 @@ import numpy as np
 import plots
 import runs
 import tasks
-from flags import positive, seed
+from flags import fill_in, positive, seed
 
 import keras_urnn as ku
 
@@ -247,9 +247,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.data_dir and arguments.dataset == "digits":
         parser.error("--data-dir is for --dataset mnist; digits come with scikit-learn")
-    for name, default in DEFAULTS[arguments.dataset].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, default)
+    fill_in(arguments, DEFAULTS[arguments.dataset])
     return arguments
 
 

@@ -36,7 +36,7 @@ import synthetic_learning
 import synthetic_plots
 import synthetic_system as task
 import trials
-from flags import positive, seed, share
+from flags import fill_in, positive, seed, share
 from scipy import stats
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -172,9 +172,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--engine", choices=trials.ENGINES, default="local", help="what runs them")
     add("--output", type=Path, default=Path("demo-synthetic"))
     arguments = parser.parse_args(argv)
-    for name, value in PRESETS[arguments.preset].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
+    fill_in(arguments, PRESETS[arguments.preset])
     return arguments
 
 

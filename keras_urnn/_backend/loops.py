@@ -116,7 +116,7 @@ def _tensorflow_loop(
         (0, carry, arrays),
         maximum_iterations=length,
         # What does not wait for the carry may be done a round ahead. Ten rounds, as by
-        # default, are no faster, and hold five times as much.
+        # default, are no faster, and hold more.
         parallel_iterations=2,
     )
     return carry, tuple(map(_Slices, arrays, shapes))
