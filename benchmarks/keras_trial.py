@@ -13,6 +13,7 @@ from shapes import Shape
 from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat, timed
 
 PROJECTED = 10  # matrices of a round
+SLOW = 10.0  # seconds of a batch from which on a round has one
 
 
 class KerasTrial:
@@ -36,6 +37,7 @@ class KerasTrial:
             self.model.fit(x, y, callbacks=[clock], **fit)
             self.model.set_weights(weights)
             about = {"loss": clock.loss, **_path(self.model.layers[0])}
+            x, y = x[: self._next_round(clock)], y[: self._next_round(clock)]
             goes_on = gate.again(*clock.seconds, about=about)
 
     def inference(self, gate: Gate) -> None:
@@ -46,6 +48,7 @@ class KerasTrial:
         while goes_on:
             self.model.predict(x, **predict)
             clock.stop()
+            x = x[: self._next_round(clock)]
             goes_on = gate.again(*clock.seconds)
 
     def streaming(self, gate: Gate) -> None:
@@ -86,6 +89,12 @@ class KerasTrial:
         while gate.again(seconds(), first):
             pass
 
+    def _next_round(self, clock: "Clock") -> int:
+        """Return how many samples the next round has, at most."""
+        if clock.seconds[0] > SLOW:
+            clock.batches = 1
+        return clock.batches * self.shape.batch
+
     def _build(self) -> Any:
         assert self.layer is not None, "checked when it was made"
         keras.utils.set_random_seed(SEED)
@@ -114,7 +123,7 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, batches: int) -> None:
         super().__init__()
-        self._batches = batches
+        self.batches = batches
         self._start = 0.0
         self._first: float | None = None
         self.seconds = (0.0, 0.0)  # of a batch, and of the very first one
@@ -137,7 +146,7 @@ class Clock(keras.callbacks.Callback):
         elapsed = time.perf_counter() - self._start
         if self._first is None:
             self._first = elapsed
-        self.seconds = (elapsed / self._batches, self._first)
+        self.seconds = (elapsed / self.batches, self._first)
 
 
 def timed_call(function: Any, matrix: Any, calls: int = PROJECTED) -> float:
