@@ -1,6 +1,6 @@
 """The fused recurrence: a scan over the steps, and a backward pass derived by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -8,13 +8,16 @@ from keras import ops
 
 from keras_urnn._backend import matmul
 from keras_urnn._backend.derivatives import derivative
-from keras_urnn._backend.loops import scan, writes_out
+from keras_urnn._backend.loops import runs_side_by_side, scan, writes_out
 from keras_urnn.linalg import Tensor
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
 _FEW = 4  # features that a step projects by itself
 _WRITTEN_OUT_BLOCK = 32  # slower beyond, by memory and by what is compiled
+# Of such a width, halves of a batch are faster side by side, where that is possible: a
+# smaller product is not what takes the time, a larger one takes all cores by itself.
+_HALVED = range(65, 257)
 
 
 def _inside(
@@ -141,10 +144,18 @@ class _Blocks:
         mask: Tensor | None,
     ) -> tuple[Tensor | None, Tensor]:
         """The states of all steps (None unless wanted) and the last, time first."""
-        arguments = [x, kernel, bias, matrix, start]
-        if mask is not None:
-            arguments.append(ops.cast(mask, x.dtype))  # a tensor with a gradient of 0
-        *states, last = ops.custom_gradient(self._with_gradient)(*arguments)
+        # The mask is a tensor with a gradient of 0.
+        masks = [] if mask is None else [ops.cast(mask, x.dtype)]
+        weights = (kernel, bias, matrix)
+        recurrence = ops.custom_gradient(self._with_gradient)
+        if matrix.shape[0] in _HALVED and runs_side_by_side():
+            halves = zip(*(_halves(one) for one in (x, start, *masks)), strict=True)
+            found = [recurrence(x, *weights, *others) for x, *others in halves]
+            *states, last = (
+                ops.concatenate(pair, axis=-2) for pair in zip(*found, strict=True)
+            )
+        else:
+            *states, last = recurrence(x, *weights, start, *masks)
         return states[0] if states else None, last
 
     def _with_gradient(
@@ -340,6 +351,13 @@ class _Blocks:
         inputs = (states, *upstream, *masks)
         g, (deltas,) = scan(step, g, inputs, outputs=1, reverse=True, inner=True)
         return g, deltas
+
+
+def _halves(tensor: Tensor) -> Iterator[Tensor]:
+    """The halves of the batch, the last axis but one; the first may be empty."""
+    half = ops.shape(tensor)[-2] // 2
+    yield tensor[..., :half, :]
+    yield tensor[..., half:, :]
 
 
 def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:

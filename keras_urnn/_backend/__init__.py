@@ -1,6 +1,6 @@
 """The one place that may import a backend: full precision, automatic gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -68,14 +68,23 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 def call(function: Callable[..., Any], tensor: Any, **settings: Any) -> Any:
-    """`function(tensor, **settings)`, compiled once per shape and settings on JAX.
+    """`function(tensor, **settings)`, traced once for each shape and its settings.
 
     Outside of a compiled step JAX compiles each loop and branch anew at every call,
-    which takes 100 times as long as running it.
+    which takes 100 times as long as running it. TensorFlow traces a step of training
+    several times, and half of that time would go into a projection in it.
     """
-    if keras.config.backend() == "jax":
-        return _jitted(function, tuple(settings.items()))(tensor)
-    return function(tensor, **settings)
+    backend = keras.config.backend()
+    if backend == "torch":
+        return function(tensor, **settings)
+    items = tuple(settings.items())
+    if backend == "jax":
+        return _jitted(function, items)(tensor)
+    import tensorflow as tf
+
+    tensor = tf.convert_to_tensor(tensor)  # Keras' leaves a variable as it is
+    wide = product_dtype(tensor.dtype.name)
+    return _traced(function, items, tensor.shape, tensor.dtype, wide)(tensor)
 
 
 @cache
@@ -85,6 +94,15 @@ def _jitted(
     import jax
 
     return jax.jit(partial(function, **dict(settings)))
+
+
+@cache
+def _traced(
+    function: Callable[..., Any], settings: tuple[tuple[str, Any], ...], *_: Hashable
+) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    return tf.function(partial(function, **dict(settings)), autograph=False)
 
 
 @contextmanager

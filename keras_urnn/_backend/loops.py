@@ -127,6 +127,18 @@ def writes_out() -> bool:
     return keras.config.backend() == "tensorflow" and not compiles_with_xla()
 
 
+def runs_side_by_side() -> bool:
+    """Whether two loops that do not need each other run at once, on two cores.
+
+    XLA's run one after the other; on a GPU one loop has all of it.
+    """
+    if not writes_out():
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
 def compiles_with_xla() -> bool:
     """Whether TensorFlow is tracing a function for XLA (`jit_compile=True`).
 

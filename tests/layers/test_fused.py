@@ -124,6 +124,11 @@ def assert_same(
         assert np.max(np.abs(gradient)) > 1e-3 * largest or steps == 1
 
 
+each_masked = pytest.mark.parametrize(
+    "masked", [False, True], ids=["all-steps", "masked"]
+)
+
+
 @each_option
 @pytest.mark.parametrize(
     ("masked", "dtype"),
@@ -170,6 +175,42 @@ def test_same_under_xla_with_checkpoints() -> None:
     with precision("float64"):
         layer = ku.UnitaryRNN(UNITS, checkpoint_every=3)
         assert_same(layer, False, "float64", xla=True)
+
+
+@pytest.fixture
+def halved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Halve the batch at `UNITS` units already; what is halved gets into the list."""
+    cut: list[Any] = []
+    halves = recurrence._halves
+
+    def spy(tensor: Any) -> Any:
+        cut.append(tensor)
+        return halves(tensor)
+
+    monkeypatch.setattr(recurrence, "_HALVED", (UNITS,))
+    monkeypatch.setattr(recurrence, "_halves", spy)
+    return cut
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["no-xla", "xla"])
+@each_masked
+def test_same_in_halves(xla: bool, masked: bool, halved: list[Any]) -> None:
+    with precision("float64"):
+        layer = ku.UnitaryRNN(UNITS, return_sequences=not masked)
+        assert_same(layer, masked, "float64", xla=xla)
+    assert bool(halved) == (keras.config.backend() == "tensorflow" and not xla)
+
+
+def test_a_batch_of_one_in_halves(halved: list[Any]) -> None:
+    layer = ku.UnitaryRNN(UNITS, return_sequences=True)
+    inputs = keras.Input((STEPS, FEATURES))
+    model = keras.Model(inputs, layer(inputs))
+    x = normal(BATCH, STEPS, FEATURES).astype("float32")
+    several = to_numpy(model.predict_on_batch(x))
+    one = to_numpy(model.predict_on_batch(x[:1]))
+    np.testing.assert_allclose(one, several[:1], rtol=0, atol=1e-6)
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(x[:1], one + 1.0))
 
 
 def test_same_in_half_precision() -> None:
