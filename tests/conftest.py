@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("suite")
 
+# What is tested in these folders hardly depends on the backend, but for what is marked
+# `each_backend`.
+RUN_ONCE = ("benchmarks", "equivalence", "examples", "theory")
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
 
@@ -101,8 +104,14 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave what is marked `once`, on the backends that compile, to the long run."""
+    """Leave what is run once, on the backends that compile, to the long run."""
     if keras.config.backend() != "torch":
         for item in items:
-            if item.get_closest_marker("once"):
+            if _runs_once(item):
                 item.add_marker(pytest.mark.long)
+
+
+def _runs_once(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(ROOT / "tests").parts[0]
+    in_each = folder not in RUN_ONCE or item.get_closest_marker("each_backend")
+    return bool(item.get_closest_marker("once")) or not in_each

@@ -40,6 +40,7 @@ def code_of(page: Path) -> str:
     return "\n".join(PYTHON_BLOCK.findall(page.read_text(encoding="utf-8")))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.name)
 def test_code_runs_as_printed(page: Path, run_python: Callable[..., str]) -> None:
     assert run_python(code_of(page))

@@ -12,7 +12,7 @@ from keras import ops
 from keras_urnn import linalg
 
 # Square, tall, wide, and a batch of them: what a kernel can be.
-SHAPES = [(1, 1), (2, 2), (3, 3), (8, 8), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)]
+SHAPES = [(1, 1), (2, 2), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)]
 MAX_NORM = 0.9
 
 

@@ -57,7 +57,6 @@ def usual(backend: str, shape: str, jit: bool) -> dict[str, Any]:
     return run(backend, shape, *(row(name, ms, jit) for name, ms in TIMES.items()))
 
 
-@pytest.mark.once
 def test_a_quick_run_writes_what_it_measured(tmp_path: Path) -> None:
     output = tmp_path / "recurrence.json"
     backend = keras.config.backend()
@@ -199,7 +198,6 @@ def test_checkpoints_are_promised_to_take_less_than_simple_rnn() -> None:
     assert line.endswith("| long | JAX | 1.10 | < 1 | **missed** |")
 
 
-@pytest.mark.once
 def test_who_fails_leaves_the_others() -> None:
     fails = contestants.Entry("no such contestant", False, False)
     goes = contestants.Entry("matrix product", *GOES)
@@ -217,7 +215,6 @@ def test_who_fails_leaves_the_others() -> None:
     assert len(rows[1]["training"]["rounds_ms"]) == 2
 
 
-@pytest.mark.once
 def test_who_takes_too_long_is_stopped_or_run_once() -> None:
     entry = contestants.Entry("matrix product", *GOES)
     backend, rules = keras.config.backend(), lockstep.Rules(rounds=2, once=0.0)

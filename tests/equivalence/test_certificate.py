@@ -34,6 +34,7 @@ def verify(original: Any, converted: Any, **kwargs: Any) -> EquivalenceReport:
     return verify_equivalence(original, converted, **{**arguments, **kwargs})
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_conversion_is_equivalent_over_1000_steps(dtype: str) -> None:
     with precision(dtype):
@@ -113,6 +114,7 @@ CHANGES: dict[Callable[[list[Array]], None], str] = {
 }
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
 def test_one_number_changed_is_reported(change: Callable[[list[Array]], None]) -> None:
     original, converted = pair()
@@ -270,6 +272,7 @@ def test_the_report_is_saved_as_json(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
+@pytest.mark.each_backend
 def test_the_search_finds_where_a_difference_is_largest() -> None:
     # w x and w' x differ most in one corner of 2^20.
     generator = np.random.default_rng(0)

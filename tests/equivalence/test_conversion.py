@@ -359,10 +359,13 @@ def test_a_shorter_horizon_gives_smaller_biases() -> None:
     assert np.all(to_numpy(short.cell.bias)[3:] > to_numpy(for_ever.cell.bias)[3:])
 
 
+@pytest.mark.once
 def test_jax_in_float64_in_its_own_process(run_python: Any) -> None:
     code = """
 import keras, keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
+
+pytestmark = pytest.mark.each_backend
 keras.config.set_dtype_policy("float64")
 layer = ku.ContractiveRNN(4, max_norm=0.999)
 layer.build((None, None, 3))

@@ -15,6 +15,8 @@ from tests.equivalence.networks import (
     states,
 )
 
+pytestmark = pytest.mark.each_backend
+
 
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("activation", CONVERTED)

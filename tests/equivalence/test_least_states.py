@@ -12,8 +12,6 @@ from keras_urnn.equivalence.scales import Scaling
 from tests.equivalence.matrices import Array
 from tests.equivalence.networks import contraction, seeds
 
-pytestmark = pytest.mark.once  # NumPy only
-
 FLOAT64 = 2.0**-52
 ROUNDING = 1e-13  # the SVD of 16 columns
 

@@ -12,6 +12,8 @@ from keras_urnn.equivalence import measure_input_bound
 from tests.equivalence.layers import build
 from tests.equivalence.networks import FEATURES, Array
 
+pytestmark = pytest.mark.each_backend
+
 DATA = np.random.default_rng(0).normal(size=(6, 5, FEATURES)).astype("float32")
 DATA[4, 2] = [-7.0, 8.0, -0.0]
 EXPECTED = np.abs(DATA.astype("float64")).max(axis=(0, 1))

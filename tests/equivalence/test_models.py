@@ -122,41 +122,25 @@ def largest_difference(expected: list[Array], found: list[Array]) -> float:
 ON_EACH_BACKEND = (
     "one-layer",
     "stacked",
-    "pooled",
-    "normalized",
-    "masked",
     "unitary",
-    "all-unitary",
-    "unitary-cells",
-    "converted-already",
     "embedded",
     "gated",
     "cells",
     "adapted",
-    "embedded-functional",
-    "several",
     "encoder-decoder",
-    "started-by-an-input",
     "nested-deep",
     "states-of-both",
-    "for-each-step",
     "masked-from-a-start",
     "stateful",
 )
 
 
-def once(*values: Any, **kwargs: Any) -> Any:
-    return pytest.param(*values, marks=pytest.mark.once, **kwargs)
+def named(name: str) -> Any:
+    marks = [pytest.mark.each_backend] if name in ON_EACH_BACKEND else []
+    return pytest.param(MODELS[name], id=name, marks=marks)
 
 
-def each_model() -> list[Any]:
-    return [
-        pytest.param(make, id=name) if name in ON_EACH_BACKEND else once(make, id=name)
-        for name, make in MODELS.items()
-    ]
-
-
-@pytest.mark.parametrize("make", each_model())
+@pytest.mark.parametrize("make", [named(name) for name in MODELS])
 def test_a_model_is_converted(make: Callable[[], Any], tmp_path: Any) -> None:
     model = make()
     converted = to_unitary(model, input_bound=bound_of(model))
@@ -291,6 +275,7 @@ def test_a_compiled_sequential_model_that_returns_states_gives_a_compiled_one() 
     assert to_unitary(model, input_bound=1.0).compiled
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("make", [two_layers, both_directions])
 def test_a_compiled_model_gives_a_compiled_one(make: Callable[[], Any]) -> None:
     model = make()
@@ -323,6 +308,7 @@ def test_an_adapted_vocabulary_is_copied(wrap: bool) -> None:
     assert verify_equivalence(model, converted, input_bound=bound).equivalent
 
 
+@pytest.mark.each_backend
 def test_a_converted_model_is_saved_and_loaded(tmp_path: Any) -> None:
     converted = to_unitary(both_directions(), input_bound=1.0)
     converted.save(tmp_path / "model.keras")
@@ -418,9 +404,7 @@ def assert_unchanged(model: Any, before: Any) -> None:
         np.testing.assert_array_equal(value, old)
 
 
-@pytest.mark.parametrize(
-    "name", ["shared", *(once(name) for name in ("nested-deep", "stateful", "masked"))]
-)
+@pytest.mark.parametrize("name", ["shared", "nested-deep", "stateful", "masked"])
 def test_the_original_is_left_as_it_was(name: str) -> None:
     model = MODELS[name]()
     model.compile("adam", "mse")

@@ -294,7 +294,6 @@ def test_where_rounding_grows_another_order_of_the_states_does_as_much(n: int) -
     assert difference(expected, found) <= 10.0 * max(moved)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_less_bias_would_wake_the_added_states(activation: Any) -> None:
     layer = build(layer_with(activation, 4))
@@ -307,7 +306,11 @@ def test_less_bias_would_wake_the_added_states(activation: Any) -> None:
     assert found.difference > 1e-2
 
 
-LONG_RUNS = [("relu", "float32"), ("hard_silu", "float32"), ("hard_tanh", "float64")]
+LONG_RUNS = [
+    ("relu", "float32"),
+    pytest.param("hard_silu", "float32", marks=pytest.mark.long),
+    pytest.param("hard_tanh", "float64", marks=pytest.mark.long),
+]
 
 
 def check_long_run(activation: Any, dtype: str, n: int) -> None:

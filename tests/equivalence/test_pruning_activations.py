@@ -66,7 +66,6 @@ def half_dead(n: int, norm: float, seed: int, dtype: str, activation: Any) -> An
     return dataclasses.replace(network, **new)
 
 
-@pytest.mark.once  # NumPy only
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 @settings(max_examples=15)
@@ -95,7 +94,6 @@ def test_no_input_takes_a_state_beyond_its_margin(
         assert np.all((off.box.lower <= h) & (h <= off.box.upper))
 
 
-@pytest.mark.once  # NumPy only
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_the_networks_have_dead_and_living_states(activation: Any) -> None:
     networks = [half_dead(6, 0.9, s, "float32", activation) for s in range(20)]
@@ -316,7 +314,6 @@ def test_pruning_undoes_the_least_conversion(norm: float, n: int) -> None:
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-5 * abs(before).max())
 
 
-@pytest.mark.once  # NumPy only
 @pytest.mark.parametrize("seed", [64, 188, 208, 376])
 def test_what_looks_added_is_tried_first(seed: int) -> None:
     """From all that start at rest, the first parts have norms of nearly 1."""
@@ -335,7 +332,6 @@ def test_what_looks_added_is_tried_first(seed: int) -> None:
     assert found.is_bounded
 
 
-@pytest.mark.once  # NumPy only
 @settings(max_examples=20)
 @given(st.integers(2, 6), st.sampled_from([0.5, 0.9]), seeds)
 def test_the_box_of_another_scale_holds_the_states(

@@ -44,17 +44,7 @@ def assert_same_weights(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-# JAX compiles each model anew.
-ON_EACH_BACKEND = ("stacked", "cells", "shared", "encoder-decoder", "states-of-both")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in ON_EACH_BACKEND else pytest.param(name, marks=pytest.mark.once)
-        for name in MODELS
-    ],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_pruning_undoes_the_conversion(name: str) -> None:
     model = MODELS[name]()
     converted = to_unitary(model, input_bound=BOUND)

@@ -238,6 +238,7 @@ def test_the_mean_of_more_numbers_than_its_dtype_can_count_is_not_known() -> Non
     assert layer_range(layer, [interval(0)]) is None
 
 
+@pytest.mark.each_backend
 def test_float64_on_torch_is_float32_for_the_layers_of_keras() -> None:
     with precision("float64"):
         layer = L.Dense(3, use_bias=False)
@@ -393,6 +394,7 @@ def test_returned_states_stay_in_their_ranges(
             assert_inside(output, known)
 
 
+@pytest.mark.each_backend
 def test_a_masked_stack_from_given_states_stays_in_its_range() -> None:
     """Keras on JAX takes the state of the first cell for the previous output."""
     layer = stack(ku.ContractiveRNNCell(1), L.SimpleRNNCell(1))
@@ -496,6 +498,7 @@ def test_an_input_bound_is_symmetric() -> None:
     np.testing.assert_array_equal(found.upper, [1.0, 2.0])
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_the_range_of_a_relu_layer_holds_its_largest_value_as_computed(
     dtype: str,

@@ -389,6 +389,7 @@ def test_an_unbounded_cell_inside_a_stack_is_refused() -> None:
     assert to_unitary(layer, input_bound=1.0, horizon=5).built
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("start", ["given", "carried"])
 def test_a_masked_simple_rnn_that_starts_elsewhere_is_refused_on_jax(
     start: str,

@@ -54,6 +54,7 @@ def test_scales_are_found_and_exact(n: int, seed: int, spread: int) -> None:
     np.testing.assert_array_equal(new.bias[:n], network.bias)
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_expansive_layer_is_converted(dtype: str) -> None:
     with precision(dtype):

@@ -21,8 +21,6 @@ from tests.equivalence.matrices import (
 )
 from tests.equivalence.networks import contraction, seeds, sizes
 
-pytestmark = pytest.mark.once  # NumPy only
-
 ROUNDING = 1e-12  # of an SVD of 16 columns, and to spare
 
 

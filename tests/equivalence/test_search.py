@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import keras_urnn as ku
@@ -12,6 +13,8 @@ from keras_urnn.equivalence.search import most_different
 from tests.equivalence.layers import build
 from tests.equivalence.networks import FEATURES
 from tests.helpers import to_numpy
+
+pytestmark = pytest.mark.each_backend
 
 
 def test_the_search_ends_at_the_worst_corner() -> None:

@@ -35,6 +35,7 @@ def history(result: dict[str, Any], kind: str) -> list[list[float]]:
     ]
 
 
+@pytest.mark.each_backend
 @pytest.mark.usefixtures("quick")
 def test_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(tmp_path, "--epochs", "1")
@@ -73,6 +74,7 @@ def repeat_last_row(log: Path) -> None:
         file.write(f"{last}\n")
 
 
+@pytest.mark.each_backend
 @pytest.mark.usefixtures("quick")
 def test_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     flags = ("--models", "unitary")

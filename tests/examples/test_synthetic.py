@@ -33,7 +33,6 @@ def without_time(lines: list[str]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: json.dumps(row["trial"]))
 
 
-@pytest.mark.once
 def test_each_model_of_each_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,7 +66,6 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
 
 
-@pytest.mark.once
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     _, expected = run(whole, "--realizations", "2")
@@ -88,6 +86,7 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert found == expected
 
 
+@pytest.mark.each_backend
 def test_the_weights_are_those_of_the_best_epoch() -> None:
     class Model:
         def __init__(self) -> None:

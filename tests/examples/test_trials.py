@@ -59,13 +59,11 @@ def test_a_torn_line_is_cut_off(
     assert len(trials.run(square, TRIALS, again)) == 4
 
 
-@pytest.mark.once
 def test_processes_of_their_own(journal: trials.Journal) -> None:
     rows = trials.run(square, TRIALS, journal, jobs=2)
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
 
 
-@pytest.mark.once
 def test_a_local_dask_cluster(journal: trials.Journal) -> None:
     rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
     assert [row["square"] for row in rows] == [0, 1, 4, 9]

@@ -18,8 +18,6 @@ from keras_urnn.theory.kept_on import (
 from keras_urnn.theory.system import System
 from tests.theory.cells import Array, orthogonal
 
-pytestmark = pytest.mark.once  # NumPy only
-
 
 def system(matrix: Array, kernel: Array, bias: Array, start: Array | None) -> System:
     n = len(matrix)

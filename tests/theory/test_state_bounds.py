@@ -14,8 +14,6 @@ from keras_urnn.theory import tight_example, unitary_state_bounds
 from tests.helpers import to_numpy
 from tests.theory.cells import Array, cell_of, orthogonal
 
-pytestmark = pytest.mark.once  # NumPy only
-
 
 @pytest.mark.parametrize("n", range(1, 9))
 def test_the_tight_example_needs_2n(n: int) -> None:
