@@ -113,6 +113,7 @@ def test_every_public_class_has_an_example() -> None:
     assert made_by_users <= set(WITH_EXAMPLE)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", sorted(WITH_EXAMPLE))
 def test_example_runs_and_has_the_stated_shapes(name: str) -> None:
     code = re.search(

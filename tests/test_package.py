@@ -84,11 +84,11 @@ def test_tensorflow_is_imported_under_its_own_backend_only(
     assert imported.strip() == str(keras.config.backend() == "tensorflow")
 
 
-def test_nothing_needs_tensorflow(run_python: Callable[..., str]) -> None:
-    backend = keras.config.backend()
-    other = "jax" if backend == "tensorflow" else backend
+@pytest.mark.once
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_nothing_needs_tensorflow(backend: str, run_python: Callable[..., str]) -> None:
     not_installed = "import sys; sys.modules['tensorflow'] = None\n"
-    run_python(not_installed + TRAIN + CONVERT_AND_SAVE, KERAS_BACKEND=other)
+    run_python(not_installed + TRAIN + CONVERT_AND_SAVE, KERAS_BACKEND=backend)
 
 
 def test_import_leaves_keras_as_it_was(run_python: Callable[..., str]) -> None:
