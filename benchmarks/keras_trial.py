@@ -37,7 +37,8 @@ class KerasTrial:
             self.model.fit(x, y, callbacks=[clock], **fit)
             self.model.set_weights(weights)
             about = {"loss": clock.loss, **_path(self.model.layers[0])}
-            x, y = x[: self._next_round(clock)], y[: self._next_round(clock)]
+            samples = clock.batches * self.shape.batch
+            x, y = x[:samples], y[:samples]
             goes_on = gate.again(*clock.seconds, about=about)
 
     def inference(self, gate: Gate) -> None:
@@ -48,7 +49,7 @@ class KerasTrial:
         while goes_on:
             self.model.predict(x, **predict)
             clock.stop()
-            x = x[: self._next_round(clock)]
+            x = x[: clock.batches * self.shape.batch]
             goes_on = gate.again(*clock.seconds)
 
     def streaming(self, gate: Gate) -> None:
@@ -89,12 +90,6 @@ class KerasTrial:
         while gate.again(seconds(), first):
             pass
 
-    def _next_round(self, clock: "Clock") -> int:
-        """Return how many samples the next round has, at most."""
-        if clock.seconds[0] > SLOW:
-            clock.batches = 1
-        return clock.batches * self.shape.batch
-
     def _build(self) -> Any:
         assert self.layer is not None, "checked when it was made"
         keras.utils.set_random_seed(SEED)
@@ -123,7 +118,7 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, batches: int) -> None:
         super().__init__()
-        self.batches = batches
+        self.batches = batches  # of a round; one where they turn out to be slow
         self._start = 0.0
         self._first: float | None = None
         self.seconds = (0.0, 0.0)  # of a batch, and of the very first one
@@ -147,6 +142,8 @@ class Clock(keras.callbacks.Callback):
         if self._first is None:
             self._first = elapsed
         self.seconds = (elapsed / self.batches, self._first)
+        if self.seconds[0] > SLOW:
+            self.batches = 1
 
 
 def timed_call(function: Any, matrix: Any, calls: int = PROJECTED) -> float:

@@ -46,14 +46,12 @@ def test_code_runs_as_printed(page: Path, run_python: Callable[..., str]) -> Non
     assert run_python(code_of(page))
 
 
-@pytest.mark.once
 def test_readme_example_has_twelve_lines_and_reports_success(
     run_python: Callable[..., str],
 ) -> None:
     code = code_of(ROOT / "README.md")
     assert len(code.splitlines()) == 12
-    code = f"{code}\nassert report.equivalent"
-    assert run_python(code, KERAS_BACKEND="tensorflow")  # Keras' default
+    assert run_python(f"{code}\nassert report.equivalent")
 
 
 def test_readme_shows_the_two_commands() -> None:

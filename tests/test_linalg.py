@@ -12,7 +12,10 @@ from keras import ops
 from keras_urnn import linalg
 
 # Square, tall, wide, and a batch of them: what a kernel can be.
-SHAPES = [(1, 1), (2, 2), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)]
+SHAPES = [
+    *[(1, 1), (2, 2), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)],
+    *[pytest.param((n, n), marks=pytest.mark.once) for n in (3, 8)],
+]
 MAX_NORM = 0.9
 
 

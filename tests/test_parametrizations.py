@@ -8,7 +8,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import linalg
 
-SIZES = [1, 2, 5, 17]
+SIZES = [1, 2, 17, *[pytest.param(n, marks=pytest.mark.once) for n in (3, 8)]]
 # One row per parametrization and set: how to make a cell that uses it.
 CELLS = {
     "projection": lambda n: ku.UnitaryRNNCell(n, parametrization="projection"),

@@ -102,6 +102,7 @@ def _traced(
 ) -> Callable[[Any], Any]:
     import tensorflow as tf
 
+    # One for each shape: TensorFlow warns of a function that is traced for many.
     return tf.function(partial(function, **dict(settings)), autograph=False)
 
 

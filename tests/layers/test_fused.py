@@ -131,18 +131,26 @@ each_masked = pytest.mark.parametrize(
 )
 
 
+def layer_with(options: dict[str, Any]) -> Any:
+    learned = not options.get("stateful")  # which trains no start
+    return ku.ContractiveRNN(UNITS, learn_initial_state=learned, **options)
+
+
 @each_option
 def test_same_as_the_loop_with_a_mask(options: dict[str, Any]) -> None:
     with precision("float64"):
-        learned = not options.get("stateful")  # which trains no start
-        layer = ku.ContractiveRNN(UNITS, learn_initial_state=learned, **options)
-        assert_same(layer, True, "float64")
+        assert_same(layer_with(options), True, "float64")
 
 
-@pytest.mark.parametrize("option", ["last", "sequences", "checkpoint"])
-def test_same_as_the_loop(option: str) -> None:
-    layer = ku.ContractiveRNN(UNITS, learn_initial_state=True, **OPTIONS[option])
-    assert_same(layer, False, "float32")
+def in_float32(name: str) -> Any:
+    often = name in ("last", "sequences", "checkpoint")
+    marks = [] if often else [pytest.mark.once]
+    return pytest.param(OPTIONS[name], id=name, marks=marks)
+
+
+@pytest.mark.parametrize("options", [in_float32(name) for name in OPTIONS])
+def test_same_as_the_loop(options: dict[str, Any]) -> None:
+    assert_same(layer_with(options), False, "float32")
 
 
 @pytest.mark.parametrize("activation", [None, *recurrence.DERIVATIVES])
