@@ -1,5 +1,6 @@
 """A Keras layer as a contestant: `fit`, `predict`, its cell's step, its constraint."""
 
+import math
 import time
 from typing import Any
 
@@ -13,7 +14,7 @@ from shapes import Shape
 from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat, timed
 
 PROJECTED = 10  # matrices of a round
-SLOW = 10.0  # seconds of a batch from which on a round has one
+ROUND = 4.0  # seconds that are enough for the batches of a round
 
 
 class KerasTrial:
@@ -118,8 +119,8 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, batches: int) -> None:
         super().__init__()
-        self.batches = batches  # of a round; one where they turn out to be slow
-        self._start = 0.0
+        self.batches = batches  # of a round; fewer where they turn out to be slow
+        self._start = self._second = 0.0
         self._first: float | None = None
         self.seconds = (0.0, 0.0)  # of a batch, and of the very first one
         self.loss = 0.0
@@ -127,8 +128,10 @@ class Clock(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch == 0:
             self._start = time.perf_counter()
-        elif self._first is None:
-            self._first = time.perf_counter() - self._start
+        elif batch == 1:
+            self._second = time.perf_counter()
+            if self._first is None:
+                self._first = self._second - self._start
 
     def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.on_train_batch_begin(batch)
@@ -138,12 +141,13 @@ class Clock(keras.callbacks.Callback):
         self.stop()
 
     def stop(self) -> None:
-        elapsed = time.perf_counter() - self._start
+        end = time.perf_counter()
         if self._first is None:
-            self._first = elapsed
-        self.seconds = (elapsed / self.batches, self._first)
-        if self.seconds[0] > SLOW:
-            self.batches = 1
+            self._first = end - self._start
+        self.seconds = ((end - self._start) / self.batches, self._first)
+        if self.batches > 1:
+            usual = (end - self._second) / (self.batches - 1)
+            self.batches = min(self.batches, math.ceil(ROUND / usual))
 
 
 def timed_call(function: Any, matrix: Any, calls: int = PROJECTED) -> float:

@@ -12,13 +12,13 @@ class Shape(NamedTuple):
     steps: int  # length of a sequence
     features: int
     layers: int = 1
-    per_round: int = 1  # so many steps of the optimizer are timed together
+    per_round: int = 1  # steps of the optimizer timed together, fewer if they are slow
 
 
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("small", 8, 10, 1000, 2, per_round=25),
+        Shape("small", 8, 10, 1000, 2, per_round=60),
         Shape("pmnist", 128, 128, 784, 1, per_round=4),
         Shape("wide", 512, 128, 784, 1),
         Shape("long", 64, 16, 10_000, 1),

@@ -111,7 +111,8 @@ def _tensorflow_loop(
         for _ in range(outputs)
     )
     _, carry, arrays = tf.while_loop(
-        lambda i, *_: i < length,
+        # Nothing but a number of rounds, which XLA then need not ask for in each.
+        lambda *_: True,
         body,
         (0, carry, arrays),
         maximum_iterations=length,

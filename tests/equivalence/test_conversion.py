@@ -96,6 +96,7 @@ def test_norm_1_is_converted_for_ever_where_the_activation_is_bounded(
     assert np.all(found[..., n:] == (-1.0 if activation == "hard_tanh" else 0.0))
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("norm", [0.1, 0.9, 0.999])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_outputs_are_the_same_over_1000_steps(norm: float, dtype: str) -> None:
@@ -119,6 +120,7 @@ def test_the_outputs_are_the_same_over_1000_steps(norm: float, dtype: str) -> No
     assert error <= RELATIVE[dtype]
 
 
+@pytest.mark.each_backend
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_every_kind_of_layer_is_converted(make: Any) -> None:
     layer = build(make(5, return_sequences=True, name="here"))
@@ -365,7 +367,6 @@ def test_jax_in_float64_in_its_own_process(run_python: Any) -> None:
 import keras, keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
 
-pytestmark = pytest.mark.each_backend
 keras.config.set_dtype_policy("float64")
 layer = ku.ContractiveRNN(4, max_norm=0.999)
 layer.build((None, None, 3))

@@ -11,6 +11,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import recurrence
 from keras_urnn.layers import fusing
+from keras_urnn.recurrence import blocks
 from tests.helpers import (
     BATCH,
     FEATURES,
@@ -192,14 +193,14 @@ def test_same_under_xla_with_checkpoints() -> None:
 def halved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Halve the batch at `UNITS` units already; what is halved gets into the list."""
     cut: list[Any] = []
-    halves = recurrence._halves
+    halves = blocks._halves
 
     def spy(tensor: Any) -> Any:
         cut.append(tensor)
         return halves(tensor)
 
-    monkeypatch.setattr(recurrence, "_HALVED", (UNITS,))
-    monkeypatch.setattr(recurrence, "_halves", spy)
+    monkeypatch.setattr(blocks, "_HALVED", (UNITS,))
+    monkeypatch.setattr(blocks, "_halves", spy)
     return cut
 
 

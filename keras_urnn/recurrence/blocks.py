@@ -1,4 +1,4 @@
-"""The fused recurrence: a scan over the steps, and a backward pass derived by hand."""
+"""The fused recurrence in tensor operations, for TensorFlow and JAX."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,119 +10,16 @@ from keras_urnn._backend import matmul
 from keras_urnn._backend.derivatives import derivative
 from keras_urnn._backend.loops import runs_side_by_side, scan, writes_out
 from keras_urnn.linalg import Tensor
+from keras_urnn.recurrence.derivatives import DERIVATIVES
 
-# How many steps are projected, and enter one product of the backward pass, together.
-_BLOCK = 64
 _FEW = 4  # features that a step projects by itself
-_WRITTEN_OUT_BLOCK = 32  # slower beyond, by memory and by what is compiled
 # Of such a width, halves of a batch are faster side by side, where that is possible: a
 # smaller product is not what takes the time, a larger one takes all cores by itself.
 _HALVED = range(65, 257)
 
 
-def _inside(
-    low: float, high: float, slope: float
-) -> Callable[[Tensor, Tensor], Tensor]:
-    def differentiate(g: Tensor, h: Tensor) -> Tensor:
-        inside = ops.logical_and(h > low, h < high)
-        return ops.where(inside, slope * g, ops.zeros_like(g))
-
-    return differentiate
-
-
-# φ'(z) g from h = φ(z), for each φ whose derivative can be read from its value.
-DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "linear": lambda g, h: g,
-    "relu": lambda g, h: ops.where(h > 0.0, g, ops.zeros_like(g)),
-    "relu6": _inside(0.0, 6.0, 1.0),
-    "tanh": lambda g, h: g * (1.0 - h * h),
-    "sigmoid": lambda g, h: g * h * (1.0 - h),
-    "hard_tanh": _inside(-1.0, 1.0, 1.0),
-    "hard_sigmoid": _inside(0.0, 1.0, 1.0 / 6.0),
-}
-
-
-def readable_name(activation: Callable[[Tensor], Tensor] | None) -> str | None:
-    """The key of `DERIVATIVES` of an activation, or None where there is none."""
-    if activation is None:
-        return "linear"
-    for name in DERIVATIVES:
-        if activation is keras.activations.get(name):
-            return name
-    return None
-
-
-def fused_recurrence(
-    x: Tensor,
-    kernel: Tensor,
-    bias: Tensor,
-    matrix: Tensor,
-    start: Tensor,
-    *,
-    activation: str,
-    mask: Tensor | None = None,
-    return_sequences: bool = False,
-    checkpoint_every: int | None = None,
-) -> tuple[Tensor | None, Tensor]:
-    """The states of `h_t = φ(x_t K + b + h_{t-1} R)`, with its own gradient.
-
-    The steps are taken in blocks. Of a block all inputs are projected in one product;
-    then a loop is left with `h R` and `φ`. (Under XLA few features are projected in
-    the loop, which then goes over all steps.) The backward pass reads `φ'` from the
-    states, and from the last step to the first needs one product of a step only:
-
-        δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
-
-    the gradients of a block's weights are one product each, `dR = Σ h_{t-1}ᵀ δ_t`,
-    `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. Where the mask is
-    False a step is left out: `h_t = h_{t-1}`.
-
-    Args:
-        x: tensor of shape `(batch, steps, features)`, at least one step.
-        kernel: tensor `K` of shape `(features, width)`.
-        bias: tensor `b` of shape `(width,)`.
-        matrix: tensor `R` of shape `(width, width)`.
-        start: tensor `h_0` of shape `(batch, width)`.
-        activation: string, `φ`: a key of `DERIVATIVES`.
-        mask: boolean tensor of shape `(batch, steps)` or None. Defaults to `None`.
-        return_sequences: boolean. Whether to return all states. Defaults to `False`.
-        checkpoint_every: integer `k` or None. Keep every `k`-th state only, and
-            compute the others once more on the way back. Defaults to `None`.
-
-    Returns:
-        The states of all steps, of shape `(batch, steps, width)`, or None; and the
-        last one, of shape `(batch, width)`.
-    """
-    x = ops.swapaxes(x, 0, 1)
-    if mask is not None:
-        mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
-    longest = _WRITTEN_OUT_BLOCK if writes_out() else _BLOCK
-    block = checkpoint_every or _even_block(x.shape[0], longest)
-    recompute = checkpoint_every is not None
-    arguments = (x, kernel, bias, matrix, start, mask)
-    if keras.config.backend() == "torch":
-        from keras_urnn._backend import torch_recurrence
-
-        settings = torch_recurrence.Settings(
-            activation, return_sequences, block, recompute
-        )
-        states, last = torch_recurrence.run(*arguments, settings)
-    else:
-        blocks = _Blocks(activation, return_sequences, block, recompute)
-        states, last = blocks.run(*arguments)
-    return None if states is None else ops.swapaxes(states, 0, 1), last
-
-
-def _even_block(steps: int | None, longest: int) -> int:
-    """At most `longest` steps; a divisor of `steps` where there is one of that size."""
-    if steps is None:
-        return longest
-    sizes = range(longest, longest // 2, -1)
-    return next((k for k in sizes if steps % k == 0), min(longest, steps))
-
-
-class _Blocks:
-    """The fused recurrence in tensor operations, for TensorFlow and JAX."""
+class Blocks:
+    """The recurrence of `fused_recurrence`, and the settings that it has."""
 
     def __init__(
         self, activation: str, return_sequences: bool, block: int, recompute: bool
