@@ -14,8 +14,8 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/demo.stamp  ## train on real digits, convert, compare: writes demo/
-	@echo "== demo: examples/permuted_mnist.py --dataset digits --output demo"
-	TF_CPP_MIN_LOG_LEVEL=$(QUIET) $(PY) examples/permuted_mnist.py --dataset digits --output demo
+	@echo "== demo: examples/demo.py --dataset digits --output demo"
+	TF_CPP_MIN_LOG_LEVEL=$(QUIET) $(PY) examples/demo.py --dataset digits --output demo
 
 test: .venv/dev.stamp  ## run the tests on the three backends, or on BACKEND=jax
 	@echo "== test: $(BACKEND)"

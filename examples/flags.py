@@ -2,8 +2,12 @@
 
 import argparse
 import math
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import keras
 
 
 def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
@@ -40,3 +44,10 @@ def seed(text: str) -> int:
             f"must be between 0 and 2**32 - 1. Received: {text}"
         )
     return number
+
+
+def use_backend(name: str | None) -> None:
+    """Start again under a backend: Keras chooses its own when it is imported."""
+    if name not in (None, keras.config.backend()):
+        os.environ["KERAS_BACKEND"] = name
+        os.execv(sys.executable, sys.orig_argv)

@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def permuted_mnist(result: dict[str, Any], path: Path) -> None:
+def demo(result: dict[str, Any], path: Path) -> None:
     """Draw training curves, singular values and eigenvalues into a PNG."""
     with rc_context(STYLE):
         figure = Figure(figsize=(11, 4), layout="constrained")

@@ -88,8 +88,25 @@ def claim(output: Path, settings: Mapping[str, Any]) -> bool:
     return False
 
 
+def settings_of(output: Path) -> dict[str, Any]:
+    """Return the settings of the runs that `output` holds.
+
+    Raises:
+        RunError: when it holds none.
+    """
+    try:
+        text = (output / SETTINGS).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RunError(
+            f"--output {output} holds no run ({SETTINGS} is missing). Run the same "
+            "command without --plot-only first, or name another --output."
+        ) from error
+    settings: dict[str, Any] = json.loads(text)
+    return settings
+
+
 def _check_same_settings(output: Path, settings: Mapping[str, Any]) -> None:
-    earlier = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    earlier = settings_of(output)
     differing = [
         f"{field} ({earlier.get(field)} there, {settings.get(field)} now)"
         for field in sorted({*earlier, *settings})
@@ -193,10 +210,15 @@ def history(directory: Path) -> list[dict[str, float]]:
     return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
 
 
+def best_epoch(epochs: list[dict[str, float]]) -> dict[str, float]:
+    """Return the first of those with the best validation accuracy."""
+    return max(epochs, key=lambda row: row["val_accuracy"])
+
+
 def summary(directory: Path) -> dict[str, Any]:
     """Return a model's logged epochs and which of them was kept."""
     epochs = history(directory)
-    best = max(epochs, key=lambda row: row["val_accuracy"])
+    best = best_epoch(epochs)
     return {
         "best_epoch": best["epoch"],
         "validation_accuracy": best["val_accuracy"],

@@ -17,6 +17,7 @@ about 15 seconds under JAX.
     python examples/synthetic.py --preset quick --output demo-synthetic
     python examples/synthetic.py --preset poster --jobs 2 --output synthetic
     python examples/synthetic.py --preset poster --models lstm --output synthetic
+    python examples/synthetic.py --plot-only --output synthetic
 
 Killed at any moment, the same command goes on where it stopped; another one with other
 models, sizes, ratios or realizations adds to what is in the directory.
@@ -52,10 +53,30 @@ JOURNAL = "trials.jsonl"
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run what is missing; return the means over the realizations."""
+    """Run what is missing; return the means of all that is in the directory."""
     settings = run_settings(arguments)
-    runs.claim(arguments.output, settings)
-    wanted = [
+    if arguments.plot_only:
+        settings = runs.settings_of(arguments.output)
+    else:
+        runs.claim(arguments.output, settings)
+    journal = trials.Journal(arguments.output / JOURNAL)
+    if not arguments.plot_only:
+        learn = partial(synthetic_learning.learn, settings=settings)
+        trials.run(learn, wanted(arguments), journal, arguments.jobs, arguments.engine)
+    rows = journal.rows()
+    ratios = sorted({row["trial"]["snr"] for row in rows}, reverse=True)
+    return {
+        "script": "examples/synthetic.py",
+        "settings": settings,
+        "environment": runs.environment(),
+        "ceiling": {f"{snr:g}": task.ceiling(snr) for snr in ratios},
+        "means": means(rows),
+    }
+
+
+def wanted(arguments: argparse.Namespace) -> list[trials.Trial]:
+    """Return the trials that were asked for, each realization as a whole."""
+    return [
         {"model": model, "units": units, "snr": snr, "realization": realization}
         for realization, snr, units, model in itertools.product(
             range(arguments.realizations),
@@ -64,20 +85,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             arguments.models,
         )
     ]
-    rows = trials.run(
-        partial(synthetic_learning.learn, settings=settings),
-        wanted,
-        trials.Journal(arguments.output / JOURNAL),
-        arguments.jobs,
-        arguments.engine,
-    )
-    return {
-        "script": "examples/synthetic.py",
-        "settings": settings,
-        "environment": runs.environment(),
-        "ceiling": {f"{snr:g}": task.ceiling(snr) for snr in arguments.snr},
-        "means": means(rows),
-    }
 
 
 def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -171,6 +178,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--jobs", type=positive(int), default=1, help="trials at once")
     add("--engine", choices=trials.ENGINES, default="local", help="what runs them")
     add("--output", type=Path, default=Path("demo-synthetic"))
+    add("--plot-only", action="store_true", help="draw what is there, train nothing")
     arguments = parser.parse_args(argv)
     fill_in(arguments, PRESETS[arguments.preset])
     return arguments

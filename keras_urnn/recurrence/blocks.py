@@ -13,6 +13,8 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence.derivatives import DERIVATIVES
 
 _FEW = 4  # features that a step projects by itself
+# Up to so many units XLA is faster without a product of its own in each step.
+_TINY = 8
 # Of such a width, halves of a batch are faster side by side, where that is possible: a
 # smaller product is not what takes the time, a larger one takes all cores by itself.
 _HALVED = range(65, 257)
@@ -163,7 +165,7 @@ class Blocks:
 
         def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = inputs
-            new = self.activation(project(x) + matmul(h, matrix))
+            new = self.activation(project(x) + self._step_matmul(h, matrix))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
             return new, (new,)
@@ -239,15 +241,21 @@ class Blocks:
                 g = g + others[0]
             delta = self.differentiate(g, h)
             if not masks:
-                return matmul(delta, transposed), (delta,)
+                return self._step_matmul(delta, transposed), (delta,)
             inside, zero = others[-1] > 0.0, ops.zeros_like(g)
             delta = ops.where(inside, delta, zero)
             held = ops.where(inside, zero, g)
-            return held + matmul(delta, transposed), (delta,)
+            return held + self._step_matmul(delta, transposed), (delta,)
 
         inputs = (states, *upstream, *masks)
         g, (deltas,) = scan(step, g, inputs, outputs=1, reverse=True, inner=True)
         return g, deltas
+
+    def _step_matmul(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a @ b`; of few units in a form that XLA joins with what is around it."""
+        if b.shape[0] > _TINY or self.writes_out:
+            return matmul(a, b)
+        return ops.sum(ops.expand_dims(a, -1) * b, axis=-2)
 
 
 def _halves(tensor: Tensor) -> Iterator[Tensor]:

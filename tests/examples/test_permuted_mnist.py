@@ -1,167 +1,190 @@
-"""The main job end to end, at four units and a few images."""
+"""Figure 4 at a size that takes seconds."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import classifiers
 import keras
 import numpy as np
 import permuted_mnist
+import permuted_mnist_plots
 import pytest
 import runs
 import tasks
 
+SMALL = ["--units", "4", "--batch-size", "50", "--epochs", "2"]
+
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train on 50 images of each split."""
-    task = tasks.load("digits")
-    few = tasks.Task(*(tasks.Split(x[:50], y[:50]) for x, y in task))
-    monkeypatch.setattr(tasks, "load", lambda *_: few)
+    whole = tasks.load("digits")
+    task = tasks.Task(*(tasks.Split(x[:50], y[:50]) for x, y in whole))
+    monkeypatch.setattr(tasks, "load", lambda *_: task)
 
 
-def run(output: Path, *flags: str) -> dict[str, Any]:
-    common = ["--units", "4", "--batch-size", "10", "--output", str(output)]
-    permuted_mnist.main([*common, *flags])
-    result: dict[str, Any] = json.loads((output / runs.RESULT).read_text())
-    return result
+def run(output: Path, *flags: str) -> list[dict[str, Any]]:
+    permuted_mnist.main([*SMALL, "--output", str(output), *flags])
+    points: list[dict[str, Any]] = json.loads((output / runs.RESULT).read_text())[
+        "points"
+    ]
+    return points
 
 
-def history(result: dict[str, Any], kind: str) -> list[list[float]]:
-    """The logged numbers of each epoch, wall time left out."""
+def numbers(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What does not depend on the clock."""
     return [
-        [row[name] for name in sorted(row) if name != "seconds"]
-        for row in result["training"][kind]["history"]
+        {key: row[key] for key in row if not key.startswith("seconds")}
+        for row in points
     ]
 
 
 @pytest.mark.each_backend
-@pytest.mark.usefixtures("quick")
-def test_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(tmp_path, "--epochs", "1")
-    printed = capsys.readouterr().out
+@pytest.mark.usefixtures("few")
+def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = run(tmp_path)
+    assert [row["trial"]["curve"] for row in points] == list(permuted_mnist.CURVES)
+    for row in points:
+        assert row["epochs"] == len(row["validation_accuracies"]) == 2
+        assert row["parameters"] == (1 + 4 + 1) * 4 + (4 + 1) * 10
+        counts = np.array(row["confusion"])
+        assert counts.sum() == 50
+        assert np.trace(counts) == round(50 * row["test_accuracy"])
+        assert row["settings"]["patience"] == 3
+        assert row["environment"]["backend"] == keras.config.backend()
+    assert [row["learning_rate"] for row in points] == [1e-3, 1e-3, 1e-3, 1e-4]
+    for name in ("permuted_mnist", "permuted_mnist_epochs", "permuted_mnist_confusion"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert "more --epochs go on with it" in capsys.readouterr().out
+    assert run(tmp_path, "--plot-only") == points
 
-    models = result["models"]
-    assert list(models) == ["contractive", "converted", "unitary"]
-    assert models["converted"]["states"] == 8
-    assert (
-        models["converted"]["test_accuracy"] == models["contractive"]["test_accuracy"]
-    )
+
+@pytest.mark.usefixtures("few")
+def test_what_is_done_is_not_done_again_and_more_epochs_go_on(tmp_path: Path) -> None:
+    flags = ("--curves", "urnn", "--patience", "9")
+    short = run(tmp_path / "parts", *flags)
+    assert run(tmp_path / "parts", *flags) == short
+    (longer,) = run(tmp_path / "parts", *flags, "--epochs", "4")
+    (whole,) = run(tmp_path / "whole", *flags, "--epochs", "4")
     np.testing.assert_allclose(
-        models["converted"]["singular_values"], 1, rtol=0, atol=1e-6
+        longer["validation_accuracies"], whole["validation_accuracies"], atol=1e-6
     )
-    np.testing.assert_allclose(
-        models["unitary"]["singular_values"], 1, rtol=0, atol=1e-6
+    assert longer["test_accuracy"] == whole["test_accuracy"]
+
+
+@pytest.mark.usefixtures("few")
+def test_patience_ends_it(tmp_path: Path) -> None:
+    flags = ("--curves", "rnn-1e-4", "--patience", "2", "--epochs", "40")
+    (row,) = run(tmp_path, *flags)
+    assert row["stopped_early"]
+    assert row["epochs"] == row["best_epoch"] + 2 < 40
+    accuracies = row["validation_accuracies"]
+    assert row["best_epoch"] == 1 + accuracies.index(max(accuracies))
+    # What has come to its end stays there.
+    assert run(tmp_path, *flags[:-1], "50") == [row]
+    # As after a kill between the last epoch and the row of the point.
+    (tmp_path / permuted_mnist.JOURNAL).unlink()
+    assert numbers(run(tmp_path, *flags)) == numbers([row])
+
+
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    flags = [*SMALL, "--curves", "urnn", "--epochs", "6", "--patience", "9"]
+    command = [sys.executable, permuted_mnist.__file__, *flags, "--output"]
+    log = tmp_path / "killed" / "urnn-4" / runs.LOG
+    process = subprocess.Popen(
+        [*command, str(log.parents[1])], stdout=subprocess.DEVNULL
     )
-    assert max(models["contractive"]["singular_values"]) <= 0.999 + 1e-6
-    assert result["equivalence"]["largest_test_difference"] < 1e-5
-    assert result["equivalence"]["same_class_on_test_images"] == 50
-
-    assert result["settings"]["units"] == 4
-    assert result["environment"]["backend"] == keras.config.backend()
-    assert len(result["training"]["unitary"]["history"]) == 1
-    assert "unitarity_error" in result["training"]["unitary"]["history"][0]
-    assert (tmp_path / permuted_mnist.PICTURE).read_bytes().startswith(b"\x89PNG")
-    assert f"{models['unitary']['test_accuracy']:.4f}" in printed
-    assert "same class for 50 of 50" in printed
-    assert str(tmp_path) not in (tmp_path / runs.RESULT).read_text()
-
-
-def repeat_last_row(log: Path) -> None:
-    """Leave what a kill between an epoch's log and its backup leaves."""
-    last = log.read_text().splitlines()[-1]
-    with log.open("a") as file:
-        file.write(f"{last}\n")
+    while len(runs.history(log.parent)) < 2:
+        assert process.poll() is None, "ended before it was killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    found = []
+    for folder in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / folder)], check=True)
+        result = json.loads((tmp_path / folder / runs.RESULT).read_text())
+        found.append(numbers(result["points"]))
+    assert found[0] == found[1]
 
 
-@pytest.mark.each_backend
-@pytest.mark.usefixtures("quick")
-def test_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    flags = ("--models", "unitary")
-    whole = run(tmp_path / "whole", *flags, "--epochs", "3")
-    run(tmp_path / "parts", *flags, "--epochs", "2")
-    repeat_last_row(tmp_path / "parts" / "unitary" / runs.LOG)
-    parts = run(tmp_path / "parts", *flags, "--epochs", "3", "--resume")
+@pytest.mark.usefixtures("few")
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "--curves", "urnn")
+    with pytest.raises(SystemExit, match=r"policy \(float32 there, mixed_bfloat16 now"):
+        run(tmp_path, "--mixed-precision")
 
-    np.testing.assert_allclose(
-        history(parts, "unitary"), history(whole, "unitary"), rtol=1e-4, atol=1e-6
+
+def test_the_recurrent_layer_alone_in_mixed_precision() -> None:
+    model = classifiers.build("unitary", 64, 4, "mixed_bfloat16")
+    assert model.get_layer("recurrent").compute_dtype == "bfloat16"
+    assert model.layers[-1].compute_dtype == "float32"
+
+
+def test_another_backend_is_another_process(tmp_path: Path) -> None:
+    other = "jax" if keras.config.backend() == "torch" else "torch"
+    script = permuted_mnist.__file__
+    flags = ["--backend", other, "--output", str(tmp_path / "none"), "--plot-only"]
+    done = subprocess.run(
+        [sys.executable, script, *flags], capture_output=True, text=True, check=False
     )
-    np.testing.assert_allclose(
-        parts["models"]["unitary"]["eigenvalues"],
-        whole["models"]["unitary"]["eigenvalues"],
-        rtol=0,
-        atol=1e-5,
-    )
-    assert parts["equivalence"] is None
-
-
-def test_epochs_are_shuffled_differently_and_reproducibly() -> None:
-    split = tasks.Split(np.arange(10), np.arange(10))
-    batches = permuted_mnist.ShuffledBatches(split, batch_size=4, seed=0)
-    assert len(batches) == 2
-
-    def epoch(number: int) -> list[int]:
-        batches.start_epoch(number)
-        return [int(y) for i in range(len(batches)) for y in batches[i][1]]
-
-    first, second = epoch(0), epoch(1)
-    assert len(set(first)) == 8
-    assert first != second
-    assert epoch(0) == first
+    assert f"{other} on cpu" in done.stdout
+    assert "holds no run" in done.stderr
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--dataset", "cifar"], "invalid choice: 'cifar'"),
-        (["--models", "lstm"], "invalid choice: 'lstm'"),
-        (["--units", "0"], "must be above 0. Received: 0"),
-        (["--units", "2.5"], "invalid int value: '2.5'"),
-        (["--epochs", "-1"], "must be above 0"),
-        (["--batch-size", "many"], "invalid int value"),
-        (["--learning-rate", "nan"], "must be above 0. Received: nan"),
-        (["--learning-rate", "inf"], "must be above 0"),
-        (["--seed", "-1"], "must be between 0"),
+        (["--curves", "lstm"], "--curves: invalid choice: 'lstm'"),
+        (["--units", "0"], "--units: must be above 0. Received: 0"),
+        (["--patience", "0"], "--patience: must be above 0. Received: 0"),
+        (["--backend", "numpy"], "--backend: invalid choice: 'numpy'"),
         (["--data-dir", "data"], "--data-dir is for --dataset mnist"),
-        (["--verbose"], "unrecognized arguments"),
     ],
 )
-def test_bad_flag_is_refused(
+def test_wrong_flags(
     flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        permuted_mnist.main(flags)
-    assert stop.value.code == 2
+    with pytest.raises(SystemExit):
+        permuted_mnist.parse_arguments(flags)
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--batch-size", "5000"], "at most the number of training images, 1140"),
-        (["--dataset", "mnist", "--data-dir", "missing"], "data directory must exist"),
-    ],
-)
-def test_impossible_run_stops_before_training(
-    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_impossible_runs_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=message):
-        permuted_mnist.main(["--output", "out", *flags])
+    flags = ["--dataset", "mnist", "--data-dir", "missing", "--output", "out"]
+    with pytest.raises(SystemExit, match="data directory must exist"):
+        permuted_mnist.main(flags)
+    with pytest.raises(SystemExit, match="at most the number of training images"):
+        permuted_mnist.main(["--batch-size", "5000", "--output", "out"])
     assert not (tmp_path / "out").exists()
 
 
-def test_run_with_other_settings_is_refused_and_kept(tmp_path: Path) -> None:
-    settings = {"units": 3}
-    runs.open_directory(tmp_path, settings, resume=False, epochs=1)
-    with pytest.raises(
-        SystemExit, match=r"other settings: .*units \(3 there, 64 now\)"
-    ):
-        permuted_mnist.main(["--output", str(tmp_path), "--resume"])
-    assert json.loads((tmp_path / runs.SETTINGS).read_text()) == settings
+def test_the_picture_holds_ours_and_the_posters() -> None:
+    points = [
+        {
+            "trial": {"curve": curve, "units": units},
+            "test_accuracy": 0.8,
+            "settings": {"dataset": "mnist"},
+        }
+        for curve in permuted_mnist.CURVES
+        for units in (32, 16)
+    ]
+    (axes,) = permuted_mnist_plots.figure(points).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    names = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
+    assert sorted(labels) == sorted(f"{n}, {who}" for n in names for who in OURS_THEIRS)
+    shown = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
+    assert shown.count([16, 32]) == 4
+    assert permuted_mnist_plots.poster("urnn")[-1]["value"] == "0.870"
 
 
-def test_defaults_follow_the_data_set() -> None:
-    assert permuted_mnist.parse_arguments([]).units == 64
-    mnist = permuted_mnist.parse_arguments(["--dataset", "mnist", "--batch-size", "32"])
-    assert (mnist.units, mnist.batch_size, mnist.learning_rate) == (96, 32, 1e-3)
+OURS_THEIRS = ("ours", "poster")

@@ -31,7 +31,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def test_every_panel_has_title_labels_and_legend(saved: list[Figure]) -> None:
-    plots.permuted_mnist(result("contractive", "converted", "unitary"), Path("a.png"))
+    plots.demo(result("contractive", "converted", "unitary"), Path("a.png"))
     (figure,) = saved
     assert "converted 0.346" in figure.get_suptitle()
     for axes in figure.axes:
@@ -45,7 +45,7 @@ def test_every_panel_has_title_labels_and_legend(saved: list[Figure]) -> None:
 
 
 def test_one_model_alone_is_drawn(saved: list[Figure]) -> None:
-    plots.permuted_mnist(result("unitary"), Path("a.png"))
+    plots.demo(result("unitary"), Path("a.png"))
     _, middle, right = saved[0].axes
     legend = middle.get_legend()
     assert legend is not None
@@ -54,5 +54,5 @@ def test_one_model_alone_is_drawn(saved: list[Figure]) -> None:
 
 
 def test_picture_is_a_png(tmp_path: Path) -> None:
-    plots.permuted_mnist(result("contractive", "converted"), tmp_path / "a.png")
+    plots.demo(result("contractive", "converted"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

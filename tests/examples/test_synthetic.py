@@ -34,9 +34,12 @@ def without_time(lines: list[str]) -> list[dict[str, Any]]:
 
 
 def test_each_model_of_each_size(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result, rows = run(tmp_path, "--models", "rnn", "urnn", "lstm")
+    models = ("rnn", "urnn", "lstm")
+    result, rows = run(tmp_path, "--models", *models)
     assert len(rows) == 6
     for row in rows:
         assert row["epochs"] == 2
@@ -55,8 +58,17 @@ def test_each_model_of_each_size(
     more, all_rows = run(tmp_path, "--models", "rnn", "--realizations", "2")
     assert "2 of 4 trials done" in capsys.readouterr().out
     assert [row for row in all_rows if row in rows] == rows
-    assert [row["realizations"] for row in more["means"]] == [2, 2]
+    counts = [(row["model"], row["realizations"]) for row in more["means"]]
+    assert sorted(counts) == sorted((m, 1 + (m == "rnn")) for m in 2 * models)
     assert more["means"][0]["r2_about_zero"]["half_width"] > 0.0
+
+    # The same pictures and means, from what is there alone.
+    picture = tmp_path / "synthetic_snr20.png"
+    picture.unlink()
+    monkeypatch.setattr(synthetic_learning, "learn", None)
+    again, _ = run(tmp_path, "--plot-only", "--seed", "1")
+    assert again == more
+    assert picture.stat().st_size > 10_000
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
@@ -102,6 +114,12 @@ def test_the_weights_are_those_of_the_best_epoch() -> None:
         best.model.weights = epoch
         best.on_epoch_end(epoch, {"val_loss": loss})
     assert (best.epoch, best.loss, best.weights) == (2, 1.0, 1)
+
+
+def test_nothing_to_plot_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="holds no run"):
+        run(tmp_path / "none", "--plot-only")
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_diverges_is_kept_and_counted(tmp_path: Path) -> None:

@@ -173,9 +173,14 @@ def test_same_for_each_number_of_steps(steps: int) -> None:
         assert_same(layer, False, "float64", steps=steps)
 
 
-# XLA, and with it JAX, takes few features on a path of its own.
-@pytest.mark.parametrize(("features", "sequences"), [(1, True), (6, False)])
-def test_same_under_xla(features: int, sequences: bool) -> None:
+# XLA, and with it JAX, takes few features, and few units, on paths of their own.
+@pytest.mark.parametrize(
+    ("features", "sequences", "tiny"), [(1, True, UNITS), (6, False, UNITS - 1)]
+)
+def test_same_under_xla(
+    features: int, sequences: bool, tiny: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_TINY", tiny)
     with precision("float64"):
         layer = ku.UnitaryRNN(
             UNITS, learn_initial_state=True, return_sequences=sequences

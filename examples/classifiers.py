@@ -1,0 +1,118 @@
+"""A recurrent classifier of pixel sequences, and a training that survives a kill."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import runs
+import tasks
+
+import keras_urnn as ku
+
+MAX_NORM = 0.999
+# `recurrent_constraint=None`: the numbers of `keras.layers.SimpleRNN`, in less time.
+LAYERS: dict[str, Any] = {
+    "contractive": partial(ku.ContractiveRNN, max_norm=MAX_NORM),
+    "unitary": ku.UnitaryRNN,
+    "plain": partial(ku.UnitaryRNN, recurrent_constraint=None),
+}
+EVALUATION_BATCH = 500
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches in an order that depends on the seed and the epoch alone.
+
+    So a resumed run sees the batches that an uninterrupted one would see. What
+    does not fill a batch is left out of the epoch: one shape, one compilation.
+    """
+
+    def __init__(self, split: tasks.Split, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.split, self.batch_size, self.seed = split, batch_size, seed
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        order = np.random.default_rng([self.seed, epoch])
+        self.order = order.permutation(len(self.split.y))
+
+    def __len__(self) -> int:
+        return len(self.split.y) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[tasks.Array, tasks.Array]:
+        chosen = self.order[index * self.batch_size :][: self.batch_size]
+        return self.split.x[chosen], self.split.y[chosen]
+
+
+def check_batch_size(batch_size: int, task: tasks.Task) -> None:
+    samples = len(task.train.y)
+    if batch_size > samples:
+        raise runs.RunError(
+            f"--batch-size must be at most the number of training images, "
+            f"{samples}. Received: {batch_size}."
+        )
+
+
+def build(kind: str, steps: int, units: int, policy: str = "float32") -> Any:
+    """Return the classifier (samples, steps, 1) -> (samples, 10)."""
+    return keras.Sequential(
+        [
+            keras.Input((steps, 1)),
+            LAYERS[kind](units, activation="relu", name="recurrent", dtype=policy),
+            keras.layers.Dense(tasks.CLASSES, activation="softmax", dtype="float32"),
+        ],
+        name=kind,
+    )
+
+
+def train(
+    model: Any,
+    task: tasks.Task,
+    folder: Path,
+    *,
+    optimizer: keras.optimizers.Optimizer,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    jit_compile: bool | str = "auto",
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+) -> None:
+    """Train from the latest backup in `folder` on; leave the best epoch's weights.
+
+    `"auto"` is no XLA on a CPU; measured, see README.md.
+    """
+    model.compile(
+        optimizer=optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
+    batches = ShuffledBatches(task.train, batch_size, seed)
+    shuffle = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _: batches.start_epoch(epoch)
+    )
+    done = runs.restore(model, folder, steps_per_epoch=len(batches))
+    print(f"\n{folder.name}: {done} of {epochs} epochs done", flush=True)
+    model.fit(
+        batches,
+        shuffle=False,  # done above; Keras would shuffle by the state of `random`
+        validation_data=tuple(task.validation),
+        validation_batch_size=EVALUATION_BATCH,
+        initial_epoch=done,
+        epochs=epochs,
+        callbacks=[
+            shuffle,
+            ku.callbacks.UnitarityMonitor(),
+            *runs.recorders(folder),
+            *callbacks,
+        ],
+    )
+    model.load_weights(folder / runs.BEST)
+
+
+def guess(model: Any, split: tasks.Split) -> tasks.Array:
+    """Return the class that the model gives each sequence."""
+    predicted = model.predict(split.x, batch_size=EVALUATION_BATCH, verbose=0)
+    return predicted.argmax(-1)
