@@ -2,10 +2,11 @@
 
 import time
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import runs
 import synthetic_system as task
 
 import keras_urnn as ku
@@ -15,6 +16,20 @@ LAYERS = {
     "rnn": partial(ku.UnitaryRNN, recurrent_constraint=None),
     "urnn": ku.UnitaryRNN,
     "lstm": keras.layers.LSTM,
+}
+
+
+class Recipe(NamedTuple):
+    """How a model is trained, beside the settings that all trials share."""
+
+    decays: bool  # the learning rate, to 0 along a cosine
+    clipnorm: float | None  # of all gradients together
+    start: str  # of the recurrent kernel
+
+
+RECIPES = {
+    "poster": Recipe(decays=False, clipnorm=None, start="orthogonal"),
+    "ours": Recipe(decays=True, clipnorm=1.0, start="identity"),
 }
 
 
@@ -38,28 +53,35 @@ class BestEpoch(keras.callbacks.Callback):
 draw = lru_cache(maxsize=1)(task.draw_data)
 
 
-def build_model(kind: str, units: int, recipe: task.Recipe) -> Any:
+def build_model(kind: str, units: int, system: task.Recipe, start: str) -> Any:
     """Return the learner (sequences, steps, inputs) -> (sequences, steps, outputs)."""
-    return keras.Sequential(
-        [
-            keras.Input((recipe.length, recipe.inputs)),
-            LAYERS[kind](units, return_sequences=True),
-            keras.layers.Dense(recipe.outputs),
-        ]
-    )
+    layer = LAYERS[kind](units, recurrent_initializer=start, return_sequences=True)
+    inputs = keras.Input((system.length, system.inputs))
+    return keras.Sequential([inputs, layer, keras.layers.Dense(system.outputs)])
+
+
+def optimizer(recipe: Recipe, rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam, for so many steps."""
+    if recipe.decays:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    return keras.optimizers.Adam(rate, global_clipnorm=recipe.clipnorm)
 
 
 def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Train one model on one realization; return what came out."""
-    recipe = task.Recipe(**settings["system"])
-    data = draw(recipe, trial["snr"], settings["seed"], trial["realization"])
+    system, recipe = task.Recipe(**settings["system"]), RECIPES[trial["recipe"]]
+    data = draw(system, trial["snr"], settings["seed"], trial["realization"])
     x, y = data.x.astype("float32"), data.y.astype("float32")
-    first, second = split(recipe.sequences, settings["test_ratio"])
+    first, second = split(system.sequences, settings["test_ratio"])
     keras.utils.set_random_seed(settings["seed"] + trial["realization"])
-    model = build_model(trial["model"], trial["units"], recipe)
-    optimizer = keras.optimizers.Adam(settings["learning_rate"])
-    # `torch.compile` would write out the steps of the loop.
-    model.compile(optimizer, "mse", jit_compile=keras.config.backend() != "torch")
+    model = build_model(trial["model"], trial["units"], system, recipe.start)
+    steps = settings["epochs"] * -(-first // settings["batch_size"])
+    model.compile(
+        optimizer(recipe, settings["learning_rate"], steps),
+        "mse",
+        # `torch.compile` would write out the steps of the loop.
+        jit_compile=keras.config.backend() != "torch",
+    )
     best = BestEpoch()
     start = time.perf_counter()
     history = model.fit(
@@ -86,6 +108,7 @@ def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "measured_snr": round(data.snr, 3),
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 1),
+        "environment": runs.environment(),
     }
 
 

@@ -10,6 +10,10 @@ from matplotlib.figure import Figure
 from plots import STYLE
 
 POSTER = Path(__file__).parent / "reference" / "poster_results.csv"
+FILLS: dict[str, dict[str, Any]] = {
+    "poster": {"linestyle": "-"},
+    "ours": {"linestyle": "--", "alpha": 0.6},
+}
 LOOKS: dict[str, dict[str, Any]] = {
     "rnn": {"color": "#1b6ca8", "marker": "o"},
     "urnn": {"color": "#d1495b", "marker": "s"},
@@ -32,20 +36,26 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
     left, right = shown.subplots(1, 2, sharey=True)
     published = poster(snr)
     for model, look in LOOKS.items():
-        ours = [row for row in means if (row["model"], row["snr"]) == (model, snr)]
-        theirs = [(int(r["hidden_units"]), r) for r in published if r["model"] == model]
+        theirs = [row for row in published if row["model"] == model]
         for axes, share in ((left, 1.0), (right, 0.5 if model == "urnn" else 1.0)):
             if axes is right and model == "lstm":
                 continue
-            _ours(axes, ours, share, {**look, "label": f"{model.upper()}, ours"})
+            for recipe in FILLS:
+                of_it = (model, recipe, snr)
+                found = [
+                    row
+                    for row in means
+                    if (row["model"], row["recipe"], row["snr"]) == of_it
+                ]
+                _ours(axes, found, share, look)
             if theirs:
                 axes.errorbar(
-                    [share * units for units, _ in theirs],
-                    [float(r["value"]) for _, r in theirs],
-                    [float(r["reading_error"]) for _, r in theirs],
+                    [share * int(row["hidden_units"]) for row in theirs],
+                    [float(row["value"]) for row in theirs],
+                    [float(row["reading_error"]) for row in theirs],
                     linestyle="none",
                     fillstyle="none",
-                    label=f"{model.upper()}, poster",
+                    label=f"{model.upper()}, published",
                     **look,
                 )
     for axes in (left, right):
@@ -66,11 +76,15 @@ def _ours(
 ) -> None:
     if rows:
         rows = sorted(rows, key=lambda row: int(row["units"]))
+        recipe = rows[0]["recipe"]
+        whose = {"poster": "the poster's recipe", "ours": "our recipe"}[recipe]
         axes.errorbar(
             [share * row["units"] for row in rows],
             [row["r2_about_zero"]["mean"] for row in rows],
             [row["r2_about_zero"]["half_width"] or 0.0 for row in rows],
             capsize=3,
+            label=f"{rows[0]['model'].upper()}, {whose}",
+            **FILLS[recipe],
             **look,
         )
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import runs
@@ -129,6 +130,24 @@ def test_what_diverges_is_kept_and_counted(tmp_path: Path) -> None:
     assert result["means"][0]["diverged"] == 1
 
 
+def test_our_recipe_is_a_curve_of_its_own(tmp_path: Path) -> None:
+    flags = ["--models", "urnn", "--units", "2"]
+    run(tmp_path, *flags)
+    result, (first, second) = run(tmp_path, *flags, "--recipe", "ours")
+    assert [row["trial"]["recipe"] for row in (first, second)] == ["ours", "poster"]
+    assert first["r2_about_zero"] != second["r2_about_zero"]
+    assert [row["recipe"] for row in result["means"]] == ["poster", "ours"]
+
+
+def test_our_recipe_lowers_the_rate_to_nothing() -> None:
+    ours = synthetic_learning.RECIPES["ours"]
+    adam = synthetic_learning.optimizer(ours, 0.01, steps=100)
+    adam.build([keras.Variable([0.0])])
+    assert float(adam.learning_rate) == pytest.approx(0.01)
+    adam.iterations.assign(100)
+    assert float(adam.learning_rate) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_the_split() -> None:
     assert synthetic_learning.split(1000, 0.3) == (600, 700)
 
@@ -142,17 +161,26 @@ def test_an_interval_by_students_t() -> None:
 def test_the_picture_holds_ours_and_the_posters() -> None:
     half = {"mean": 0.95, "half_width": 0.01}
     means = [
-        {"model": m, "units": n, "snr": 20.0, "realizations": 3, "r2_about_zero": half}
-        for m in ("rnn", "urnn")
-        for n in (2, 4)
+        {
+            "model": model,
+            "recipe": recipe,
+            "units": units,
+            "snr": 20.0,
+            "realizations": 3,
+            "r2_about_zero": half,
+        }
+        for model, recipe in (("rnn", "poster"), ("urnn", "poster"), ("urnn", "ours"))
+        for units in (2, 4)
     ]
     figure = synthetic_plots.figure(means, 20.0, task.ceiling(20.0))
     left, right = figure.axes
     labels = [text.get_text() for text in left.get_legend().get_texts()]
     assert set(labels) == {
         "ceiling",
-        *(f"{m}, {who}" for m in ("RNN", "URNN") for who in ("ours", "poster")),
-        "LSTM, poster",
+        "RNN, the poster's recipe",
+        "URNN, the poster's recipe",
+        "URNN, our recipe",
+        *(f"{model}, published" for model in ("RNN", "URNN", "LSTM")),
     }
     shown = [np.asarray(line.get_xdata()).tolist() for line in right.get_lines()]
     assert [2, 4] in shown  # the RNN
