@@ -150,7 +150,8 @@ def print_summary(result: dict[str, Any], output: Path) -> None:
         found, half = row["r2_about_zero"]["mean"], row["r2_about_zero"]["half_width"]
         spread = "" if half is None else f" ± {half:.4f}"
         print(
-            f"{row['model']:<5}  {row['recipe']:<6}  {row['units']:>5}  {row['snr']:>3g}  "
+            f"{row['model']:<5}  {row['recipe']:<6}  "
+            f"{row['units']:>5}  {row['snr']:>3g}  "
             f"{found:.4f}{spread:<9}  {row['r2_centered']['mean']:.4f}  "
             f"{row['diverged']:>3} of {row['realizations']:<2}  {row['seconds']:.0f}"
         )

@@ -96,7 +96,6 @@ def test_norm_1_is_converted_for_ever_where_the_activation_is_bounded(
     assert np.all(found[..., n:] == (-1.0 if activation == "hard_tanh" else 0.0))
 
 
-@pytest.mark.each_backend
 @pytest.mark.parametrize("norm", [0.1, 0.9, 0.999])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_outputs_are_the_same_over_1000_steps(norm: float, dtype: str) -> None:

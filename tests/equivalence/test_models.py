@@ -120,16 +120,11 @@ def largest_difference(expected: list[Array], found: list[Array]) -> float:
 
 # One of each kind of wiring: the others take long to compile.
 ON_EACH_BACKEND = (
-    "one-layer",
     "stacked",
-    "unitary",
     "embedded",
     "gated",
     "cells",
-    "adapted",
     "encoder-decoder",
-    "nested-deep",
-    "states-of-both",
     "masked-from-a-start",
     "stateful",
 )
