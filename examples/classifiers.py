@@ -13,11 +13,10 @@ import tasks
 import keras_urnn as ku
 
 MAX_NORM = 0.999
-# `recurrent_constraint=None`: the numbers of `keras.layers.SimpleRNN`, in less time.
 LAYERS: dict[str, Any] = {
     "contractive": partial(ku.ContractiveRNN, max_norm=MAX_NORM),
     "unitary": ku.UnitaryRNN,
-    "plain": partial(ku.UnitaryRNN, recurrent_constraint=None),
+    "plain": keras.layers.SimpleRNN,
 }
 EVALUATION_BATCH = 500
 
@@ -102,14 +101,15 @@ def train(
         validation_batch_size=EVALUATION_BATCH,
         initial_epoch=done,
         epochs=epochs,
-        callbacks=[
-            shuffle,
-            ku.callbacks.UnitarityMonitor(),
-            *runs.recorders(folder),
-            *callbacks,
-        ],
+        callbacks=[shuffle, *monitors(model), *runs.recorders(folder), *callbacks],
     )
     model.load_weights(folder / runs.BEST)
+
+
+def monitors(model: Any) -> list[keras.callbacks.Callback]:
+    """Return what logs how far the recurrent matrix is from its set, if it has one."""
+    held = isinstance(model.get_layer("recurrent"), (ku.UnitaryRNN, ku.ContractiveRNN))
+    return [ku.callbacks.UnitarityMonitor()] if held else []
 
 
 def guess(model: Any, split: tasks.Split) -> tasks.Array:

@@ -11,9 +11,8 @@ import synthetic_system as task
 
 import keras_urnn as ku
 
-# `recurrent_constraint=None`: the numbers of `keras.layers.SimpleRNN`, in less time.
 LAYERS = {
-    "rnn": partial(ku.UnitaryRNN, recurrent_constraint=None),
+    "rnn": partial(keras.layers.SimpleRNN, activation="relu"),
     "urnn": ku.UnitaryRNN,
     "lstm": keras.layers.LSTM,
 }

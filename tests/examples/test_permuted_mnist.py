@@ -45,6 +45,19 @@ def numbers(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def last_norm(output: Path, point: dict[str, Any]) -> float | None:
+    """The norm of the recurrent kernel after the last epoch, where the log has it."""
+    log = runs.history(output / permuted_mnist.name_of(point["trial"]))
+    return log[-1].get("spectral_norm")
+
+
+def test_the_plain_one_is_free() -> None:
+    layer = classifiers.build("plain", 64, 4).get_layer("recurrent")
+    assert isinstance(layer, keras.layers.SimpleRNN)
+    assert layer.cell.recurrent_constraint is None
+    assert layer.cell.activation is keras.activations.relu
+
+
 @pytest.mark.each_backend
 @pytest.mark.usefixtures("few")
 def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +71,10 @@ def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert np.trace(counts) == round(50 * row["test_accuracy"])
         assert row["settings"]["patience"] == 3
         assert row["environment"]["backend"] == keras.config.backend()
+    held = [last_norm(tmp_path, row) for row in points]
+    assert held[0] == pytest.approx(1.0, abs=1e-5)
+    assert held[1] == pytest.approx(classifiers.MAX_NORM, abs=1e-5)
+    assert held[2:] == [None, None]
     assert [row["learning_rate"] for row in points] == [1e-3, 1e-3, 1e-3, 1e-4]
     for name in ("permuted_mnist", "permuted_mnist_epochs", "permuted_mnist_confusion"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000

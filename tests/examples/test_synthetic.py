@@ -52,6 +52,8 @@ def test_each_model_of_each_size(
     # (inputs + states + 1) states, (states + 1) outputs, and the gates of an LSTM.
     assert found["urnn", 3]["parameters"] == (2 + 3 + 1) * 3 + (3 + 1) * 2
     assert found["lstm", 3]["parameters"] == 4 * (2 + 3 + 1) * 3 + (3 + 1) * 2
+    for units in (2, 3):  # one is held to its set, the other is not
+        assert found["urnn", units]["r2_centered"] != found["rnn", units]["r2_centered"]
     assert (tmp_path / "synthetic_snr20.png").stat().st_size > 10_000
     assert "0 of 6 trials done" in capsys.readouterr().out
 
