@@ -35,7 +35,7 @@ def levels(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -64,7 +64,7 @@ def _fits(result: dict[str, Any]) -> str:
                 )
             )
     header = ("network", "states", "largest error", "RMS error", "RMS, worst restart")
-    return table(header, rows)
+    return _table(header, rows)
 
 
 def _linearization(result: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _linearization(result: dict[str, Any]) -> str:
         for near in rows
     ]
     header = ("network", "states", "input", "σ′", "modulus of λ", "modulus of λ / σ′")
-    return table(header, rows)
+    return _table(header, rows)
 
 
 def _at_0(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,4 +102,4 @@ def _state_bounds(result: dict[str, Any]) -> str:
     keys = ("network", "n", "lower_every_pattern", "lower", "upper")
     rows = [[str(row[key]) for key in keys] for row in result["state_bounds"]]
     header = ("network", "n", "at least", "at least, constant pattern", "enough")
-    return table(header, rows)
+    return _table(header, rows)

@@ -31,8 +31,9 @@ def fused_recurrence(
 
     The steps are taken in blocks. Of a block all inputs are projected in one product;
     then a loop is left with `h R` and `φ`. (Under XLA few features are projected in
-    the loop, which then goes over all steps.) The backward pass reads `φ'` from the
-    states, and from the last step to the first needs one product of a step only:
+    the loop, which then goes over all steps, and `h R` of few units is a sum.) The
+    backward pass reads `φ'` from the states, and from the last step to the first needs
+    one product of a step only:
 
         δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
 

@@ -198,10 +198,8 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     (axes,) = permuted_mnist_plots.figure(points).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     names = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
-    assert sorted(labels) == sorted(f"{n}, {who}" for n in names for who in OURS_THEIRS)
+    expected = [f"{name}, {who}" for name in names for who in ("ours", "poster")]
+    assert sorted(labels) == sorted(expected)
     shown = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
     assert shown.count([16, 32]) == 4
     assert permuted_mnist_plots.poster("urnn")[-1]["value"] == "0.870"
-
-
-OURS_THEIRS = ("ours", "poster")
