@@ -27,7 +27,8 @@ def full_precision() -> Iterator[None]:
         import torch
 
         # PyTorch refuses to read the older, global switch once a user has set these.
-        switches = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+        backends = torch.backends
+        switches = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.rnn)
         previous = [switch.fp32_precision for switch in switches]
         try:
             for switch in switches:

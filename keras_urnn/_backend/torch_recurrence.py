@@ -133,7 +133,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, to_states: Any, to_last: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
-            return _differentiable_gradients(ctx, to_states, to_last)
+            return differentiable_gradients(ctx, to_states, to_last)
         x, kernel, bias, matrix, _, mask, states = ctx.saved_tensors
         settings, rule = ctx.settings, RULES[ctx.settings.activation]
         (steps, batch), units = x.shape[:2], matrix.shape[0]
@@ -170,7 +170,7 @@ class _Recurrence(torch.autograd.Function):
         return to_x, *(found.result() for found in sums), g, None, None
 
 
-def _differentiable_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
+def differentiable_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
     """The gradients as functions of the arguments, by autograd step by step."""
     *inputs, mask, _ = ctx.saved_tensors
     x, kernel, bias, matrix, h = inputs

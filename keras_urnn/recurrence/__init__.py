@@ -41,6 +41,9 @@ def fused_recurrence(
     `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. Where the mask is
     False a step is left out: `h_t = h_{t-1}`.
 
+    On PyTorch with a GPU cuDNN runs ReLU and tanh, in full float32, unless there is a
+    mask or `checkpoint_every`.
+
     Args:
         x: tensor of shape `(batch, steps, features)`, at least one step.
         kernel: tensor `K` of shape `(features, width)`.
@@ -65,12 +68,14 @@ def fused_recurrence(
     recompute = checkpoint_every is not None
     arguments = (x, kernel, bias, matrix, start, mask)
     if keras.config.backend() == "torch":
-        from keras_urnn._backend import torch_recurrence
+        from keras_urnn._backend import cudnn_recurrence, torch_recurrence
 
         settings = torch_recurrence.Settings(
             activation, return_sequences, block, recompute
         )
-        states, last = torch_recurrence.run(*arguments, settings)
+        on_cudnn = cudnn_recurrence.takes(x, mask, settings)
+        module = cudnn_recurrence if on_cudnn else torch_recurrence
+        states, last = module.run(*arguments, settings)
     else:
         blocks = Blocks(activation, return_sequences, block, recompute)
         states, last = blocks.run(*arguments)

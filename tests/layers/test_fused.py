@@ -230,6 +230,79 @@ def test_a_batch_of_one_in_halves(halved: list[Any]) -> None:
     assert np.isfinite(model.train_on_batch(x[:1], one + 1.0))
 
 
+@pytest.fixture
+def on_cudnn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Take the way of a GPU with cuDNN; what goes it gets into the list.
+
+    PyTorch has the functions for a CPU too.
+    """
+    if keras.config.backend() != "torch":
+        pytest.skip("cuDNN's recurrence is taken on PyTorch")
+    from keras_urnn._backend import cudnn_recurrence
+
+    taken: list[Any] = []
+    run = cudnn_recurrence.run
+
+    def spy(*arguments: Any) -> Any:
+        taken.append(arguments)
+        return run(*arguments)
+
+    monkeypatch.setattr(cudnn_recurrence, "on_cudnn", lambda _: True)
+    monkeypatch.setattr(cudnn_recurrence, "run", spy)
+    return taken
+
+
+@each_masked
+@each_option
+def test_same_on_cudnn(
+    options: dict[str, Any], masked: bool, on_cudnn: list[Any]
+) -> None:
+    with precision("float64"):
+        assert_same(layer_with(options), masked, "float64")
+    assert bool(on_cudnn) == (not masked and "checkpoint_every" not in options)
+
+
+@pytest.mark.parametrize(("activation", "has"), [("tanh", True), ("sigmoid", False)])
+def test_same_activation_on_cudnn(
+    activation: str, has: bool, on_cudnn: list[Any]
+) -> None:
+    with precision("float64"):
+        assert_same(layer_with({"activation": activation}), False, "float64")
+    assert bool(on_cudnn) == has
+
+
+def test_full_float32_on_cudnn(
+    on_cudnn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from keras_urnn._backend import cudnn_recurrence
+
+    seen = []
+
+    def look(*_: Any) -> None:
+        seen.append(torch.backends.cudnn.rnn.fp32_precision)
+
+    def spy(*arguments: Any) -> Any:
+        states, last = torch.rnn_relu(*arguments)
+        look()
+        last.register_hook(look)
+        return states, last
+
+    monkeypatch.setitem(cudnn_recurrence.FUNCTIONS, "relu", spy)
+    outputs = ku.UnitaryRNN(UNITS)(ops.convert_to_tensor(normal(BATCH, 3, FEATURES)))
+    look()
+    outputs.sum().backward()
+    assert seen == ["ieee", seen[1], "ieee"]
+    assert seen[1] != "ieee"
+    assert len(on_cudnn) == 1
+
+
+def test_second_derivatives_on_cudnn(on_cudnn: list[Any]) -> None:
+    assert_second_derivatives("tanh")
+    assert on_cudnn
+
+
 def test_same_in_half_precision() -> None:
     with precision("mixed_bfloat16"):
         layer = ku.UnitaryRNN(UNITS, return_sequences=True)
@@ -366,9 +439,9 @@ def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
     if backend == "torch":
         import torch
 
-        a = torch.tensor(at, requires_grad=True)
+        a = ops.convert_to_tensor(at).requires_grad_()
         (first,) = torch.autograd.grad(function(a), a, create_graph=True)
-        return torch.autograd.grad((first**2).sum(), a)[0].numpy()
+        return to_numpy(torch.autograd.grad((first**2).sum(), a)[0])
     import tensorflow as tf
 
     a = tf.constant(at)
@@ -382,8 +455,12 @@ def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
 
 
 def test_second_derivatives_are_right() -> None:
+    assert_second_derivatives("sigmoid")
+
+
+def assert_second_derivatives(activation: str) -> None:
     with precision("float64"):
-        layer = ku.UnitaryRNN(UNITS, "sigmoid")
+        layer = ku.UnitaryRNN(UNITS, activation)
         layer.build((BATCH, STEPS, FEATURES))
         x = normal(BATCH, STEPS, FEATURES)
 

@@ -1,0 +1,95 @@
+"""The fused recurrence by cuDNN, which runs all steps in a few kernels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from keras_urnn._backend import full_precision
+from keras_urnn._backend.torch_recurrence import Settings, differentiable_gradients
+
+FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
+
+
+def takes(x: Any, mask: Any, settings: Settings) -> bool:
+    """Whether cuDNN has this recurrence: not with masks or recomputed states."""
+    known = settings.activation in FUNCTIONS
+    return known and mask is None and not settings.recompute and on_cudnn(x)
+
+
+def on_cudnn(x: Any) -> bool:
+    """Whether cuDNN computes with this tensor."""
+    return bool(x.is_cuda and torch.backends.cudnn.is_acceptable(x))
+
+
+def run(x: Any, *others: Any) -> tuple[Any, Any]:
+    """What `torch_recurrence.run` does, of the same arguments."""
+    return _Recurrence.apply(x, *others)
+
+
+def _states(inputs: Sequence[Any], activation: str, training: bool) -> tuple[Any, Any]:
+    """The states of all steps, and the last."""
+    x, kernel, bias, matrix, start = inputs
+    parts = (kernel.t(), matrix.t(), bias, torch.zeros_like(bias))
+    # In one piece of memory and this order cuDNN takes them as they are.
+    flat = torch.cat([part.reshape(-1) for part in parts])
+    pieces = flat.split([part.numel() for part in parts])
+    weights = [a.view(b.shape) for a, b in zip(pieces, parts, strict=True)]
+    states, last = FUNCTIONS[activation](
+        x, start[None], weights, True, 1, 0.0, training, False, False
+    )
+    return states, last[0]
+
+
+class _Recurrence(torch.autograd.Function):
+    """A graph of PyTorch's own within a node.
+
+    So the backward pass too is kept from TF32, which PyTorch lets cuDNN round to unless
+    told otherwise, and there are second derivatives, which cuDNN has not.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Any,
+        kernel: Any,
+        bias: Any,
+        matrix: Any,
+        start: Any,
+        mask: Any,
+        settings: Settings,
+    ) -> tuple[Any, Any]:
+        ctx.set_materialize_grads(False)
+        given = (x, kernel, bias, matrix, start)
+        needed = ctx.needs_input_grad[: len(given)]
+        inputs = [
+            one.detach().requires_grad_(wanted)
+            for one, wanted in zip(given, needed, strict=True)
+        ]
+        with torch.set_grad_enabled(any(needed)), full_precision():
+            outputs = _states(inputs, settings.activation, training=any(needed))
+        ctx.settings, ctx.inside = settings, (inputs, outputs)
+        ctx.save_for_backward(*given, mask, None)
+        states, last = (output.detach() for output in outputs)
+        return states if settings.return_sequences else None, last.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            return differentiable_gradients(ctx, *upstream)
+        inputs, outputs = ctx.inside
+        pairs = [
+            (output, gradient)
+            for output, gradient in zip(outputs, upstream, strict=True)
+            if gradient is not None
+        ]
+        wanted = [i for i, one in enumerate(inputs) if one.requires_grad]
+        with full_precision():
+            found = torch.autograd.grad(
+                [output for output, _ in pairs],
+                [inputs[i] for i in wanted],
+                [gradient for _, gradient in pairs],
+                retain_graph=True,
+            )
+        gradients = dict(zip(wanted, found, strict=True))
+        return tuple(gradients.get(i) for i in range(7))
