@@ -10,7 +10,7 @@ import keras
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep the matrix products traced inside from being rounded to TF32 or bfloat16.
+    """Keep the products traced inside, cuDNN's too, from TF32 and bfloat16.
 
     On a GPU the backends may compute a float32 product with 10 bits of mantissa;
     Newton-Schulz then stalls at a unitarity error of 5e-4. The switch is set for

@@ -49,18 +49,9 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Any,
-        kernel: Any,
-        bias: Any,
-        matrix: Any,
-        start: Any,
-        mask: Any,
-        settings: Settings,
-    ) -> tuple[Any, Any]:
+    def forward(ctx: Any, *arguments: Any) -> tuple[Any, Any]:
         ctx.set_materialize_grads(False)
-        given = (x, kernel, bias, matrix, start)
+        *given, mask, settings = arguments
         needed = ctx.needs_input_grad[: len(given)]
         inputs = [
             one.detach().requires_grad_(wanted)

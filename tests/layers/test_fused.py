@@ -298,6 +298,17 @@ def test_full_float32_on_cudnn(
     assert len(on_cudnn) == 1
 
 
+def test_the_gradient_twice_on_cudnn(on_cudnn: list[Any]) -> None:
+    x = ops.convert_to_tensor(normal(BATCH, STEPS, FEATURES)).requires_grad_()
+    outputs = ku.UnitaryRNN(UNITS)(x)
+    outputs.sum().backward(retain_graph=True, inputs=[x])
+    first = to_numpy(x.grad).copy()
+    outputs.sum().backward(inputs=[x])
+    assert np.max(np.abs(first)) > 0.0
+    np.testing.assert_allclose(to_numpy(x.grad), 2.0 * first, rtol=1e-6, atol=0)
+    assert on_cudnn
+
+
 def test_second_derivatives_on_cudnn(on_cudnn: list[Any]) -> None:
     assert_second_derivatives("tanh")
     assert on_cudnn
