@@ -100,7 +100,7 @@ CONTESTANTS = {
             "UnitaryRNN, mixed_bfloat16",
             bfloat16_rnn,
             backends=("tensorflow",),
-            shapes=("wide",),
+            shapes=("half precision",),
         ),
         Contestant(
             "torch.nn.RNN", kind="TorchRNNTrial", backends=("torch",), flushed=True

@@ -62,6 +62,9 @@ def measured(record: dict[str, Any]) -> str:
 
 def _machines(record: dict[str, Any]) -> list[str]:
     parts = [(run, run["shape"]["name"], run["complete"]) for run in record["runs"]]
+    if "half_precision" in record:
+        run = record["half_precision"]
+        parts.append((run, run["shape"]["name"], run["complete"]))
     parts += [(run, "growth", True) for run in record["growth"]]
     lines = []
     for run, name, complete in parts:

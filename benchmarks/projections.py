@@ -66,12 +66,19 @@ def machine() -> dict[str, Any]:
     names = ("keras", "tensorflow", "jax", "torch", "numpy", "keras-urnn")
     return {
         "processor": processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
         "load_average": os.getloadavg()[0],
         "versions": {name: version(name) for name in names},
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def cores() -> int | None:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def processor() -> str:

@@ -43,8 +43,8 @@ def promises(record: dict[str, Any]) -> Iterator[Promise]:
     for run in record["runs"]:
         yield from _memory(run)
         yield from _checkpoints(run)
-    for run in targets.runs(record, "wide"):
-        yield from _bfloat16(run)
+    if "half_precision" in record:
+        yield from _bfloat16(record["half_precision"])
 
 
 def _projections(run: dict[str, Any]) -> Iterator[Promise]:
@@ -156,7 +156,7 @@ def _bfloat16(run: dict[str, Any]) -> Iterator[Promise]:
                 faster = full["training"]["ms"] / short["training"]["ms"]
                 yield Promise(
                     "`mixed_bfloat16`, times faster than float32",
-                    run["shape"]["name"],
+                    "wide",
                     _where(run, full["jit_compile"]),
                     f"{faster:.2f}",
                     f"≥ {LEAST_BFLOAT16}",

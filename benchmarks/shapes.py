@@ -24,6 +24,7 @@ SHAPES = {
         Shape("long", 64, 16, 10_000, 1),
     )
 }
+HALF_PRECISION = SHAPES["wide"]._replace(name="half precision")
 QUICK = Shape("quick", 4, 3, 12, 2, per_round=2)
 
 # One size at a time grows from here.
