@@ -1,4 +1,7 @@
-"""The tables and pictures of `docs/performance.md`, from `recurrence.json` alone.
+"""The tables and pictures of `docs/performance.md`, from the results alone.
+
+They are those of `recurrence.json`, and of `avx512.json` what was measured again on a
+processor that multiplies faster.
 
     python benchmarks/performance.py    # fills the page and draws docs/images/
 
@@ -20,20 +23,22 @@ from shapes import GROWTH, SHAPES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "performance.md"
+FASTER = recurrence.OUTPUT.with_name("avx512.json")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    record = recurrence.load(recurrence.OUTPUT)
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), record), encoding="utf-8")
+    record, faster = recurrence.load(recurrence.OUTPUT), recurrence.load(FASTER)
+    page = fill(PAGE.read_text(encoding="utf-8"), record, faster)
+    PAGE.write_text(page, encoding="utf-8")
     performance_plots.draw(record, DOCS / "images")
 
 
-def fill(page: str, record: dict[str, Any]) -> str:
-    """Return the page with the tables of this record."""
-    made = tables(record)
+def fill(page: str, record: dict[str, Any], faster: dict[str, Any]) -> str:
+    """Return the page with the tables of these records."""
+    made = {**tables(record), **tables_of_the_faster(faster)}
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
 
@@ -51,6 +56,16 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         "digits": digits(record),
         "growth": grown(record),
         "paths": paths(record),
+    }
+
+
+def tables_of_the_faster(record: dict[str, Any]) -> dict[str, str]:
+    """Return the tables of the other processor by their names."""
+    return {
+        "faster_machine": measured(record),
+        "faster_targets": targets.table(record),
+        "faster_promises": promises.table(record),
+        "faster_training": training(record, "pmnist"),
     }
 
 

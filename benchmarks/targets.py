@@ -168,10 +168,19 @@ def _overlap(one: Row, other: Row) -> bool:
 
 
 def table(record: dict[str, Any]) -> str:
-    """Return the targets in Markdown: a row for each, a column for each shape."""
-    lines = [f"| against | {' | '.join(SHAPES)} |", "| --- " * (1 + len(SHAPES)) + "|"]
+    """Return the targets in Markdown: a row for each, a column for each shape.
+
+    Shapes and targets of which nothing was measured are left out.
+    """
+    names = [name for name in SHAPES if any(runs(record, name))]
+    lines = [_line("against", names), "| --- " * (1 + len(names)) + "|"]
     for target in TARGETS:
-        cells = [cell(record, target, shape) for shape in SHAPES]
-        shown = [str(one) if one else "not measured" for one in cells]
-        lines.append(f"| {target.title} | {' | '.join(shown)} |")
+        cells = [cell(record, target, name) for name in names]
+        if any(cells):
+            shown = [str(one) if one else "not measured" for one in cells]
+            lines.append(_line(target.title, shown))
     return "\n".join(lines)
+
+
+def _line(first: str, others: list[str]) -> str:
+    return f"| {' | '.join([first, *others])} |"

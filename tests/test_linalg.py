@@ -266,6 +266,24 @@ def test_xla_compiles_once_for_all_matrices():
     assert max(seconds[1:]) < 0.2 * seconds[0]
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's XLA")
+@pytest.mark.parametrize("size", [16, 128])
+def test_a_clip_compiled_by_itself_has_a_gradient(size):
+    import tensorflow as tf
+
+    s = MAX_NORM * np.linspace(0.9, 1.057, size)  # none on the bound
+    w = tf.constant((polar(far(27, (size, size))) * s) @ polar(far(28, (size, size))))
+    weight, direction = far(29, w.shape), far(30, w.shape, 1e-6)
+    with tf.GradientTape() as tape:
+        tape.watch(w)
+        total = tf.reduce_sum(weight * linalg.clip_singular_values(w, MAX_NORM))
+    slope = np.sum(direction * tape.gradient(total, w))
+    ahead, behind = (clip(w + side * direction, MAX_NORM) for side in (1.0, -1.0))
+    np.testing.assert_allclose(
+        slope, 0.5 * np.sum(weight * (ahead - behind)), rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize("size", [1, 3, 64, 512])
 def test_norm_bound_is_above_the_norm_and_close(size):
     w = far(19, (size, size))

@@ -68,12 +68,26 @@ def matmul(a: Any, b: Any) -> Any:
     return a @ b
 
 
-def call(function: Callable[..., Any], tensor: Any, **settings: Any) -> Any:
+def element(table: Any, index: Any) -> Any:
+    """`table[index]` for an index that is known in the run only.
+
+    Without `take` TensorFlow has XLA compile again for each new index; PyTorch's own
+    indexing takes a tenth of the time of Keras' `take`.
+    """
+    if keras.config.backend() == "torch":
+        return table[index]
+    return keras.ops.take(table, index)
+
+
+def call(
+    function: Callable[..., Any], tensor: Any, *, xla: bool = False, **settings: Any
+) -> Any:
     """`function(tensor, **settings)`, traced once for each shape and its settings.
 
     Outside of a compiled step JAX compiles each loop and branch anew at every call,
     which takes 100 times as long as running it. TensorFlow traces a step of training
-    several times, and half of that time would go into a projection in it.
+    several times, and half of that time would go into a projection in it; with `xla`
+    it compiles the function for itself, in a step that it doesn't compile, too.
     """
     backend = keras.config.backend()
     if backend == "torch":
@@ -85,7 +99,7 @@ def call(function: Callable[..., Any], tensor: Any, **settings: Any) -> Any:
 
     tensor = tf.convert_to_tensor(tensor)  # Keras' leaves a variable as it is
     wide = product_dtype(tensor.dtype.name)
-    return _traced(function, items, tensor.shape, tensor.dtype, wide)(tensor)
+    return _traced(function, items, xla, tensor.shape, tensor.dtype, wide)(tensor)
 
 
 @cache
@@ -99,12 +113,33 @@ def _jitted(
 
 @cache
 def _traced(
-    function: Callable[..., Any], settings: tuple[tuple[str, Any], ...], *_: Hashable
+    function: Callable[..., Any],
+    settings: tuple[tuple[str, Any], ...],
+    xla: bool,
+    *_: Hashable,
 ) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     # One for each shape: TensorFlow warns of a function that is traced for many.
-    return tf.function(partial(function, **dict(settings)), autograph=False)
+    whole = partial(function, **dict(settings))
+    traced = tf.function(whole, autograph=False)
+    if not xla:
+        return traced
+    compiled = tf.function(whole, autograph=False, jit_compile=True)
+
+    @tf.custom_gradient
+    def with_gradient(tensor: Any) -> tuple[Any, Callable[[Any], Any]]:
+        # XLA has no gradient of a loop whose number of rounds depends on the numbers.
+        def gradient(upstream: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(tensor)
+                again = traced(tensor)
+            return tape.gradient(again, tensor, upstream)
+
+        return compiled(tf.stop_gradient(tensor)), gradient
+
+    result: Callable[[Any], Any] = with_gradient
+    return result
 
 
 @contextmanager

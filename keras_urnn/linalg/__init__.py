@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 METHODS = ("auto", "svd", "newton_schulz")
+# Of so many rows TensorFlow shares a product among threads that mostly wait for each
+# other. A clip by XLA takes half as long then, and a second or two to compile.
+_SHARED = range(97, 257)
 
 
 def check_method(method: Any) -> str:
@@ -120,7 +123,11 @@ def clip_singular_values(
         - Higham, Functions of Matrices, 2008, chapters 5 and 8
     """
     return _backend.call(
-        _clip_singular_values, matrix, max_norm=max_norm, method=method
+        _clip_singular_values,
+        matrix,
+        xla=min(matrix.shape[-2:]) in _SHARED and method != "svd",
+        max_norm=max_norm,
+        method=method,
     )
 
 

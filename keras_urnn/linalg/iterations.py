@@ -5,11 +5,13 @@ decomposition badly.
 """
 
 import math
+from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
 from keras import ops
 
-from keras_urnn._backend import matmul
+from keras_urnn._backend import element, matmul
 
 Tensor: TypeAlias = Any  # whatever tensor the active backend works with
 
@@ -71,15 +73,16 @@ def newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
     # From σ = ε up to 1, and the quadratic end.
     most = math.ceil(-math.log(epsilon) / math.log(1.5)) + 8
 
-    def unfinished(k: Tensor, x: Tensor, defect: Tensor) -> Tensor:
-        return ops.logical_and(k < most, ops.any(frobenius(defect) > done))
+    def unfinished(x: Tensor, defect: Tensor) -> Tensor:
+        return ops.any(frobenius(defect) > done)
 
-    def step(k: Tensor, x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(x: Tensor, defect: Tensor) -> tuple[Tensor, Tensor]:
         x = x + 0.5 * matmul(x, defect)
-        return k + 1, x, gram_defect(x)
+        return x, gram_defect(x)
 
-    start = (ops.zeros((), dtype="int32"), x, gram_defect(x))
-    _, x, defect = ops.while_loop(unfinished, step, start)
+    x, defect = ops.while_loop(
+        unfinished, step, (x, gram_defect(x)), maximum_iterations=most
+    )
     return x + 0.5 * matmul(x, defect), frobenius(defect) <= done
 
 
@@ -90,7 +93,7 @@ def root_excess(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
     """
     first = _without_dust(e)
     second = _without_dust(matmul(first, first))
-    third = _without_dust(matmul(second, first))
+    third = matmul(second, first)
     powers = (first, second, third)
     low, high = (_combination(_ROOT_SERIES[k : k + 3], powers) for k in (0, 3))
     left_out = abs(_ROOT_SERIES[6]) * ops.sqrt(frobenius(second)) ** 7
@@ -106,7 +109,7 @@ for _k in range(2, 8):
 
 def _without_dust(x: Tensor) -> Tensor:
     """Far below rounding is 0: powers of it are denormal, and slow on a processor."""
-    dust = ops.abs(x) < 1e-4 * EPSILON[ops.dtype(x)]
+    dust = abs(x) < 1e-4 * EPSILON[ops.dtype(x)]
     return ops.where(dust, ops.zeros_like(x), x)
 
 
@@ -139,17 +142,14 @@ def matrix_sign(a: Tensor) -> Tensor:
     end = _count((1.0 - low) * ops.max(norm) > 8.0 * epsilon)
     three = 3.0 * ops.eye(a.shape[-1], dtype=a.dtype)
 
-    def scale(k: Tensor) -> Tensor:
-        # Not `table[k]`: TensorFlow would have XLA compile again for each new `k`.
-        return ops.take(table, k)
-
     def step(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         # `x` is `s X`.
-        return k + 1, matmul(0.5 * scale(k + 1) * x, three - matmul(x, x))
+        half = 0.5 * element(table, k + 1)
+        return k + 1, matmul(half * x, three - matmul(x, x))
 
-    start = (first, scale(first) * (a / norm))
+    start = (first, element(table, first) * (a / norm))
     k, x = ops.while_loop(lambda k, x: k < end, step, start)
-    return x / scale(k)
+    return x / element(table, k)
 
 
 def _count(x: Tensor) -> Tensor:
@@ -157,7 +157,8 @@ def _count(x: Tensor) -> Tensor:
     return ops.sum(ops.cast(x, "int32"))
 
 
-def _sign_steps(low: float) -> tuple[list[float], list[float]]:
+@cache
+def _sign_steps(low: float) -> tuple[np.ndarray, np.ndarray]:
     """`l` and `s` of each step; in the last one all are 1."""
     lows, scales = [], []
     while 1.0 - low > 2.0 * EPSILON["float64"]:
@@ -166,4 +167,4 @@ def _sign_steps(low: float) -> tuple[list[float], list[float]]:
         lows.append(low)
         scales.append(math.sqrt(square))
         low = min(scales[-1] * t * (3.0 - square * t * t) / 2.0 for t in (low, 1.0))
-    return [*lows, 1.0], [*scales, 1.0]
+    return np.array([*lows, 1.0]), np.array([*scales, 1.0])

@@ -11,17 +11,19 @@ import targets
 from shapes import SHAPES
 
 RECORD = recurrence.load(recurrence.OUTPUT)
+FASTER = recurrence.load(performance.FASTER)
 PAGE = performance.PAGE.read_text(encoding="utf-8")
 NOTHING = {"runs": [], "growth": []}
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:
-    assert performance.fill(PAGE, RECORD) == PAGE
+    assert performance.fill(PAGE, RECORD, FASTER) == PAGE
 
 
 def test_the_page_has_every_table_once() -> None:
     shown = [name for _, name, _, _ in performance.BLOCK.findall(PAGE)]
-    assert sorted(shown) == sorted(performance.tables(RECORD))
+    made = {**performance.tables(RECORD), **performance.tables_of_the_faster(FASTER)}
+    assert sorted(shown) == sorted(made)
 
 
 def test_no_measured_number_stands_outside_the_tables() -> None:
@@ -37,13 +39,15 @@ def test_the_page_describes_the_shapes_as_they_are() -> None:
 
 
 def test_every_table_holds_without_results() -> None:
-    for name, table in performance.tables(NOTHING).items():
+    made = {**performance.tables(NOTHING), **performance.tables_of_the_faster(NOTHING)}
+    for name, table in made.items():
         columns = {line.count("|") for line in table.splitlines()}
         assert len(columns) == 1, name
 
 
 def test_rows_of_a_table_have_the_columns_of_its_head() -> None:
-    for name, table in performance.tables(RECORD).items():
+    made = {**performance.tables(RECORD), **performance.tables_of_the_faster(FASTER)}
+    for name, table in made.items():
         columns = {line.count("|") for line in table.splitlines()}
         assert len(columns) == 1, name
 
