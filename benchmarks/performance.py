@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import choices
 import performance_plots
 import promises
 import recurrence
@@ -38,11 +39,11 @@ def main() -> None:
 
 def fill(page: str, record: dict[str, Any], faster: dict[str, Any]) -> str:
     """Return the page with the tables of these records."""
-    made = {**tables(record), **tables_of_the_faster(faster)}
+    made = tables(record, faster)
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
 
-def tables(record: dict[str, Any]) -> dict[str, str]:
+def tables(record: dict[str, Any], faster: dict[str, Any]) -> dict[str, str]:
     """Return every table of the page by its name."""
     return {
         "machine": measured(record),
@@ -56,16 +57,12 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
         "digits": digits(record),
         "growth": grown(record),
         "paths": paths(record),
-    }
-
-
-def tables_of_the_faster(record: dict[str, Any]) -> dict[str, str]:
-    """Return the tables of the other processor by their names."""
-    return {
-        "faster_machine": measured(record),
-        "faster_targets": targets.table(record),
-        "faster_promises": promises.table(record),
-        "faster_training": training(record, "pmnist"),
+        "choices": choices.table(record, faster),
+        "batches": choices.batches(record),
+        "faster_machine": measured(faster),
+        "faster_targets": targets.table(faster),
+        "faster_promises": promises.table(faster),
+        "faster_training": training(faster, "pmnist"),
     }
 
 

@@ -1,0 +1,81 @@
+"""The table of what to set compares what it says it compares."""
+
+from typing import Any
+
+import choices
+import pytest
+from shapes import SHAPES
+
+
+def row(name: str, jit: bool, ms: float, mebibytes: float = 1.0) -> dict[str, Any]:
+    return {
+        "contestant": name,
+        "jit_compile": jit,
+        "flush_denormals": False,
+        "training": {"ms": ms, "mebibytes": mebibytes},
+    }
+
+
+def run(backend: str, shape: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    about = {"backend": backend, "shape": SHAPES[shape]._asdict()}
+    return {**about, "contestants": list(rows)}
+
+
+RECORD = {
+    "runs": [
+        run(
+            "tensorflow",
+            "pmnist",
+            row("UnitaryRNN", False, 8.0, 5.0),
+            row("UnitaryRNN", True, 10.0, 50.0),
+            row(choices.CHECKPOINTS, True, 11.0, 5.0),
+            row(choices.CHECKPOINTS, False, 12.0, 4.0),
+        ),
+        run("jax", "pmnist", row("UnitaryRNN", True, 2.0)),
+        run("torch", "pmnist", row("UnitaryRNN", False, 16.0)),
+    ],
+    "growth": [
+        {
+            "backend": "jax",
+            "points": [
+                {"axis": "batch", "value": size, "jit_compile": True, "ms": ms}
+                for size, ms in ((1, 2.0), (32, 4.0))
+            ],
+        }
+    ],
+}
+FASTER = {
+    "half_precision": {
+        "contestants": [
+            row("UnitaryRNN", True, 1.0),
+            row("UnitaryRNN", False, 4.0),
+            row(choices.HALF, True, 8.0),
+            row(choices.HALF, False, 1.0),
+        ]
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("start", "shape", "cell"),
+    [
+        ("`jit_compile", "pmnist", "1.25"),
+        ("JAX, not", "pmnist", "0.25"),
+        ("PyTorch, not", "pmnist", "2.00"),
+        ("`checkpoint_every=56`, not `None`, on Te", "pmnist", "1.50, memory 0.80"),
+        ("`checkpoint_every=56`, not `None`, on JAX", "pmnist", ""),
+        ("`mixed", "wide", "0.25"),
+        ("`mixed", "pmnist", ""),
+        ("JAX, not", "small", ""),
+    ],
+)
+def test_a_choice_is_divided_by_the_other(start: str, shape: str, cell: str) -> None:
+    lines = choices.table(RECORD, FASTER).splitlines()
+    (line,) = (line for line in lines if line.startswith(f"| {start}"))
+    cells = [one.strip() for one in line.strip("|").split("|")]
+    assert cells[1 + list(SHAPES).index(shape)] == cell
+
+
+def test_a_batch_costs_each_of_its_sequences_a_part() -> None:
+    lines = choices.batches(RECORD).splitlines()[2:]
+    assert lines == ["| 1 |  |  | 16 |  |", "| 32 |  |  | 1 |  |"]
