@@ -12,7 +12,7 @@ __all__ = ["DERIVATIVES", "fused_recurrence", "readable_name"]
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
-_WRITTEN_OUT_BLOCK = 32  # slower beyond, by memory and by what is compiled
+_WRITTEN_OUT_BLOCK = 20  # beyond, slower by memory and by what is compiled
 
 
 def fused_recurrence(
