@@ -66,8 +66,10 @@ def batches(record: dict[str, Any]) -> str:
         cells = [f"{size}"]
         for column in columns:
             here, base = found.get((*column, size)), found.get((*column, BASE.batch))
-            known = here is not None and base is not None
-            cells.append(f"{here / size / (base / BASE.batch):.2g}" if known else "")
+            if here is None or base is None:
+                cells.append("")
+            else:
+                cells.append(f"{here / size / (base / BASE.batch):.2g}")
         lines.append(_line(cells))
     head = ["batch", *columns.values()]
     return "\n".join([_line(head), _line(["---"] * len(head)), *lines])

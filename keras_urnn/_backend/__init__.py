@@ -68,15 +68,35 @@ def matmul(a: Any, b: Any) -> Any:
     return a @ b
 
 
-def element(table: Any, index: Any) -> Any:
-    """`table[index]` for an index that is known in the run only.
+def cubic(x: Any, linear: Any, third: Any) -> Any:
+    """`linear X - third X³` of square matrices, by two products."""
+    square = matmul(x, x)
+    if keras.config.backend() == "torch" and len(x.shape) == 2:
+        import torch
 
-    Without `take` TensorFlow has XLA compile again for each new index; PyTorch's own
-    indexing takes a tenth of the time of Keras' `take`.
+        # One operation of four, which with few rows take as long as the product.
+        return torch.addmm(x, x, square, beta=linear, alpha=-third)
+    return linear * x - third * matmul(x, square)
+
+
+def fold(step: Callable[..., Any], table: Any, first: Any, end: Any, x: Any) -> Any:
+    """`x` after `x = step(x, *row)` with the rows `first` to `end - 1` of `table`.
+
+    `table` is a NumPy array. PyTorch is asked for the two numbers once: to wait for a
+    GPU at each row would take longer than the step.
     """
     if keras.config.backend() == "torch":
-        return table[index]
-    return keras.ops.take(table, index)
+        for row in table[int(first) : int(end)].tolist():
+            x = step(x, *row)
+        return x
+    ops = keras.ops
+    rows = ops.convert_to_tensor(table, dtype=x.dtype)
+
+    def body(k: Any, x: Any) -> tuple[Any, Any]:
+        # Not `rows[k]`: TensorFlow would have XLA compile again for each new `k`.
+        return k + 1, step(x, *ops.unstack(ops.take(rows, k, axis=0)))
+
+    return ops.while_loop(lambda k, x: k < end, body, (first, x))[1]
 
 
 def call(

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from keras import ops
 
-from keras_urnn._backend import element, matmul
+from keras_urnn._backend import cubic, fold, matmul
 
 Tensor: TypeAlias = Any  # whatever tensor the active backend works with
 
@@ -122,7 +122,7 @@ def matrix_sign(a: Tensor) -> Tensor:
     """The sign of a symmetric matrix, as exact as its product with it needs.
 
     Newton-Schulz, scaled: as long as the least eigenvalue of `X`, of norm at most 1,
-    may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← s X (3 - s² X²) / 2`
+    may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← (3 s X - s³ X³) / 2`
     makes small eigenvalues grow by 2.6 instead of 1.5. The steps depend on `l` alone,
     so one table holds them all, and the norm of `a` tells where to begin and to end:
     at the `l` of an eigenvalue of 32 units of rounding (smaller ones stay inside
@@ -134,22 +134,12 @@ def matrix_sign(a: Tensor) -> Tensor:
     """
     epsilon = EPSILON[ops.dtype(a)]
     least = 32.0 * epsilon
-    lows, scales = _sign_steps(least)
+    lows, steps = _sign_steps(least)
     norm = ops.maximum(ops.sqrt(frobenius(matmul(a, a))), least)
     low = ops.convert_to_tensor(lows, dtype=a.dtype)
-    table = ops.convert_to_tensor(scales, dtype=a.dtype)
     first = _count(low[1:] <= ops.min(least / norm))
     end = _count((1.0 - low) * ops.max(norm) > 8.0 * epsilon)
-    three = 3.0 * ops.eye(a.shape[-1], dtype=a.dtype)
-
-    def step(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        # `x` is `s X`.
-        half = 0.5 * element(table, k + 1)
-        return k + 1, matmul(half * x, three - matmul(x, x))
-
-    start = (first, element(table, first) * (a / norm))
-    k, x = ops.while_loop(lambda k, x: k < end, step, start)
-    return x / element(table, k)
+    return fold(cubic, steps, first, end, a / norm)
 
 
 def _count(x: Tensor) -> Tensor:
@@ -159,12 +149,13 @@ def _count(x: Tensor) -> Tensor:
 
 @cache
 def _sign_steps(low: float) -> tuple[np.ndarray, np.ndarray]:
-    """`l` and `s` of each step; in the last one all are 1."""
-    lows, scales = [], []
+    """The `l` before each step and 1 for the last, and `3 s / 2`, `s³ / 2` of each."""
+    lows, coefficients = [], []
     while 1.0 - low > 2.0 * EPSILON["float64"]:
-        # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
-        square = min(2.9, 3.0 / (1.0 + low + low * low))
         lows.append(low)
-        scales.append(math.sqrt(square))
-        low = min(scales[-1] * t * (3.0 - square * t * t) / 2.0 for t in (low, 1.0))
-    return np.array([*lows, 1.0]), np.array([*scales, 1.0])
+        # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
+        s = math.sqrt(min(2.9, 3.0 / (1.0 + low + low * low)))
+        linear, third = 1.5 * s, 0.5 * s**3
+        coefficients.append((linear, third))
+        low = min(linear * t - third * t**3 for t in (low, 1.0))
+    return np.array([*lows, 1.0]), np.array(coefficients)
