@@ -5,6 +5,8 @@ from typing import Any
 
 import targets
 from contestants import CHECKPOINT_EVERY
+from markdown import COLUMNS, line
+from promises import plain_rows
 from shapes import BASE, SHAPES
 
 LAYER = "UnitaryRNN"
@@ -44,17 +46,17 @@ def table(record: dict[str, Any], faster: dict[str, Any]) -> str:
         ),
     ]
     head = ["choice", *SHAPES]
-    return "\n".join([_line(head), _line(["---"] * len(head)), *_lines(rows)])
+    return "\n".join(
+        [
+            line(head),
+            line(["---"] * len(head)),
+            *(line([title, *cells]) for title, cells in rows),
+        ]
+    )
 
 
 def batches(record: dict[str, Any]) -> str:
     """Return the time of one sequence, by that in a batch of the base's size."""
-    columns = {
-        ("tensorflow", False): "TensorFlow",
-        ("tensorflow", True): "TensorFlow, XLA",
-        ("jax", True): "JAX",
-        ("torch", False): "PyTorch",
-    }
     found = {
         (run["backend"], point["jit_compile"], point["value"]): point["ms"]
         for run in record["growth"]
@@ -64,15 +66,15 @@ def batches(record: dict[str, Any]) -> str:
     lines = []
     for size in sorted({value for *_, value in found}):
         cells = [f"{size}"]
-        for column in columns:
+        for column in COLUMNS:
             here, base = found.get((*column, size)), found.get((*column, BASE.batch))
             if here is None or base is None:
                 cells.append("")
             else:
                 cells.append(f"{here / size / (base / BASE.batch):.2g}")
-        lines.append(_line(cells))
-    head = ["batch", *columns.values()]
-    return "\n".join([_line(head), _line(["---"] * len(head)), *lines])
+        lines.append(line(cells))
+    head = ["batch", *COLUMNS.values()]
+    return "\n".join([line(head), line(["---"] * len(head)), *lines])
 
 
 def _ratio(
@@ -92,7 +94,7 @@ def _times(
         row["training"]["ms"]
         for run in targets.runs(record, shape)
         if run["backend"] == backend
-        for row in _rows(run, LAYER)
+        for row in plain_rows(run, LAYER)
         if row["jit_compile"] in jits
     ]
 
@@ -101,34 +103,24 @@ def _checkpoints(record: dict[str, Any], shape: str, backend: str) -> str:
     """The ratios of time and of memory, in the mode that Keras takes by itself."""
     for run in targets.runs(record, shape):
         if run["backend"] == backend:
-            pairs = zip(_rows(run, CHECKPOINTS), _rows(run, LAYER), strict=False)
-            for few, every in pairs:
-                time, memory = (
-                    few["training"][name] / every["training"][name]
-                    for name in ("ms", "mebibytes")
-                )
+            for few, every in _pairs(run, CHECKPOINTS):
+                time, memory = (few[name] / every[name] for name in ("ms", "mebibytes"))
                 return f"{time:.2f}, memory {memory:.2f}"
     return ""
 
 
 def _half_precision(faster: dict[str, Any]) -> str:
-    run = faster.get("half_precision", {"contestants": []})
-    for short, full in zip(_rows(run, HALF), _rows(run, LAYER), strict=True):
-        return f"{short['training']['ms'] / full['training']['ms']:.2f}"
+    for half, full in _pairs(faster.get("half_precision", {"contestants": []}), HALF):
+        return f"{half['ms'] / full['ms']:.2f}"
     return ""
 
 
-def _rows(run: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
-    """Yield a contestant's timed rows, without XLA first."""
-    for row in sorted(targets.rows(run, name), key=lambda row: row["jit_compile"]):
-        if not row["flush_denormals"] and "ms" in row["training"]:
-            yield row
-
-
-def _lines(rows: list[tuple[str, list[str]]]) -> Iterator[str]:
-    for title, cells in rows:
-        yield _line([title, *cells])
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _pairs(run: dict[str, Any], name: str) -> Iterator[tuple[Any, Any]]:
+    """Yield a variant's training and that of the layer, without XLA first."""
+    for jit in (False, True):
+        rows = [
+            [row for row in plain_rows(run, one) if row["jit_compile"] == jit]
+            for one in (name, LAYER)
+        ]
+        for variant, layer in zip(*rows, strict=False):
+            yield variant["training"], layer["training"]

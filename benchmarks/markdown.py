@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+# A backend, and whether XLA compiles: what a table has a column or a row for.
+COLUMNS = {
+    ("tensorflow", False): "TensorFlow",
+    ("tensorflow", True): "TensorFlow, XLA",
+    ("jax", True): "JAX",
+    ("torch", False): "PyTorch",
+}
 HERE = "tensorflow"  # the one backend of what NumPy does
 
 
@@ -27,6 +34,10 @@ def scaling(record: dict[str, Any]) -> str:
     ]
     head = _head("n", [f"spectral radius {radius:g}" for radius in radii])
     return "\n".join([*head, *lines])
+
+
+def line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _head(first: str, names: list[str]) -> list[str]:

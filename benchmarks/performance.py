@@ -19,7 +19,7 @@ import promises
 import recurrence
 import targets
 from contestants import OURS
-from markdown import BACKENDS
+from markdown import BACKENDS, COLUMNS, line
 from shapes import GROWTH, SHAPES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -93,7 +93,7 @@ def _machines(record: dict[str, Any]) -> list[str]:
             "-".join([commit[:7], *dirty]),
             "yes" if complete else "no",
         ]
-        lines.append(_line(cells))
+        lines.append(line(cells))
     return lines
 
 
@@ -105,20 +105,19 @@ def training(record: dict[str, Any], shape: str) -> str:
         for run in runs.values()
         for row in run["contestants"]
     ]
-    columns = _columns()
     lines = [
-        _line(
+        line(
             [
                 name + (", denormals flushed" if flush else ""),
                 *(
                     _time(_find(runs.get(backend), name, jit, flush), "training")
-                    for backend, jit in columns
+                    for backend, jit in COLUMNS
                 ),
             ]
         )
         for name, flush in dict.fromkeys(modes)
     ]
-    return "\n".join([*_head(["contestant", *columns.values()]), *lines])
+    return "\n".join([*_head(["contestant", *COLUMNS.values()]), *lines])
 
 
 def phase(record: dict[str, Any], name: str) -> str:
@@ -140,13 +139,13 @@ def profile(record: dict[str, Any]) -> str:
     """Return where a training step of our slower layer spends its time."""
     head = ["backend", "shape", "step", "products", "projection", "the rest"]
     lines = []
-    for (backend, jit), title in _columns().items():
+    for (backend, jit), title in COLUMNS.items():
         for shape in promises.LEAST_OF_PEAK:  # those that products rule
             for run in targets.runs(record, shape):
                 mine = _slower(run, jit) if run["backend"] == backend else None
                 product = _find(run, "matrix product", jit, False)
                 if mine is not None and product is not None:
-                    lines.append(_line([title, shape, *_parts(mine, product)]))
+                    lines.append(line([title, shape, *_parts(mine, product)]))
     return "\n".join([*_head(head), *lines])
 
 
@@ -167,7 +166,7 @@ def digits(record: dict[str, Any]) -> str:
     """Return the accuracies of `half_precision.py`."""
     found = record.get("digits", {"summary": [], "runs": []})
     lines = [
-        _line(
+        line(
             [
                 f"`{row['policy']}`",
                 str(sum(run["policy"] == row["policy"] for run in found["runs"])),
@@ -183,7 +182,7 @@ def digits(record: dict[str, Any]) -> str:
 
 def _by_mode(record: dict[str, Any], show: Any) -> str:
     lines = []
-    for backend, jit in _columns():
+    for backend, jit in COLUMNS:
         runs = [run for run in record["runs"] if run["backend"] == backend]
         by_shape = {run["shape"]["name"]: run for run in runs}
         names = [row["contestant"] for run in runs for row in run["contestants"]]
@@ -192,7 +191,7 @@ def _by_mode(record: dict[str, Any], show: Any) -> str:
                 show(_find(by_shape.get(shape), name, jit, False)) for shape in SHAPES
             ]
             if any(cells):
-                lines.append(_line([_columns()[backend, jit], name, *cells]))
+                lines.append(line([COLUMNS[backend, jit], name, *cells]))
     return "\n".join([*_head(["backend", "contestant", *SHAPES]), *lines])
 
 
@@ -204,8 +203,8 @@ def grown(record: dict[str, Any]) -> str:
         for row in run["exponents"]
     }
     lines = [
-        _line([title, *(found.get((*column, axis), "") for axis in GROWTH)])
-        for column, title in _columns().items()
+        line([title, *(found.get((*column, axis), "") for axis in GROWTH)])
+        for column, title in COLUMNS.items()
     ]
     return "\n".join([*_head(["backend", *GROWTH]), *lines])
 
@@ -220,19 +219,10 @@ def paths(record: dict[str, Any]) -> str:
                 key = (run["backend"], point["jit_compile"], point["axis"])
                 found.setdefault(key, []).append(ratio)
     lines = []
-    for column, title in _columns().items():
+    for column, title in COLUMNS.items():
         cells = ("<br>".join(found.get((*column, axis), ())) for axis in GROWTH)
-        lines.append(_line([title, *cells]))
+        lines.append(line([title, *cells]))
     return "\n".join([*_head(["backend", *GROWTH]), *lines])
-
-
-def _columns() -> dict[tuple[str, bool], str]:
-    return {
-        ("tensorflow", False): "TensorFlow",
-        ("tensorflow", True): "TensorFlow, XLA",
-        ("jax", True): "JAX",
-        ("torch", False): "PyTorch",
-    }
 
 
 def _find(run: Row | None, name: str, jit: bool, flush: bool) -> Row | None:
@@ -278,11 +268,7 @@ def _three(number: float) -> str:
 
 
 def _head(names: list[str]) -> list[str]:
-    return [_line(names), "| --- " * len(names) + "|"]
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return [line(names), "| --- " * len(names) + "|"]
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _projections(run: dict[str, Any]) -> Iterator[Promise]:
     shares = [
         (row["projection"]["ms"] / row["training"]["ms"], row)
         for name in OURS
-        for row in _plain(run, name)
+        for row in plain_rows(run, name)
         if "ms" in row.get("projection", {})
     ]
     for jit in sorted({row["jit_compile"] for _, row in shares}):
@@ -92,7 +92,7 @@ def _peak(record: dict[str, Any], shape: str, least: float) -> Iterator[Promise]
 
 def of_peak(run: dict[str, Any], jit: bool) -> float | None:
     """Return the products that our step needs by its time, over the backend's peak."""
-    products = list(_plain(run, "matrix product"))
+    products = list(plain_rows(run, "matrix product"))
     mine = targets.ours(run, jit)
     if not products or mine is None:
         return None
@@ -110,7 +110,7 @@ def _memory(run: dict[str, Any]) -> Iterator[Promise]:
         taken = {
             name: row["training"]["mebibytes"]
             for name in ("SimpleRNN", *OURS)
-            for row in _plain(run, name)
+            for row in plain_rows(run, name)
             if row["jit_compile"] == jit and "mebibytes" in row["training"]
         }
         if len(taken) == 1 + len(OURS):
@@ -130,8 +130,8 @@ def _checkpoints(run: dict[str, Any]) -> Iterator[Promise]:
     """The layers that keep some states only take less than `SimpleRNN`."""
     names = {row["contestant"] for row in run["contestants"]}
     for name in sorted(name for name in names if "checkpoint_every" in name):
-        for row in _plain(run, name):
-            for simple in _plain(run, "SimpleRNN"):
+        for row in plain_rows(run, name):
+            for simple in plain_rows(run, "SimpleRNN"):
                 if simple["jit_compile"] == row["jit_compile"]:
                     yield _memory_ratio(run, row, simple)
 
@@ -150,8 +150,8 @@ def _memory_ratio(run: dict[str, Any], row: Row, simple: Row) -> Promise:
 
 
 def _bfloat16(run: dict[str, Any]) -> Iterator[Promise]:
-    for short in _plain(run, "UnitaryRNN, mixed_bfloat16"):
-        for full in _plain(run, "UnitaryRNN"):
+    for short in plain_rows(run, "UnitaryRNN, mixed_bfloat16"):
+        for full in plain_rows(run, "UnitaryRNN"):
             if full["jit_compile"] == short["jit_compile"]:
                 faster = full["training"]["ms"] / short["training"]["ms"]
                 yield Promise(
@@ -164,7 +164,7 @@ def _bfloat16(run: dict[str, Any]) -> Iterator[Promise]:
                 )
 
 
-def _plain(run: dict[str, Any], name: str) -> Iterator[Row]:
+def plain_rows(run: dict[str, Any], name: str) -> Iterator[Row]:
     """Yield a contestant's timed rows with denormals left as they are."""
     for row in targets.rows(run, name):
         if not row["flush_denormals"] and "ms" in row["training"]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from contestants import OURS
+from markdown import line
 from shapes import SHAPES
 
 # At 1.0: no slower by more than this, and within the spread.
@@ -173,14 +174,10 @@ def table(record: dict[str, Any]) -> str:
     Shapes and targets of which nothing was measured are left out.
     """
     names = [name for name in SHAPES if any(runs(record, name))]
-    lines = [_line("against", names), "| --- " * (1 + len(names)) + "|"]
+    lines = [line(["against", *names]), "| --- " * (1 + len(names)) + "|"]
     for target in TARGETS:
         cells = [cell(record, target, name) for name in names]
         if any(cells):
             shown = [str(one) if one else "not measured" for one in cells]
-            lines.append(_line(target.title, shown))
+            lines.append(line([target.title, *shown]))
     return "\n".join(lines)
-
-
-def _line(first: str, others: list[str]) -> str:
-    return f"| {' | '.join([first, *others])} |"
