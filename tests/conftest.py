@@ -74,7 +74,10 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     if keras.config.backend() == "jax":
         import jax
 
-        folder = tmp_path_factory.mktemp("compiled")
+        folder = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:  # What one worker compiles is all's.
+            folder = folder.parent
+        folder = folder / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -114,8 +114,8 @@ def _without_dust(x: Tensor) -> Tensor:
 
 
 def _combination(coefficients: list[float], powers: tuple[Tensor, ...]) -> Tensor:
-    terms = (c * power for c, power in zip(coefficients, powers, strict=True))
-    return sum(terms, start=0.0)
+    first, *rest = (c * power for c, power in zip(coefficients, powers, strict=True))
+    return sum(rest, start=first)
 
 
 def matrix_sign(a: Tensor) -> Tensor:
