@@ -34,7 +34,7 @@ bench: .venv/dev.stamp  ## time the projections and the conversion
 	$(PY) benchmarks/projections.py
 	$(PY) benchmarks/conversion.py
 
-benchmark: .venv/benchmark.stamp  ## time the recurrence against its peers: an hour
+benchmark: .venv/benchmark.stamp  ## time the recurrence against its peers: some three hours
 	@echo "== benchmark: benchmarks/recurrence.py, benchmarks/performance.py"
 	$(PY) benchmarks/recurrence.py --resume --backend $(BACKEND)
 	$(PY) benchmarks/recurrence.py --growth --resume --backend $(BACKEND)
