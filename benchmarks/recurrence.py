@@ -6,8 +6,8 @@ the first call of each, and the memory that a training step takes. A product of 
 of the same shapes, in the same run, is the machine's limit. With `--growth` our layer's
 training step is timed as one size after the other grows (`growth.py`).
 
-    python benchmarks/recurrence.py                                 # about three hours
-    python benchmarks/recurrence.py --growth                        # about 15 minutes
+    python benchmarks/recurrence.py                                 # about 2.5 hours
+    python benchmarks/recurrence.py --growth                        # about 40 minutes
     python benchmarks/recurrence.py --backend tensorflow --shape small
     python benchmarks/recurrence.py --resume          # only what this commit lacks
 
