@@ -127,6 +127,7 @@ ON_EACH_BACKEND = (
     "encoder-decoder",
     "masked-from-a-start",
     "stateful",
+    "adapted",
 )
 
 
