@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import keras
+from keras import ops
 
 Step: TypeAlias = Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
 
@@ -42,14 +43,14 @@ def scan(
     Returns:
         The last carry, and the outputs stacked along a new first axis.
     """
-    if keras.config.backend() == "jax":
-        import jax
-
-        return jax.lax.scan(step, carry, tuple(inputs), reverse=reverse)
     length = inputs[0].shape[0]
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
     if length == 1 or (short and writes_out()):
         return _written_out(step, carry, inputs, outputs, reverse)
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.lax.scan(step, carry, tuple(inputs), reverse=reverse)
     carry, kept = _tensorflow_loop(step, carry, inputs, outputs, reverse)
     return carry, tuple(one.stack(length) for one in kept) if stacked else kept
 
@@ -57,16 +58,14 @@ def scan(
 def _written_out(
     step: Step, carry: Any, inputs: Sequence[Any], outputs: int, reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
-    import tensorflow as tf
-
-    slices = list(zip(*(tf.unstack(tensor) for tensor in inputs), strict=True))
+    slices = list(zip(*(ops.unstack(tensor) for tensor in inputs), strict=True))
     rows: list[tuple[Any, ...]] = []
     for one in reversed(slices) if reverse else slices:
         carry, row = step(carry, one)
         rows.append(row)
     if reverse:
         rows.reverse()
-    return carry, tuple(tf.stack([row[i] for row in rows]) for i in range(outputs))
+    return carry, tuple(ops.stack([row[i] for row in rows]) for i in range(outputs))
 
 
 class _Slices:

@@ -63,8 +63,9 @@ def fused_recurrence(
     x = ops.swapaxes(x, 0, 1)
     if mask is not None:
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
-    longest = _WRITTEN_OUT_BLOCK if writes_out() else _BLOCK
-    block = checkpoint_every or _even_block(x.shape[0], longest)
+    steps = x.shape[0]
+    longest = _WRITTEN_OUT_BLOCK if writes_out() else _longest_block(steps, matrix)
+    block = checkpoint_every or _even_block(steps, longest)
     recompute = checkpoint_every is not None
     arguments = (x, kernel, bias, matrix, start, mask)
     if keras.config.backend() == "torch":
@@ -80,6 +81,12 @@ def fused_recurrence(
         blocks = Blocks(activation, return_sequences, block, recompute)
         states, last = blocks.run(*arguments)
     return None if states is None else ops.swapaxes(states, 0, 1), last
+
+
+def _longest_block(steps: int | None, matrix: Tensor) -> int:
+    """The narrower, the longer, as a block has work of its own; a fourth at most."""
+    square = matrix.shape[0] ** 2
+    return max(_BLOCK, min(_BLOCK * 128**2 // square, (steps or 0) // 4))
 
 
 def _even_block(steps: int | None, longest: int) -> int:

@@ -20,6 +20,10 @@ _TINY = 8
 _HALVED = range(65, 257)
 
 
+# XLA compiles so many blocks one by one; more of them in a loop.
+_APART = 16
+
+
 class Blocks:
     """The recurrence of `fused_recurrence`, and the settings that it has."""
 
@@ -60,36 +64,47 @@ class Blocks:
     def _with_gradient(
         self, x: Tensor, *others: Tensor
     ) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
-        weights, h, masks = others[:3], others[3], others[4:]
+        weights, start, masks = others[:3], others[3], others[4:]
         segments = [self._segments(tensor) for tensor in (x, *masks)]
         inputs = list(zip(*segments, strict=True))
-        few = 0 < x.shape[-1] <= _FEW and not self.writes_out
-        if few and not self.recompute:
-            h, kept, states = self._forward_at_once(h, (x, *masks), weights)
+        at_once = not self.recompute and not self._keeps_apart(ops.shape(x)[0])
+        if at_once and self._projects_in_steps(x):
+            # XLA writes each state of one loop to where it stays.
+            end, before = self._block_states(start, (x, *masks), weights)
+            kept = self._segments(before)
+            befores = [before]
         else:
-            h, kept, states = self._forward_in_blocks(h, inputs, weights)
+            end, kept, befores = self._forward(start, inputs, weights)
+        states = [_after(before, end) for before in befores if self.return_sequences]
 
         def gradient(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
             # TensorFlow may have lost the static shapes that the blocks are cut by.
             *to_states, to_last = [
                 ops.reshape(tensor, ops.shape(output))
                 for tensor, output in zip(
-                    keras.tree.flatten(upstream), (*states, h), strict=True
+                    keras.tree.flatten(upstream), (*states, end), strict=True
                 )
             ]
-            given = [self._segments(tensor) for tensor in to_states]
-            rows = list(zip(inputs, kept, *given, strict=True))
-            return self._backward(rows, to_last, weights, masks)
+            for tensor in to_states:
+                to_last = to_last + tensor[-1]
+            back = self._through(to_last, end, [mask[-1] for mask in masks])
+            earlier = [self._segments(_earlier(one)) for one in (*masks, *to_states)]
+            rows = list(zip(inputs, kept, *earlier, strict=True))
+            return self._backward(rows, back, weights, masks)
 
-        return (*states, h), gradient
+        return (*states, end), gradient
 
     def _segments(self, tensor: Tensor) -> list[Tensor]:
         """Cut the first axis into blocks: whole ones, and what is left.
 
-        What is left of a number of steps that is not known yet is blocks of one.
+        A few blocks are apart, each of its own loop. What is left of a number of steps
+        that is not known yet is blocks of one.
         """
         shape = ops.shape(tensor)
         steps, rest = shape[0], tuple(shape[1:])
+        if self._keeps_apart(steps):
+            starts = range(0, steps, self.block)
+            return [tensor[i : i + self.block][None] for i in starts]
         count = steps // self.block
         cut = count * self.block
         whole = ops.reshape(tensor[:cut], (count, self.block, *rest))
@@ -100,156 +115,141 @@ class Blocks:
         left = ops.expand_dims(tensor[cut:], 0)
         return [whole, left] if count else [left]
 
-    def _forward_at_once(
-        self, start: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor]]:
-        """The last state, what `gradient` reads, the states where they are wanted.
+    def _keeps_apart(self, steps: Any) -> bool:
+        """Whether XLA may take a block's products beside the next block's loop."""
+        if self.writes_out or self.recompute or not isinstance(steps, int):
+            return False
+        return steps <= _APART * self.block
 
-        In one loop, where XLA writes each state to where it stays. Inputs of few
-        features are projected there too.
-        """
-        kernel, bias, _ = weights
+    def _projects_in_steps(self, x: Tensor) -> bool:
+        return 0 < x.shape[-1] <= _FEW and not self.writes_out
 
-        def project(x: Tensor) -> Tensor:
-            return _few_matmul(x, kernel) + bias
-
-        end, states = self._states(start, inputs, weights, project)
-        kept, h = [], start
-        for blocks in self._segments(states):
-            starts = ops.concatenate([h[None], blocks[:, -1]], axis=0)
-            kept.append((starts[:-1], blocks))
-            h = starts[-1]
-        return end, kept, [states] if self.return_sequences else []
-
-    def _forward_in_blocks(
+    def _forward(
         self,
         h: Tensor,
         inputs: Sequence[tuple[Tensor, ...]],
         weights: Sequence[Tensor],
-    ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor]]:
-        """The same, the inputs of a block projected in one product."""
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The last state, what `gradient` reads of each segment, states if wanted.
+
+        The states are those before each step.
+        """
         stacked = self.return_sequences
-        with_states = stacked or not self.recompute
+        outputs = 1 + (self.recompute and stacked)
 
         def block(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             end, states = self._block_states(h, inputs, weights)
-            return end, (h, states) if with_states else (h,)
+            return end, ((h, states) if self.recompute else (states,))[:outputs]
 
-        kept = []
+        found = []
         for segment in inputs:
-            h, found = scan(block, h, segment, outputs=1 + with_states, stacked=stacked)
-            kept.append(found)
-        states = [_joined([found[1] for found in kept])] if stacked else []
-        if self.recompute:
-            kept = [found[:1] for found in kept]
-        return h, kept, states
+            h, one = scan(block, h, segment, outputs=outputs, stacked=stacked)
+            found.append(one)
+        states = [_joined([one[-1] for one in found])] if stacked else []
+        return h, [one[0] for one in found], states
 
     def _block_states(
-        self, h: Tensor, inputs: tuple[Tensor, ...], weights: Sequence[Tensor]
+        self, h: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The last state of a block, and all of them."""
-        kernel, bias, _ = weights
-        x, *masks = inputs
-        projected = _flat_matmul(x, kernel) + bias
-        return self._states(h, (projected, *masks), weights, lambda z: z)
+        """The state after some steps, and the states before each of them.
 
-    def _states(
-        self,
-        h: Tensor,
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
-        project: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """The last state and all states, of inputs that `project` projects."""
-        matrix = weights[2]
+        Inputs of few features are projected in the loop, by XLA, others at once.
+        """
+        kernel, bias, matrix = weights
+        x, *masks = inputs
+        in_steps = self._projects_in_steps(x)
+        projected = x if in_steps else _flat_matmul(x, kernel) + bias
 
         def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = inputs
-            new = self.activation(project(x) + self._step_matmul(h, matrix))
+            into = _few_matmul(x, kernel) + bias if in_steps else x
+            new = self.activation(into + self._step_matmul(h, matrix))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
-            return new, (new,)
+            return new, (h,)
 
-        h, (states,) = scan(step, h, inputs, outputs=1, inner=True)
+        h, (states,) = scan(step, h, (projected, *masks), outputs=1, inner=True)
         return h, states
 
     def _backward(
         self,
         rows: list[tuple[Any, ...]],
-        g: Tensor,
+        back: tuple[Tensor, ...],
         weights: Sequence[Tensor],
         masks: Sequence[Tensor],
     ) -> tuple[Tensor, ...]:
-        """The gradients of all arguments, from that of the last state backwards."""
+        """The gradients of all arguments, from the last step backwards."""
         kernel, _, matrix = weights
         transposed = [ops.transpose(weight) for weight in (kernel, matrix)]
         wide = "float64" if ops.dtype(matrix) == "float64" else "float32"
         sums = tuple(ops.zeros(weight.shape, dtype=wide) for weight in weights)
 
-        def block(carry: Any, row: tuple[Any, ...]) -> tuple[Any, tuple[Tensor]]:
-            g, *sums = carry
-            count = len(masks) + 1
-            inputs, (start, *rest) = row[:count], row[count:]
-            x, *inside = inputs
+        def block(carry: Any, row: tuple[Any, ...]) -> tuple[Any, tuple[Tensor, ...]]:
+            back, sums = carry[: len(masks) + 1], carry[len(masks) + 1 :]
+            inputs, (kept, *earlier) = row[: len(masks) + 1], row[len(masks) + 1 :]
             states = (
-                self._block_states(start, inputs, weights)[1]
-                if self.recompute
-                else rest.pop(0)
+                self._block_states(kept, inputs, weights)[1] if self.recompute else kept
             )
-            g, delta = self._walk_back(g, states, rest, inside, transposed[1])
+            back, delta = self._walk_back(back, states, earlier, transposed[1])
+            # Nothing in the loop waits for these: XLA takes them beside the next one.
             found = (
-                _product(x, delta),
+                _product(inputs[0], delta),
                 ops.sum(delta, axis=(0, 1)),
-                self._matrix_gradient(start, states, delta),
+                _product(states, delta),
             )
             sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
-            return (g, *sums), (_flat_matmul(delta, transposed[0]),)
+            return (*back, *sums), (_flat_matmul(delta, transposed[0]), delta[0])
 
         to_x = []
-        carry: Any = (g, *sums)
-        for inputs, kept, *given in reversed(rows):
-            flat = (*inputs, *kept, *given)
-            carry, (found,) = scan(block, carry, flat, outputs=1, reverse=True)
-            to_x.append(found)
-        g, *sums = carry
-        to_weights = [ops.cast(a, b.dtype) for a, b in zip(sums, weights, strict=True)]
+        carry: Any = (*back, *sums)
+        for inputs, kept, *earlier in reversed(rows):
+            flat = (*inputs, kept, *earlier)
+            carry, found = scan(block, carry, flat, outputs=2, reverse=True)
+            to_x.append(found[0])
+        # Before the first step is no other, but what a mask held.
+        g = carry[1] if masks else matmul(found[1][0], transposed[1])
+        to_weights = [
+            ops.cast(a, b.dtype)
+            for a, b in zip(carry[-len(sums) :], weights, strict=True)
+        ]
         to_masks = [ops.zeros_like(mask) for mask in masks]
         return _joined(to_x[::-1]), *to_weights, g, *to_masks
 
-    def _matrix_gradient(self, start: Tensor, states: Tensor, delta: Tensor) -> Tensor:
-        """`Σ h_{t-1}ᵀ δ_t`."""
-        if self.writes_out:
-            # A second product, which costs less than to copy all states but one.
-            first = _product(start[None], delta[:1])
-            return first + _product(states[:-1], delta[1:])
-        before = ops.concatenate([start[None], states[:-1]], axis=0)
-        return _product(before, delta)
-
     def _walk_back(
         self,
-        g: Tensor,
+        back: tuple[Tensor, ...],
         states: Tensor,
-        upstream: Sequence[Tensor],
-        masks: Sequence[Tensor],
+        earlier: Sequence[Tensor],
         transposed: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The gradient of the state before a block, and `δ` of each of its steps."""
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What goes from a block to the one before it, and `δ` of each of its steps.
 
-        def step(g: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+        Row `t` has the state before step `t`, so that its round takes in `δ_t`, and
+        from it makes `δ` of the step before: states and `δ` are rows of one product.
+        """
+
+        def step(
+            back: tuple[Tensor, ...], inputs: tuple[Tensor, ...]
+        ) -> tuple[tuple[Tensor, ...], Any]:
+            delta, *held = back
             h, *others = inputs
-            if upstream:
-                g = g + others[0]
-            delta = self.differentiate(g, h)
-            if not masks:
-                return self._step_matmul(delta, transposed), (delta,)
-            inside, zero = others[-1] > 0.0, ops.zeros_like(g)
-            delta = ops.where(inside, delta, zero)
-            held = ops.where(inside, zero, g)
-            return held + self._step_matmul(delta, transposed), (delta,)
+            mask, upstream = others[: len(held)], others[len(held) :]
+            g = sum((*held, *upstream), start=self._step_matmul(delta, transposed))
+            return self._through(g, h, mask), (delta,)
 
-        inputs = (states, *upstream, *masks)
-        g, (deltas,) = scan(step, g, inputs, outputs=1, reverse=True, inner=True)
-        return g, deltas
+        inputs = (states, *earlier)
+        back, (deltas,) = scan(step, back, inputs, outputs=1, reverse=True, inner=True)
+        return back, deltas
+
+    def _through(
+        self, g: Tensor, h: Tensor, mask: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """`δ` of the step that gave `h`; with a mask also what it held, not its own."""
+        delta = self.differentiate(g, h)
+        if not mask:
+            return (delta,)
+        inside, zero = mask[0] > 0.0, ops.zeros_like(g)
+        return ops.where(inside, delta, zero), ops.where(inside, zero, g)
 
     def _step_matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """`a @ b`; of few units in a form that XLA joins with what is around it."""
@@ -281,6 +281,16 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     """`Σ a_tᵀ b_t` over the first two axes."""
     a, b = (ops.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (a, b))
     return matmul(ops.transpose(a), b)
+
+
+def _after(before: Tensor, end: Tensor) -> Tensor:
+    """The states after each step, from those before it and the last."""
+    return ops.concatenate([before[1:], end[None]], axis=0)
+
+
+def _earlier(tensor: Tensor) -> Tensor:
+    """What is given for each step at the step after it; zero at the first."""
+    return ops.concatenate([ops.zeros_like(tensor[:1]), tensor[:-1]], axis=0)
 
 
 def _joined(segments: list[Tensor]) -> Tensor:
