@@ -173,19 +173,29 @@ def test_same_for_each_number_of_steps(steps: int) -> None:
         assert_same(layer, False, "float64", steps=steps)
 
 
-# XLA, and with it JAX, takes few features, and few units, on paths of their own.
+# XLA, and with it JAX, takes few features, and few units, on paths of their own. Its
+# blocks are apart, or rounds of a loop. Through the identity alone much of a gradient
+# gets back to the initial state.
+@pytest.mark.parametrize("apart", [0, 16])
 @pytest.mark.parametrize(
-    ("features", "sequences", "tiny"), [(1, True, UNITS), (6, False, UNITS - 1)]
+    ("features", "activation", "tiny"), [(1, "relu", UNITS), (6, None, UNITS - 1)]
 )
 def test_same_under_xla(
-    features: int, sequences: bool, tiny: int, monkeypatch: pytest.MonkeyPatch
+    features: int,
+    activation: str | None,
+    tiny: int,
+    apart: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(blocks, "_TINY", tiny)
+    monkeypatch.setattr(blocks, "_APART", apart)
+    given = activation is not None
     with precision("float64"):
         layer = ku.UnitaryRNN(
-            UNITS, learn_initial_state=True, return_sequences=sequences
+            UNITS, activation, learn_initial_state=True, return_sequences=given
         )
-        assert_same(layer, True, "float64", steps=67, features=features, xla=True)
+        sizes = {"steps": 131, "features": features}
+        assert_same(layer, given, "float64", **sizes, xla=True)
 
 
 def test_same_under_xla_with_checkpoints() -> None:
