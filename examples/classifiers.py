@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import runs
 import tasks
+from free_rnn import free_rnn
 
 import keras_urnn as ku
 
@@ -16,7 +17,7 @@ MAX_NORM = 0.999
 LAYERS: dict[str, Any] = {
     "contractive": partial(ku.ContractiveRNN, max_norm=MAX_NORM),
     "unitary": ku.UnitaryRNN,
-    "plain": keras.layers.SimpleRNN,
+    "plain": free_rnn,
 }
 EVALUATION_BATCH = 500
 
@@ -108,8 +109,8 @@ def train(
 
 def monitors(model: Any) -> list[keras.callbacks.Callback]:
     """Return what logs how far the recurrent matrix is from its set, if it has one."""
-    held = isinstance(model.get_layer("recurrent"), (ku.UnitaryRNN, ku.ContractiveRNN))
-    return [ku.callbacks.UnitarityMonitor()] if held else []
+    kernel = model.get_layer("recurrent").cell.recurrent_kernel
+    return [] if kernel.constraint is None else [ku.callbacks.UnitarityMonitor()]
 
 
 def guess(model: Any, split: tasks.Split) -> tasks.Array:

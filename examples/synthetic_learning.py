@@ -1,18 +1,19 @@
 """Training one model on one realization of the synthetic task."""
 
 import time
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import runs
 import synthetic_system as task
+from free_rnn import free_rnn
 
 import keras_urnn as ku
 
 LAYERS = {
-    "rnn": partial(keras.layers.SimpleRNN, activation="relu"),
+    "rnn": free_rnn,
     "urnn": ku.UnitaryRNN,
     "lstm": keras.layers.LSTM,
 }

@@ -31,15 +31,15 @@ def fused_recurrence(
 
     The steps are taken in blocks. Of a block all inputs are projected in one product;
     then a loop is left with `h R` and `φ`. (Under XLA few features are projected in
-    the loop, which then goes over all steps, and `h R` of few units is a sum.) The
-    backward pass reads `φ'` from the states, and from the last step to the first needs
-    one product of a step only:
+    the loop, and `h R` of few units is a sum.) The backward pass reads `φ'` from the
+    states, and from the last step to the first needs one product of a step only:
 
         δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
 
     the gradients of a block's weights are one product each, `dR = Σ h_{t-1}ᵀ δ_t`,
-    `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. Where the mask is
-    False a step is left out: `h_t = h_{t-1}`.
+    `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. XLA takes them on
+    another core beside the next block's loop, as long as the blocks are few. Where the
+    mask is False a step is left out: `h_t = h_{t-1}`.
 
     On PyTorch with a GPU cuDNN runs ReLU and tanh, in full float32, unless there is a
     mask or `checkpoint_every`.

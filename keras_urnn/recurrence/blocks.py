@@ -18,8 +18,6 @@ _TINY = 8
 # Of such a width, halves of a batch are faster side by side, where that is possible: a
 # smaller product is not what takes the time, a larger one takes all cores by itself.
 _HALVED = range(65, 257)
-
-
 # XLA compiles so many blocks one by one; more of them in a loop.
 _APART = 16
 
@@ -72,10 +70,9 @@ class Blocks:
             # XLA writes each state of one loop to where it stays.
             end, before = self._block_states(start, (x, *masks), weights)
             kept = self._segments(before)
-            befores = [before]
         else:
-            end, kept, befores = self._forward(start, inputs, weights)
-        states = [_after(before, end) for before in befores if self.return_sequences]
+            end, kept, before = self._forward(start, inputs, weights)
+        states = [_after(before, end)] if self.return_sequences else []
 
         def gradient(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
             # TensorFlow may have lost the static shapes that the blocks are cut by.
@@ -129,10 +126,10 @@ class Blocks:
         h: Tensor,
         inputs: Sequence[tuple[Tensor, ...]],
         weights: Sequence[Tensor],
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """The last state, what `gradient` reads of each segment, states if wanted.
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """The last state, what `gradient` reads of each segment, all states or None.
 
-        The states are those before each step.
+        All states are wanted with `return_sequences`; they are those before each step.
         """
         stacked = self.return_sequences
         outputs = 1 + (self.recompute and stacked)
@@ -145,8 +142,8 @@ class Blocks:
         for segment in inputs:
             h, one = scan(block, h, segment, outputs=outputs, stacked=stacked)
             found.append(one)
-        states = [_joined([one[-1] for one in found])] if stacked else []
-        return h, [one[0] for one in found], states
+        before = _joined([one[-1] for one in found]) if stacked else None
+        return h, [one[0] for one in found], before
 
     def _block_states(
         self, h: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]

@@ -51,13 +51,6 @@ def last_norm(output: Path, point: dict[str, Any]) -> float | None:
     return log[-1].get("spectral_norm")
 
 
-def test_the_plain_one_is_free() -> None:
-    layer = classifiers.build("plain", 64, 4).get_layer("recurrent")
-    assert isinstance(layer, keras.layers.SimpleRNN)
-    assert layer.cell.recurrent_constraint is None
-    assert layer.cell.activation is keras.activations.relu
-
-
 @pytest.mark.each_backend
 @pytest.mark.usefixtures("few")
 def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
