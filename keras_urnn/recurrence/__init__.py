@@ -12,6 +12,8 @@ __all__ = ["DERIVATIVES", "fused_recurrence", "readable_name"]
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
+# From such a width on the products of a block are worth another core.
+_BESIDE = 64
 _WRITTEN_OUT_BLOCK = 20  # beyond, slower by memory and by what is compiled
 
 
@@ -64,7 +66,8 @@ def fused_recurrence(
     if mask is not None:
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
     steps = x.shape[0]
-    longest = _WRITTEN_OUT_BLOCK if writes_out() else _longest_block(steps, matrix)
+    width = matrix.shape[0]
+    longest = _WRITTEN_OUT_BLOCK if writes_out() else _longest_block(steps, width)
     block = checkpoint_every or _even_block(steps, longest)
     recompute = checkpoint_every is not None
     arguments = (x, kernel, bias, matrix, start, mask)
@@ -78,15 +81,17 @@ def fused_recurrence(
         module = cudnn_recurrence if on_cudnn else torch_recurrence
         states, last = module.run(*arguments, settings)
     else:
-        blocks = Blocks(activation, return_sequences, block, recompute)
+        beside = width >= _BESIDE and not recompute and not writes_out()
+        blocks = Blocks(activation, return_sequences, block, recompute, beside)
         states, last = blocks.run(*arguments)
     return None if states is None else ops.swapaxes(states, 0, 1), last
 
 
-def _longest_block(steps: int | None, matrix: Tensor) -> int:
+def _longest_block(steps: int | None, width: int) -> int:
     """The narrower, the longer, as a block has work of its own; a fourth at most."""
-    square = matrix.shape[0] ** 2
-    return max(_BLOCK, min(_BLOCK * 128**2 // square, (steps or 0) // 4))
+    if width < _BESIDE:
+        return _BLOCK
+    return max(_BLOCK, min(_BLOCK * 128**2 // width**2, (steps or 0) // 4))
 
 
 def _even_block(steps: int | None, longest: int) -> int:

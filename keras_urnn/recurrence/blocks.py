@@ -26,13 +26,19 @@ class Blocks:
     """The recurrence of `fused_recurrence`, and the settings that it has."""
 
     def __init__(
-        self, activation: str, return_sequences: bool, block: int, recompute: bool
+        self,
+        activation: str,
+        return_sequences: bool,
+        block: int,
+        recompute: bool,
+        beside: bool,
     ) -> None:
         self.activation = keras.activations.get(activation)
         self.differentiate = derivative(activation) or DERIVATIVES[activation]
         self.return_sequences = return_sequences
         self.block = block
         self.recompute = recompute
+        self.beside = beside
         self.writes_out = writes_out()
 
     def run(
@@ -114,9 +120,7 @@ class Blocks:
 
     def _keeps_apart(self, steps: Any) -> bool:
         """Whether XLA may take a block's products beside the next block's loop."""
-        if self.writes_out or self.recompute or not isinstance(steps, int):
-            return False
-        return steps <= _APART * self.block
+        return self.beside and isinstance(steps, int) and steps <= _APART * self.block
 
     def _projects_in_steps(self, x: Tensor) -> bool:
         return 0 < x.shape[-1] <= _FEW and not self.writes_out

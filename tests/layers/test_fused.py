@@ -176,7 +176,7 @@ def test_same_for_each_number_of_steps(steps: int) -> None:
 # XLA, and with it JAX, takes few features, and few units, on paths of their own. Its
 # blocks are apart, or rounds of a loop. Through the identity alone much of a gradient
 # gets back to the initial state.
-@pytest.mark.parametrize("apart", [0, 16])
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize(
     ("features", "activation", "tiny"), [(1, "relu", UNITS), (6, None, UNITS - 1)]
 )
@@ -184,11 +184,11 @@ def test_same_under_xla(
     features: int,
     activation: str | None,
     tiny: int,
-    apart: int,
+    apart: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(blocks, "_TINY", tiny)
-    monkeypatch.setattr(blocks, "_APART", apart)
+    monkeypatch.setattr(recurrence, "_BESIDE", UNITS if apart else UNITS + 1)
     given = activation is not None
     with precision("float64"):
         layer = ku.UnitaryRNN(
