@@ -89,7 +89,7 @@ def fused_recurrence(
 
 def _longest_block(steps: int | None, width: int) -> int:
     """The narrower, the longer, as a block has work of its own; a fourth at most."""
-    if width < _BESIDE:
+    if width < _BESIDE or keras.config.backend() == "torch":
         return _BLOCK
     return max(_BLOCK, min(_BLOCK * 128**2 // width**2, (steps or 0) // 4))
 
