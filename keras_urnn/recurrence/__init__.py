@@ -12,8 +12,10 @@ __all__ = ["DERIVATIVES", "fused_recurrence", "readable_name"]
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
-# From such a width on the products of a block are worth another core.
+# From such a width on the products of a block are worth another core. So many blocks
+# XLA compiles one by one, apart, to take them beside the next block's loop.
 _BESIDE = 64
+_APART = 16
 _WRITTEN_OUT_BLOCK = 20  # beyond, slower by memory and by what is compiled
 
 
@@ -81,8 +83,9 @@ def fused_recurrence(
         module = cudnn_recurrence if on_cudnn else torch_recurrence
         states, last = module.run(*arguments, settings)
     else:
-        beside = width >= _BESIDE and not recompute and not writes_out()
-        blocks = Blocks(activation, return_sequences, block, recompute, beside)
+        few = steps is not None and steps <= _APART * block
+        apart = few and width >= _BESIDE and not recompute and not writes_out()
+        blocks = Blocks(activation, return_sequences, block, recompute, apart)
         states, last = blocks.run(*arguments)
     return None if states is None else ops.swapaxes(states, 0, 1), last
 

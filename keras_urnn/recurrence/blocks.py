@@ -18,8 +18,6 @@ _TINY = 8
 # Of such a width, halves of a batch are faster side by side, where that is possible: a
 # smaller product is not what takes the time, a larger one takes all cores by itself.
 _HALVED = range(65, 257)
-# XLA compiles so many blocks one by one; more of them in a loop.
-_APART = 16
 
 
 class Blocks:
@@ -31,14 +29,14 @@ class Blocks:
         return_sequences: bool,
         block: int,
         recompute: bool,
-        beside: bool,
+        apart: bool,
     ) -> None:
         self.activation = keras.activations.get(activation)
         self.differentiate = derivative(activation) or DERIVATIVES[activation]
         self.return_sequences = return_sequences
         self.block = block
         self.recompute = recompute
-        self.beside = beside
+        self.apart = apart
         self.writes_out = writes_out()
 
     def run(
@@ -71,8 +69,7 @@ class Blocks:
         weights, start, masks = others[:3], others[3], others[4:]
         segments = [self._segments(tensor) for tensor in (x, *masks)]
         inputs = list(zip(*segments, strict=True))
-        at_once = not self.recompute and not self._keeps_apart(ops.shape(x)[0])
-        if at_once and self._projects_in_steps(x):
+        if self._projects_in_steps(x) and not self.recompute and not self.apart:
             # XLA writes each state of one loop to where it stays.
             end, before = self._block_states(start, (x, *masks), weights)
             kept = self._segments(before)
@@ -100,12 +97,12 @@ class Blocks:
     def _segments(self, tensor: Tensor) -> list[Tensor]:
         """Cut the first axis into blocks: whole ones, and what is left.
 
-        A few blocks are apart, each of its own loop. What is left of a number of steps
-        that is not known yet is blocks of one.
+        Blocks apart have each a loop of its own. What is left of a number of steps that
+        is not known yet is blocks of one.
         """
         shape = ops.shape(tensor)
         steps, rest = shape[0], tuple(shape[1:])
-        if self._keeps_apart(steps):
+        if self.apart:
             starts = range(0, steps, self.block)
             return [tensor[i : i + self.block][None] for i in starts]
         count = steps // self.block
@@ -117,10 +114,6 @@ class Blocks:
             return [whole]
         left = ops.expand_dims(tensor[cut:], 0)
         return [whole, left] if count else [left]
-
-    def _keeps_apart(self, steps: Any) -> bool:
-        """Whether XLA may take a block's products beside the next block's loop."""
-        return self.beside and isinstance(steps, int) and steps <= _APART * self.block
 
     def _projects_in_steps(self, x: Tensor) -> bool:
         return 0 < x.shape[-1] <= _FEW and not self.writes_out
