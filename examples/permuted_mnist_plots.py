@@ -16,6 +16,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "contrnn": {"color": "#3a7d44", "marker": "^", "label": "ContRNN"},
     "rnn-1e-3": {"color": "#1b6ca8", "marker": "o", "label": "RNN, rate 1e-3"},
     "rnn-1e-4": {"color": "#7a6c5d", "marker": "D", "label": "RNN, rate 1e-4"},
+    "urnn-ours": {"color": "#d1495b", "marker": "*", "label": "URNN, our recipe"},
 }
 # A curve of the poster: its model and its learning rate there.
 PUBLISHED = {
@@ -121,7 +122,9 @@ def by_curve(points: Points) -> dict[str, Points]:
 
 
 def poster(curve: str) -> list[dict[str, str]]:
-    """Return the published points of a curve."""
+    """Return the published points of a curve: none of one that is ours alone."""
+    if curve not in PUBLISHED:
+        return []
     model, rate = PUBLISHED[curve]
     with POSTER.open(newline="", encoding="utf-8") as file:
         return [
@@ -135,6 +138,8 @@ def poster(curve: str) -> list[dict[str, str]]:
 
 def _published(axes: Axes, curve: str) -> None:
     rows, look = poster(curve), LOOKS[curve]
+    if not rows:
+        return
     axes.errorbar(
         [int(row["hidden_units"]) for row in rows],
         [float(row["value"]) for row in rows],

@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "environment": runs.environment(),
         "ceiling": {f"{snr:g}": task.ceiling(snr) for snr in ratios},
         "means": means(rows),
+        "pairs": pairs(rows),
     }
 
 
@@ -134,6 +135,33 @@ def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare URNNs with RNNs of half their units, realization by realization.
+
+    A difference of R² above 0 is in the URNN's favour.
+    """
+    scores = {
+        tuple(row["trial"][name] for name in (*GROUP, "realization")): row
+        for row in rows
+    }
+    differences: dict[tuple[Any, ...], list[float]] = {}
+    for (model, recipe, units, snr, realization), row in scores.items():
+        half = scores.get(("rnn", recipe, units / 2, snr, realization))
+        if model == "urnn" and half is not None:
+            difference = row["r2_about_zero"] - half["r2_about_zero"]
+            differences.setdefault((recipe, units, snr), []).append(difference)
+    return [
+        {
+            "recipe": recipe,
+            "units": units,
+            "snr": snr,
+            "realizations": len(found),
+            "difference": interval(found),
+        }
+        for (recipe, units, snr), found in differences.items()
+    ]
+
+
 def interval(values: Sequence[float]) -> dict[str, float | None]:
     """Return the mean, and its 95 % interval by Student's t: None of one value."""
     mean = float(np.mean(values))
@@ -144,16 +172,25 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean, "half_width": half}
 
 
+def spread(found: dict[str, float | None]) -> str:
+    """Print an interval."""
+    half = found["half_width"]
+    return f"{found['mean']:.4f}" + ("" if half is None else f" ± {half:.4f}")
+
+
 def print_summary(result: dict[str, Any], output: Path) -> None:
     print("\nmodel  recipe  units  SNR   R² about zero    centered  diverged  seconds")
     for row in result["means"]:
-        found, half = row["r2_about_zero"]["mean"], row["r2_about_zero"]["half_width"]
-        spread = "" if half is None else f" ± {half:.4f}"
         print(
             f"{row['model']:<5}  {row['recipe']:<6}  "
             f"{row['units']:>5}  {row['snr']:>3g}  "
-            f"{found:.4f}{spread:<9}  {row['r2_centered']['mean']:.4f}  "
+            f"{spread(row['r2_about_zero']):<15}  {row['r2_centered']['mean']:.4f}  "
             f"{row['diverged']:>3} of {row['realizations']:<2}  {row['seconds']:.0f}"
+        )
+    for row in result["pairs"]:
+        print(
+            f"URNN {row['units']} less RNN {row['units'] // 2}, "
+            f"{row['recipe']}, {row['snr']:g} dB: {spread(row['difference'])}"
         )
     print(f"\nwritten: {output / runs.RESULT}, {output / JOURNAL} and the pictures")
 

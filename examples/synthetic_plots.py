@@ -64,10 +64,12 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
     left.legend()
     realizations = max((r["realizations"] for r in means if r["snr"] == snr), default=0)
-    shown.suptitle(
-        f"Synthetic task at {snr:g} dB: mean of {realizations} realizations, "
-        "95 % interval"
+    over = (
+        f"mean of {realizations} realizations, 95 % interval"
+        if realizations > 1
+        else "one realization"
     )
+    shown.suptitle(f"Synthetic task at {snr:g} dB: {over}")
     return shown
 
 

@@ -35,7 +35,8 @@ def levels(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -64,7 +65,7 @@ def _fits(result: dict[str, Any]) -> str:
                 )
             )
     header = ("network", "states", "largest error", "RMS error", "RMS, worst restart")
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _linearization(result: dict[str, Any]) -> str:
@@ -86,7 +87,7 @@ def _linearization(result: dict[str, Any]) -> str:
         for near in rows
     ]
     header = ("network", "states", "input", "σ′", "modulus of λ", "modulus of λ / σ′")
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _at_0(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,4 +103,4 @@ def _state_bounds(result: dict[str, Any]) -> str:
     keys = ("network", "n", "lower_every_pattern", "lower", "upper")
     rows = [[str(row[key]) for key in keys] for row in result["state_bounds"]]
     header = ("network", "n", "at least", "at least, constant pattern", "enough")
-    return _table(header, rows)
+    return table(header, rows)

@@ -24,7 +24,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._cut_off_torn_line()
+        self._set_aside_torn_line()
 
     def rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
@@ -39,15 +39,19 @@ class Journal:
             file.write(line)
             os.fsync(file.fileno())
 
-    def _cut_off_torn_line(self) -> None:
-        # A machine that goes down within a write leaves a line without its end.
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
-            print(f"{self.path}: an unfinished last line was removed", flush=True)
+    def _set_aside_torn_line(self) -> None:
+        # A machine that goes down within a write leaves a line that is none.
+        lines = self.path.read_bytes().splitlines(True) if self.path.exists() else []
+        if lines and not _is_row(lines[-1]):
+            aside = self.path.with_name(self.path.name + ".torn")
+            with aside.open("ab") as file:
+                file.write(lines[-1])
+            os.truncate(self.path, sum(map(len, lines[:-1])))
+            print(
+                f"Warning: the last line of {self.path} was not whole. It is in "
+                f"{aside.name} now, and its trial will be run again.",
+                flush=True,
+            )
 
 
 def run(
@@ -85,6 +89,14 @@ def run(
 
 def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> dict[str, Any]:
     return {"trial": trial, **function(trial)}
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 def _key(trial: Trial) -> str:

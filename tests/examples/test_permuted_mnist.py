@@ -55,7 +55,7 @@ def last_norm(output: Path, point: dict[str, Any]) -> float | None:
 @pytest.mark.usefixtures("few")
 def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     points = run(tmp_path)
-    assert [row["trial"]["curve"] for row in points] == list(permuted_mnist.CURVES)
+    assert [row["trial"]["curve"] for row in points] == list(permuted_mnist.POSTER)
     for row in points:
         assert row["epochs"] == len(row["validation_accuracies"]) == 2
         assert row["parameters"] == (1 + 4 + 1) * 4 + (4 + 1) * 10
@@ -101,6 +101,27 @@ def test_patience_ends_it(tmp_path: Path) -> None:
     # As after a kill between the last epoch and the row of the point.
     (tmp_path / permuted_mnist.JOURNAL).unlink()
     assert numbers(run(tmp_path, *flags)) == numbers([row])
+    # Unless one has more patience.
+    (later,) = run(tmp_path, *flags, "--patience", "3")
+    assert later["epochs"] > row["epochs"]
+    assert later["validation_accuracies"][: row["epochs"]] == accuracies
+    assert later["settings"]["patience"] == 3
+
+
+@pytest.mark.usefixtures("few")
+def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
+    flags = ("--curves", "urnn-ours")
+    (row,) = run(tmp_path, *flags)
+    assert row["decays"]
+    curve = permuted_mnist.CURVES["urnn-ours"]
+    arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
+    rmsprop = permuted_mnist.optimizer(curve, tasks.load("digits"), arguments)
+    rmsprop.build([keras.Variable([0.0])])
+    assert float(rmsprop.learning_rate) == pytest.approx(curve.learning_rate)
+    rmsprop.iterations.assign(2)  # epochs, of the one batch that 50 images fill
+    assert float(rmsprop.learning_rate) == pytest.approx(0.0, abs=1e-9)
+    # So more epochs are another recipe, and find nothing to go on with.
+    assert run(tmp_path, *flags, "--epochs", "4") == [row]
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -185,14 +206,15 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
             "test_accuracy": 0.8,
             "settings": {"dataset": "mnist"},
         }
-        for curve in permuted_mnist.CURVES
+        for curve in permuted_mnist.CURVES  # the last of them is ours alone
         for units in (32, 16)
     ]
     (axes,) = permuted_mnist_plots.figure(points).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     names = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
-    expected = [f"{name}, {who}" for name in names for who in ("ours", "poster")]
+    expected = [f"{name}, ours" for name in names]
+    expected += [f"{name}, poster" for name in names[:-1]]
     assert sorted(labels) == sorted(expected)
     shown = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
-    assert shown.count([16, 32]) == 4
+    assert shown.count([16, 32]) == 5
     assert permuted_mnist_plots.poster("urnn")[-1]["value"] == "0.870"

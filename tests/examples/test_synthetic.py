@@ -160,6 +160,27 @@ def test_an_interval_by_students_t() -> None:
     assert found["half_width"] == pytest.approx(6.353, abs=1e-3)
 
 
+def test_a_urnn_is_compared_with_the_rnn_of_half_its_units_pair_by_pair() -> None:
+    def row(model: str, units: int, realization: int, score: float) -> dict[str, Any]:
+        trial = {"model": model, "recipe": "poster", "units": units, "snr": 20.0}
+        trial["realization"] = realization
+        return {"trial": trial, "r2_about_zero": score}
+
+    rows = [
+        row("rnn", 2, 0, 0.50),
+        row("urnn", 4, 0, 0.60),
+        row("rnn", 2, 1, 0.90),
+        row("urnn", 4, 1, 1.10),
+        row("urnn", 4, 2, 0.0),  # its RNN is missing
+        row("urnn", 5, 0, 0.0),  # has no half
+        row("rnn", 4, 0, 0.0),  # no URNN of twice its units
+    ]
+    (found,) = synthetic.pairs(rows)
+    assert found["units"] == 4
+    assert found["realizations"] == 2
+    assert found["difference"] == pytest.approx(synthetic.interval([0.1, 0.2]))
+
+
 def test_the_picture_holds_ours_and_the_posters() -> None:
     half = {"mean": 0.95, "half_width": 0.01}
     means = [

@@ -46,16 +46,21 @@ def test_what_is_done_is_not_done_again(journal: trials.Journal) -> None:
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
 
 
-def test_a_torn_line_is_cut_off(
-    journal: trials.Journal, capsys: pytest.CaptureFixture[str]
+LINE = json.dumps({"trial": TRIALS[2], "square": 4}).encode()
+
+
+@pytest.mark.parametrize("torn", [LINE[:-3], LINE, LINE[:-3] + b"\n", b"\x00\x00\n"])
+def test_a_torn_line_is_set_aside(
+    journal: trials.Journal, capsys: pytest.CaptureFixture[str], torn: bytes
 ) -> None:
     trials.run(square, TRIALS[:2], journal)
     whole = journal.path.read_bytes()
     with journal.path.open("ab") as file:
-        file.write(json.dumps({"trial": TRIALS[2]}).encode()[:-3])
+        file.write(torn)
     again = trials.Journal(journal.path)
-    assert "unfinished last line" in capsys.readouterr().out
+    assert "Warning: the last line of" in capsys.readouterr().out
     assert journal.path.read_bytes() == whole
+    assert journal.path.with_name("trials.jsonl.torn").read_bytes() == torn
     assert len(trials.run(square, TRIALS, again)) == 4
 
 
