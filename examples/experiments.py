@@ -7,11 +7,15 @@ numbers are. `tests/examples/test_experiments.py` compares the page with the res
 """
 
 import re
+import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import permuted_mnist
 import permuted_mnist_plots
+import synthetic
+import synthetic_plots
 import tables
 import trials
 
@@ -20,26 +24,124 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "experiments.md"
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
+Rows = list[dict[str, Any]]
+
 
 def main() -> None:
-    points = figure_4()
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), points), encoding="utf-8")
+    learned, points = figures_2_and_3(), figure_4()
+    page = fill(PAGE.read_text(encoding="utf-8"), learned, points)
+    PAGE.write_text(page, encoding="utf-8")
+    synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
     permuted_mnist_plots.draw(points, DOCS / "images")
 
 
-def figure_4() -> list[dict[str, Any]]:
+def figures_2_and_3() -> Rows:
+    """Return the committed trials of figures 2 and 3."""
+    return trials.Journal(RESULTS / "synthetic" / synthetic.JOURNAL).rows()
+
+
+def figure_4() -> Rows:
     """Return the committed points of figure 4."""
     journal = trials.Journal(RESULTS / "permuted" / permuted_mnist.JOURNAL)
     return list(permuted_mnist.latest(journal).values())
 
 
-def fill(page: str, points: list[dict[str, Any]]) -> str:
+def fill(page: str, learned: Rows, points: Rows) -> str:
     """Return the page with the tables of these results."""
-    made = {"figure_4": accuracies(points), "figure_4_runs": training(points)}
+    found = synthetic.summary(learned)
+    made = {
+        "figures_2_and_3": scores(found["means"]),
+        "pairs": pairs(found["pairs"]),
+        "figures_2_and_3_runs": learning(learned),
+        "figure_4": accuracies(points),
+        "figure_4_runs": training(points),
+    }
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
 
-def accuracies(points: list[dict[str, Any]]) -> str:
+def scores(means: Rows) -> str:
+    """Return ours beside the poster's, a row for each ratio and size."""
+    found = {
+        tuple(row[name] for name in synthetic.GROUP): row["r2_about_zero"]
+        for row in means
+    }
+    columns = {
+        f"{model.upper()}{', our recipe' * (recipe == 'ours')}": (model, recipe)
+        for recipe in synthetic_plots.FILLS
+        for model in synthetic_plots.LOOKS
+        if any((model, recipe) == key[:2] for key in found)
+    }
+    rows = []
+    for snr, units in sorted({key[2:][::-1] for key in found}, key=_downwards):
+        published = {
+            row["model"]: f" ({float(row['value']):.3f})"
+            for row in synthetic_plots.poster(snr)
+            if int(row["hidden_units"]) == units
+        }
+        cells = [
+            synthetic.spread(found[key]) + published.get(model, "") * (recipe != "ours")
+            if (key := (model, recipe, units, snr)) in found
+            else ""
+            for model, recipe in columns.values()
+        ]
+        rows.append([f"{snr:g}", str(units), *cells])
+    return tables.table(["dB", "units", *columns], rows)
+
+
+def _downwards(of: tuple[float, int]) -> tuple[float, int]:
+    """Order by ratio from the largest, then by size from the smallest."""
+    snr, units = of
+    return -snr, units
+
+
+def pairs(rows: Rows) -> str:
+    """Return the differences of URNNs and RNNs of half their units."""
+    lines = [
+        [
+            f"{row['snr']:g}",
+            row["recipe"],
+            str(row["units"]),
+            str(row["units"] // 2),
+            str(row["realizations"]),
+            synthetic.spread(row["difference"]),
+        ]
+        for row in rows
+    ]
+    head = ["dB", "recipe", "URNN", "RNN", "realizations", "difference of R²"]
+    return tables.table(head, lines)
+
+
+def learning(rows: Rows) -> str:
+    """Return how the trials of each model and recipe came about."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for row in rows:
+        key = (row["trial"]["model"], row["trial"]["recipe"])
+        groups.setdefault(key, []).append(row)
+    lines = [
+        [
+            model.upper(),
+            recipe,
+            str(len(group)),
+            str(sum(row["diverged"] for row in group)),
+            f"{statistics.mean(row['seconds'] for row in group):.0f}",
+            _all(map(_environment, group)),
+            _all(row["environment"]["commit"][:7] for row in group),
+        ]
+        for (model, recipe), group in groups.items()
+    ]
+    head = ["model", "recipe", "trials", "diverged", "seconds", "on", "commit"]
+    return tables.table(head, lines)
+
+
+def _all(found: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(found))
+
+
+def _environment(row: dict[str, Any]) -> str:
+    return f"{row['environment']['backend']}, {row['environment']['device']}"
+
+
+def accuracies(points: Rows) -> str:
     """Return ours beside the poster's, a row for each size."""
     curves = permuted_mnist_plots.by_curve(points)
     labels = [permuted_mnist_plots.LOOKS[curve]["label"] for curve in curves]
@@ -51,7 +153,7 @@ def accuracies(points: list[dict[str, Any]]) -> str:
     return tables.table(["units", *labels], rows)
 
 
-def _against_poster(curve: str, rows: list[dict[str, Any]], units: int) -> str:
+def _against_poster(curve: str, rows: Rows, units: int) -> str:
     ours = [
         f"{row['test_accuracy']:.3f}" for row in rows if row["trial"]["units"] == units
     ]
@@ -63,7 +165,7 @@ def _against_poster(curve: str, rows: list[dict[str, Any]], units: int) -> str:
     return " ".join([*(ours or ["not yet"] * len(theirs)), *theirs])
 
 
-def training(points: list[dict[str, Any]]) -> str:
+def training(points: Rows) -> str:
     """Return how each point came about."""
     rows = [
         [
@@ -74,7 +176,7 @@ def training(points: list[dict[str, Any]]) -> str:
             str(row["best_epoch"]),
             f"{row['validation_accuracy']:.3f}",
             f"{row['seconds'] / 60:.0f}",
-            f"{row['environment']['backend']}, {row['environment']['device']}",
+            _environment(row),
             row["environment"]["commit"][:7],
         ]
         for curve, of_curve in permuted_mnist_plots.by_curve(points).items()

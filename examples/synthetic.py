@@ -66,12 +66,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.plot_only:
         learn = partial(synthetic_learning.learn, settings=settings)
         trials.run(learn, wanted(arguments), journal, arguments.jobs, arguments.engine)
-    rows = journal.rows()
-    ratios = sorted({row["trial"]["snr"] for row in rows}, reverse=True)
     return {
         "script": "examples/synthetic.py",
         "settings": settings,
         "environment": runs.environment(),
+        **summary(journal.rows()),
+    }
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the finished trials say together."""
+    ratios = sorted({row["trial"]["snr"] for row in rows}, reverse=True)
+    return {
         "ceiling": {f"{snr:g}": task.ceiling(snr) for snr in ratios},
         "means": means(rows),
         "pairs": pairs(rows),
