@@ -251,7 +251,9 @@ def environment() -> dict[str, Any]:
 def _commit() -> str | None:
     """Return the commit, marked where the code differs, or `None` outside git."""
     commit = _git("rev-parse", "HEAD")
-    if commit and _git("status", "--porcelain", "--", "keras_urnn", "examples"):
+    # A run may write its results among those that are committed.
+    code = ("keras_urnn", "examples", ":!examples/results")
+    if commit and _git("status", "--porcelain", "--", *code):
         return f"{commit}-dirty"
     return commit or None
 

@@ -1,6 +1,7 @@
 """The output directory: what it refuses, what survives, what it records."""
 
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,28 @@ def test_environment_says_where_a_number_comes_from() -> None:
     assert environment["backend"] == keras.config.backend()
     assert environment["versions"]["keras"] == keras.__version__
     assert "cpu" in environment["device"] or "cuda" in environment["device"]
+
+
+def test_the_commit_is_marked_where_the_code_differs_not_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", "-C", str(tmp_path), *name, *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True
+        ).stdout
+
+    code = tmp_path / "examples" / "script.py"
+    results = tmp_path / "examples" / "results"
+    results.mkdir(parents=True)
+    code.write_text("")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit = git("rev-parse", "HEAD").strip()
+    monkeypatch.setattr(runs, "__file__", str(code))
+    (results / "trials.jsonl").write_text("{}")
+    assert runs.environment()["commit"] == commit
+    code.write_text("1")
+    assert runs.environment()["commit"] == f"{commit}-dirty"
