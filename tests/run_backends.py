@@ -120,16 +120,17 @@ def add(outcomes: list[Outcome]) -> Outcome:
 
 
 def record(outcomes: dict[str, Outcome]) -> None:
+    """Write each backend's outcome, and what it was of; leave those of the others."""
     packages = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy")
-    results = {
-        "command": "make test-long",
+    about = {
         "commit": git("rev-parse", "HEAD"),
         "uncommitted_changes": git("status", "--porcelain") != "",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in packages},
-        "outcomes": {backend: asdict(one) for backend, one in outcomes.items()},
     }
-    LONG_RESULTS.parent.mkdir(exist_ok=True)
+    earlier = json.loads(LONG_RESULTS.read_text(encoding="utf-8"))["outcomes"]
+    new = {backend: {**asdict(one), **about} for backend, one in outcomes.items()}
+    results = {"command": "make test-long", "outcomes": {**earlier, **new}}
     LONG_RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

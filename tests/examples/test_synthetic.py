@@ -209,6 +209,10 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     assert [2, 4] in shown  # the RNN
     assert [1.0, 2.0] in shown  # the URNN, halved
     assert "3 realizations" in figure.get_suptitle()
+    assert left.get_ylim()[0] > 0.8
+    means[0] = {**means[0], "r2_about_zero": {"mean": -1e9, "half_width": 1e9}}
+    left, right = synthetic_plots.figure(means, 20.0, task.ceiling(20.0)).axes
+    assert left.get_ylim() == right.get_ylim() == (synthetic_plots.FLOOR, 1.0)
 
 
 @pytest.mark.parametrize(
