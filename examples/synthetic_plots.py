@@ -62,7 +62,7 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
                 )
     for axes in (left, right):
         axes.axhline(ceiling, color="gray", lw=0.8, label="ceiling")
-        _cut_off_diverged(axes, [row["r2_about_zero"]["mean"] for row in means])
+        _cut_off_diverged(axes, [row for row in means if row["snr"] == snr])
     left.set(xlabel="hidden units", ylabel="test R² about zero")
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
     left.legend()
@@ -94,8 +94,9 @@ def _ours(
         )
 
 
-def _cut_off_diverged(axes: Axes, scores: list[float]) -> None:
+def _cut_off_diverged(axes: Axes, means: list[dict[str, Any]]) -> None:
     """Let a few scores far below the others not set the scale of all."""
+    scores = [row["r2_about_zero"]["mean"] for row in means]
     if scores and statistics.median(scores) > FLOOR > min(scores):
         axes.set(ylim=(FLOOR, 1.0))
 

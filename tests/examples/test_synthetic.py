@@ -211,6 +211,9 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     assert "3 realizations" in figure.get_suptitle()
     assert left.get_ylim()[0] > 0.8
     means[0] = {**means[0], "r2_about_zero": {"mean": -1e9, "half_width": 1e9}}
+    means.append({**means[1], "snr": 15.0})
+    whole = synthetic_plots.figure(means, 15.0, task.ceiling(15.0)).axes[0]
+    assert whole.get_ylim()[0] > 0.8  # what diverged did so at another ratio
     left, right = synthetic_plots.figure(means, 20.0, task.ceiling(20.0)).axes
     assert left.get_ylim() == right.get_ylim() == (synthetic_plots.FLOOR, 1.0)
 
