@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from keras_urnn._backend import torch_memory
+
 aten = torch.ops.aten
 
 
@@ -113,7 +115,9 @@ class _Recurrence(torch.autograd.Function):
         keep = differentiable and not settings.recompute
         whole = keep or settings.return_sequences
         length = steps if whole else min(settings.block, steps)
-        states = x.new_empty(length + 1, batch, matrix.shape[0])
+        shape = (length + 1, batch, matrix.shape[0])
+        lent = keep and not settings.return_sequences
+        states = torch_memory.lend(matrix, shape) if lent else x.new_empty(shape)
         starts = []
         h = start
         for first, last in _blocks(steps, settings.block):

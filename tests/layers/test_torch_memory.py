@@ -1,0 +1,111 @@
+"""On PyTorch the states of a training step take the memory of the step before."""
+
+import gc
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_urnn as ku
+from tests.helpers import BATCH, FEATURES, STEPS, UNITS, Array, normal, to_numpy
+
+
+@pytest.fixture(autouse=True)
+def lent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where the memory lies that each call is lent."""
+    if keras.config.backend() != "torch":
+        pytest.skip("PyTorch's memory")
+    from keras_urnn._backend import torch_memory
+
+    addresses: list[int] = []
+    lend = torch_memory.lend
+
+    def spy(*arguments: Any) -> Any:
+        memory = lend(*arguments)
+        addresses.append(memory.data_ptr())
+        return memory
+
+    monkeypatch.setattr(torch_memory, "lend", spy)
+    return addresses
+
+
+def built(**options: Any) -> Any:
+    layer = ku.UnitaryRNN(UNITS, **options)
+    layer.build((BATCH, STEPS, FEATURES))
+    return layer
+
+
+def loss_of(layer: Any, seed: int) -> Any:
+    x = ops.convert_to_tensor(normal(BATCH, STEPS, FEATURES, seed=seed))
+    return ops.sum(ops.square(layer(x)))
+
+
+def gradient(layer: Any, loss: Any, **options: Any) -> Array:
+    weight = layer.cell.recurrent_kernel.value
+    weight.grad = None
+    loss.backward(**options)
+    return to_numpy(weight.grad).copy()
+
+
+def unused() -> list[Any]:
+    from keras_urnn._backend import torch_memory
+
+    gc.collect()
+    return list(torch_memory._unused.values())
+
+
+def test_the_next_step_takes_the_memory_again(lent: list[int]) -> None:
+    layer = built()
+    for seed in range(3):
+        gradient(layer, loss_of(layer, seed))
+    assert len(lent) == 3
+    assert len(set(lent)) == 1
+
+
+def test_two_graphs_at_once(lent: list[int]) -> None:
+    layer = built()
+    alone = [gradient(layer, loss_of(layer, seed)) for seed in (0, 1)]
+    losses = [loss_of(layer, seed) for seed in (0, 1)]
+    assert lent[2] != lent[3]
+    for loss, expected in zip(losses, alone, strict=True):
+        np.testing.assert_array_equal(gradient(layer, loss), expected)
+
+
+def test_a_graph_that_is_kept_keeps_its_states(lent: list[int]) -> None:
+    layer = built()
+    loss = loss_of(layer, 0)
+    first = gradient(layer, loss, retain_graph=True)
+    gradient(layer, loss_of(layer, 1))
+    assert lent[0] != lent[1]
+    np.testing.assert_array_equal(gradient(layer, loss), first)
+
+
+def test_a_graph_that_is_gone_gives_back(lent: list[int]) -> None:
+    layer = built()
+    for seed in range(2):
+        loss_of(layer, seed)  # no gradient is ever taken
+    assert lent[0] == lent[1]
+
+
+def test_outputs_stay_as_they_are(lent: list[int]) -> None:
+    layer = built(return_sequences=True)
+    x = ops.convert_to_tensor(normal(BATCH, STEPS, FEATURES))
+    outputs = layer(x)
+    before = to_numpy(outputs).copy()
+    layer(-x)
+    np.testing.assert_array_equal(to_numpy(outputs), before)
+    assert not lent
+
+
+def test_one_memory_for_a_matrix_as_long_as_it_lives() -> None:
+    others = len(unused())
+    layer = built()
+    for batch in (BATCH, 1):
+        x = ops.convert_to_tensor(normal(batch, STEPS, FEATURES))
+        ops.sum(layer(x)).backward()
+    assert len(unused()) == others + 1
+    assert unused()[-1].shape == (STEPS + 1, 1, UNITS)
+    del layer, x
+    assert len(unused()) == others
