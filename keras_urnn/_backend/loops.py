@@ -21,6 +21,7 @@ def scan(
     reverse: bool = False,
     inner: bool = False,
     stacked: bool = True,
+    ahead: bool = True,
 ) -> tuple[Any, tuple[Any, ...]]:
     """`carry, (outputs[t], ...) = step(carry, (inputs[t], ...))` for each `t`.
 
@@ -39,6 +40,10 @@ def scan(
         stacked: boolean. Whether the outputs must be tensors. If not they may be what
             only another `scan` takes, after its first input, which saves TensorFlow a
             copy of them all. Defaults to `True`.
+        ahead: boolean. Whether TensorFlow may begin a round before the one before it is
+            done. It saves time where the steps are small, and where they are large
+            takes memory only: that of two rounds lies in between what is kept.
+            Defaults to `True`.
 
     Returns:
         The last carry, and the outputs stacked along a new first axis.
@@ -51,7 +56,7 @@ def scan(
         import jax
 
         return jax.lax.scan(step, carry, tuple(inputs), reverse=reverse)
-    carry, kept = _tensorflow_loop(step, carry, inputs, outputs, reverse)
+    carry, kept = _tensorflow_loop(step, carry, inputs, outputs, reverse, ahead)
     return carry, tuple(one.stack(length) for one in kept) if stacked else kept
 
 
@@ -86,7 +91,12 @@ class _Slices:
 
 
 def _tensorflow_loop(
-    step: Step, carry: Any, inputs: Sequence[Any], outputs: int, reverse: bool
+    step: Step,
+    carry: Any,
+    inputs: Sequence[Any],
+    outputs: int,
+    reverse: bool,
+    ahead: bool,
 ) -> tuple[Any, tuple[Any, ...]]:
     import tensorflow as tf
 
@@ -115,9 +125,8 @@ def _tensorflow_loop(
         body,
         (0, carry, arrays),
         maximum_iterations=length,
-        # What does not wait for the carry may be done a round ahead. Ten rounds, as by
-        # default, are no faster, and hold more.
-        parallel_iterations=2,
+        # Ten rounds at once, as by default, are no faster than two, and hold more.
+        parallel_iterations=2 if ahead else 1,
     )
     return carry, tuple(map(_Slices, arrays, shapes))
 

@@ -12,8 +12,9 @@ __all__ = ["DERIVATIVES", "fused_recurrence", "readable_name"]
 
 # How many steps are projected, and enter one product of the backward pass, together.
 _BLOCK = 64
-# From such a width on the products of a block are worth another core. So many blocks
-# XLA compiles one by one, apart, to take them beside the next block's loop.
+# From such a width on the products of a block are worth another core, and beyond it a
+# step is long enough for no round of a loop to be begun ahead. So many blocks XLA
+# compiles one by one, apart, to take them beside the next block's loop.
 _BESIDE = 64
 _APART = 16
 _WRITTEN_OUT_BLOCK = 20  # beyond, slower by memory and by what is compiled
@@ -85,7 +86,8 @@ def fused_recurrence(
     else:
         few = steps is not None and steps <= _APART * block
         apart = few and width >= _BESIDE and not recompute and not writes_out()
-        blocks = Blocks(activation, return_sequences, block, recompute, apart)
+        ahead = width <= _BESIDE
+        blocks = Blocks(activation, return_sequences, block, recompute, apart, ahead)
         states, last = blocks.run(*arguments)
     return None if states is None else ops.swapaxes(states, 0, 1), last
 

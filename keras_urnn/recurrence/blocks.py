@@ -30,6 +30,7 @@ class Blocks:
         block: int,
         recompute: bool,
         apart: bool,
+        ahead: bool,
     ) -> None:
         self.activation = keras.activations.get(activation)
         self.differentiate = derivative(activation) or DERIVATIVES[activation]
@@ -37,6 +38,7 @@ class Blocks:
         self.block = block
         self.recompute = recompute
         self.apart = apart
+        self.ahead = ahead
         self.writes_out = writes_out()
 
     def run(
@@ -137,7 +139,9 @@ class Blocks:
 
         found = []
         for segment in inputs:
-            h, one = scan(block, h, segment, outputs=outputs, stacked=stacked)
+            h, one = scan(
+                block, h, segment, outputs=outputs, stacked=stacked, ahead=self.ahead
+            )
             found.append(one)
         before = _joined([one[-1] for one in found]) if stacked else None
         return h, [one[0] for one in found], before
@@ -198,7 +202,9 @@ class Blocks:
         carry: Any = (*back, *sums)
         for inputs, kept, *earlier in reversed(rows):
             flat = (*inputs, kept, *earlier)
-            carry, found = scan(block, carry, flat, outputs=2, reverse=True)
+            carry, found = scan(
+                block, carry, flat, outputs=2, reverse=True, ahead=self.ahead
+            )
             to_x.append(found[0])
         # Before the first step is no other, but what a mask held.
         g = carry[1] if masks else matmul(found[1][0], transposed[1])
