@@ -17,13 +17,15 @@ _unused = WeakTensorKeyDictionary()
 def lend(matrix: Any, shape: tuple[int, ...]) -> Any:
     """An uninitialized tensor of the dtype of `matrix`, on its device.
 
-    Its memory is lent again for the same matrix and shape once the tensor is gone. So a
-    graph must save this tensor itself, and nothing may keep a view of it for longer.
+    Its memory is lent again for the same matrix, shape and dtype once the tensor is
+    gone. So a graph must save this tensor itself, and nothing may keep a view of it for
+    longer.
     """
     if matrix.device.type != "cpu":
         return matrix.new_empty(shape)
     memory = _unused.pop(matrix, None)
-    if memory is None or memory.shape != shape:
+    # `Module.to` leaves the matrix the same object, of another dtype.
+    if memory is None or (memory.shape, memory.dtype) != (shape, matrix.dtype):
         memory = matrix.new_empty(shape)
     lent = memory.detach()
     weakref.finalize(lent, _unused.__setitem__, matrix, memory).atexit = False

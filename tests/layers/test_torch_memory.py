@@ -109,3 +109,14 @@ def test_one_memory_for_a_matrix_as_long_as_it_lives() -> None:
     assert unused()[-1].shape == (STEPS + 1, 1, UNITS)
     del layer, x
     assert len(unused()) == others
+
+
+def test_a_matrix_that_changes_its_dtype_gets_other_memory() -> None:
+    import torch
+
+    from keras_urnn._backend import torch_memory
+
+    module = torch.nn.Linear(3, 3)
+    for dtype in (torch.float32, torch.float64):
+        module.to(dtype)
+        assert torch_memory.lend(module.weight, (2, 1, 3)).dtype == dtype
