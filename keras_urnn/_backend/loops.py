@@ -35,7 +35,8 @@ def scan(
         inputs: tensors of one dtype with the same first axis.
         outputs: integer, how many tensors a step gives, of the dtype of the inputs.
         reverse: boolean. From the last slice to the first. Defaults to `False`.
-        inner: boolean. Whether this is the innermost of several loops. Defaults to
+        inner: boolean. Whether this is the innermost of several loops; what its steps
+            give then has the shape of the carry, or of the first of them. Defaults to
             `False`.
         stacked: boolean. Whether the outputs must be tensors. If not they may be what
             only another `scan` takes, after its first input, which saves TensorFlow a
@@ -56,7 +57,10 @@ def scan(
         import jax
 
         return jax.lax.scan(step, carry, tuple(inputs), reverse=reverse)
-    carry, kept = _tensorflow_loop(step, carry, inputs, outputs, reverse, ahead)
+    unwritten = _unwritten(carry, inputs) if inner and compiles_with_xla() else None
+    carry, kept = _tensorflow_loop(
+        step, carry, inputs, outputs, reverse, ahead, unwritten
+    )
     return carry, tuple(one.stack(length) for one in kept) if stacked else kept
 
 
@@ -97,6 +101,7 @@ def _tensorflow_loop(
     outputs: int,
     reverse: bool,
     ahead: bool,
+    unwritten: Any,
 ) -> tuple[Any, tuple[Any, ...]]:
     import tensorflow as tf
 
@@ -119,6 +124,8 @@ def _tensorflow_loop(
         tf.TensorArray(inputs[0].dtype, size=length, clear_after_read=False)
         for _ in range(outputs)
     )
+    if unwritten is not None:
+        arrays = tuple(array.unstack(unwritten) for array in arrays)
     _, carry, arrays = tf.while_loop(
         # Nothing but a number of rounds, which XLA then need not ask for in each.
         lambda *_: True,
@@ -129,6 +136,17 @@ def _tensorflow_loop(
         parallel_iterations=2 if ahead else 1,
     )
     return carry, tuple(map(_Slices, arrays, shapes))
+
+
+def _unwritten(carry: Any, inputs: Sequence[Any]) -> Any:
+    """What the outputs of an inner loop are before XLA writes them: any numbers.
+
+    Zeros XLA would make for all loops before the first of them, and keep. What depends
+    on the carry begins with its loop, in the memory of those that are done.
+    """
+    first = keras.tree.flatten(carry)[0]
+    shape = (ops.shape(inputs[0])[0], *ops.shape(first))
+    return ops.broadcast_to(first[None, :1, :1], shape)
 
 
 def writes_out() -> bool:

@@ -1,5 +1,6 @@
 """The fused recurrence gives what Keras' loop over the same cell gives, and says so."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -498,3 +499,29 @@ def assert_second_derivatives(activation: str) -> None:
         found = second_derivative(fused, x)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
         assert np.max(np.abs(expected)) > 1e-4
+
+
+def test_xla_makes_room_for_a_block_as_its_loop_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("TensorFlow's loops under XLA")
+    import tensorflow as tf
+
+    monkeypatch.setattr(recurrence, "_BESIDE", UNITS)
+    layer = ku.UnitaryRNN(UNITS)
+    layer.build((BATCH, 128, FEATURES))
+    weights = layer.trainable_variables
+
+    @tf.function(jit_compile=True)
+    def gradients(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x) ** 2)
+        return tape.gradient(loss, [weight.value for weight in weights])
+
+    x = tf.constant(normal(BATCH, 128, FEATURES), "float32")
+    text = gradients.experimental_get_compiler_ir(x)(stage="optimized_hlo")
+    block = rf"= f32\[64,{BATCH},{UNITS}\]\S*"
+    assert re.findall(rf"{block} dynamic-update-slice\(", text)
+    # Zeros would be made once for all blocks before the first, and copied for each.
+    assert not re.findall(rf"{block} copy\(", text)
