@@ -41,10 +41,11 @@ def fused_recurrence(
 
         δ_t = φ'(z_t)∘g_t,    g_{t-1} = ∂L/∂h_{t-1} + δ_t Rᵀ
 
-    the gradients of a block's weights are one product each, `dR = Σ h_{t-1}ᵀ δ_t`,
-    `dK = Σ x_tᵀ δ_t`, `db = Σ δ_t`, over all its steps and sequences. XLA takes them on
-    another core beside the next block's loop, as long as the blocks are few. Where the
-    mask is False a step is left out: `h_t = h_{t-1}`.
+    the gradients of a block's weights are `dR = Σ h_{t-1}ᵀ δ_t`, one product over all
+    its steps and sequences, and `dK = Σ x_tᵀ δ_t` with `db = Σ δ_t`, together another:
+    the bias is the last row of the kernel, and each `x_t` ends with a 1. XLA takes them
+    on another core beside the next block's loop, as long as the blocks are few. Where
+    the mask is False a step is left out: `h_t = h_{t-1}`.
 
     On PyTorch with a GPU cuDNN runs ReLU and tanh, in full float32, unless there is a
     mask or `checkpoint_every`.

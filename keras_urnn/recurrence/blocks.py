@@ -53,7 +53,7 @@ class Blocks:
         """The states of all steps (None unless wanted) and the last, time first."""
         # The mask is a tensor with a gradient of 0.
         masks = [] if mask is None else [ops.cast(mask, x.dtype)]
-        weights = (kernel, bias, matrix)
+        weights = (ops.concatenate([kernel, bias[None]]), matrix)
         recurrence = ops.custom_gradient(self._with_gradient)
         if matrix.shape[0] in _HALVED and runs_side_by_side():
             halves = zip(*(_halves(one) for one in (x, start, *masks)), strict=True)
@@ -68,7 +68,7 @@ class Blocks:
     def _with_gradient(
         self, x: Tensor, *others: Tensor
     ) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
-        weights, start, masks = others[:3], others[3], others[4:]
+        weights, start, masks = others[:2], others[2], others[3:]
         segments = [self._segments(tensor) for tensor in (x, *masks)]
         inputs = list(zip(*segments, strict=True))
         if self._projects_in_steps(x) and not self.recompute and not self.apart:
@@ -153,14 +153,14 @@ class Blocks:
 
         Inputs of few features are projected in the loop, by XLA, others at once.
         """
-        kernel, bias, matrix = weights
+        kernel, matrix = weights
         x, *masks = inputs
         in_steps = self._projects_in_steps(x)
-        projected = x if in_steps else _flat_matmul(x, kernel) + bias
+        projected = x if in_steps else _flat_matmul(_with_one(x), kernel)
 
         def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = inputs
-            into = _few_matmul(x, kernel) + bias if in_steps else x
+            into = _few_projected(x, kernel) if in_steps else x
             new = self.activation(into + self._step_matmul(h, matrix))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
@@ -177,8 +177,8 @@ class Blocks:
         masks: Sequence[Tensor],
     ) -> tuple[Tensor, ...]:
         """The gradients of all arguments, from the last step backwards."""
-        kernel, _, matrix = weights
-        transposed = [ops.transpose(weight) for weight in (kernel, matrix)]
+        kernel, matrix = weights
+        transposed = [ops.transpose(weight) for weight in (kernel[:-1], matrix)]
         wide = "float64" if ops.dtype(matrix) == "float64" else "float32"
         sums = tuple(ops.zeros(weight.shape, dtype=wide) for weight in weights)
 
@@ -190,11 +190,7 @@ class Blocks:
             )
             back, delta = self._walk_back(back, states, earlier, transposed[1])
             # Nothing in the loop waits for these: XLA takes them beside the next one.
-            found = (
-                _product(inputs[0], delta),
-                ops.sum(delta, axis=(0, 1)),
-                _product(states, delta),
-            )
+            found = (_product(_with_one(inputs[0]), delta), _product(states, delta))
             sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
             return (*back, *sums), (_flat_matmul(delta, transposed[0]), delta[0])
 
@@ -265,16 +261,21 @@ def _halves(tensor: Tensor) -> Iterator[Tensor]:
     yield tensor[..., half:, :]
 
 
+def _with_one(x: Tensor) -> Tensor:
+    """`x` with a last column of ones, for a kernel whose last row is the bias."""
+    return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+
+
 def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` for `a` with three axes: one product, where TensorFlow makes many."""
     *rows, columns = ops.shape(a)
     return ops.reshape(matmul(ops.reshape(a, (-1, columns)), b), (*rows, b.shape[-1]))
 
 
-def _few_matmul(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b`, written out for XLA, which joins its few columns with what follows."""
-    columns = (a[:, i : i + 1] * b[i] for i in range(b.shape[0]))
-    return sum(columns, start=next(columns))
+def _few_projected(x: Tensor, kernel: Tensor) -> Tensor:
+    """`x K + b`, written out for XLA, which joins the few columns with what follows."""
+    columns = (x[:, i : i + 1] * kernel[i] for i in range(x.shape[1]))
+    return sum(columns, start=kernel[-1])
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
