@@ -71,38 +71,38 @@ def _projections(run: dict[str, Any]) -> Iterator[Promise]:
 
 
 def _peak(record: dict[str, Any], shape: str, least: float) -> Iterator[Promise]:
-    """The share of the machine's limit on the backend and in the mode that is best."""
-    found = [
-        (share, _where(run, jit))
-        for run in targets.runs(record, shape)
-        for jit in (False, True)
-        if (share := of_peak(run, jit)) is not None
-    ]
-    if found:
-        share, where = max(found)
-        yield Promise(
-            "share of the matrix-product peak",
-            shape,
-            where,
-            f"{share:.0%}",
-            f"≥ {least:.0%}",
-            share >= least,
-        )
+    """What each layer has of the machine's limit, on its best backend and mode."""
+    for name in OURS:
+        found = [
+            (share, _where(run, row["jit_compile"]))
+            for run in targets.runs(record, shape)
+            for row in plain_rows(run, name)
+            if (share := of_peak(run, row)) is not None
+        ]
+        if found:
+            share, where = max(found)
+            yield Promise(
+                f"share of the matrix-product peak, {name}",
+                shape,
+                where,
+                f"{share:.0%}",
+                f"≥ {least:.0%}",
+                share >= least,
+            )
 
 
-def of_peak(run: dict[str, Any], jit: bool) -> float | None:
-    """Return the products that our step needs by its time, over the backend's peak."""
+def of_peak(run: dict[str, Any], row: Row) -> float | None:
+    """Return the products that a step needs by its time, over the backend's peak."""
     products = list(plain_rows(run, "matrix product"))
-    mine = targets.ours(run, jit)
-    if not products or mine is None:
+    if not products:
         return None
     s = run["shape"]
     product = 2 * s["steps"] * s["batch"] * s["units"] ** 2
     inputs = 2 * s["steps"] * s["batch"] * s["units"] * s["features"]
     # Forward, the gradient of the state and that of the matrix; no gradient of inputs.
-    speed = (3 * product + 2 * inputs) / mine["ms"]
-    peak = max(product / row["training"]["ms"] for row in products)
-    return speed / peak
+    speed = (3 * product + 2 * inputs) / row["training"]["ms"]
+    peak = max(product / one["training"]["ms"] for one in products)
+    return float(speed / peak)
 
 
 def _memory(run: dict[str, Any]) -> Iterator[Promise]:

@@ -183,9 +183,19 @@ def test_lstm_counts_where_ours_gains_least() -> None:
 def test_the_share_of_the_peak_counts_products() -> None:
     measured = usual("jax", "pmnist", jit=True)
     measured["contestants"].append(row("matrix product", 1.0))
-    share = promises.of_peak(measured, jit=True)
+    share = promises.of_peak(measured, row("UnitaryRNN", 5.0))
     # Three passes in 5 ms, one in 1 ms; the inputs, two products of width 1, on top.
     assert share == pytest.approx((3.0 + 2.0 / 128.0) / 5.0)
+
+
+def test_each_layer_has_a_share_of_the_peak() -> None:
+    slow, fast = usual("torch", "wide", jit=False), usual("jax", "wide", jit=True)
+    for measured, product in ((slow, 1.0), (fast, 1.5)):
+        measured["contestants"].append(row("matrix product", product))
+    table = promises.table(record(slow, fast))
+    for name in ("UnitaryRNN", "ContractiveRNN"):
+        share = 1.5 * (3.0 + 2.0 / 512.0) / TIMES[name]
+        assert f"peak, {name} | wide | JAX | {share:.0%} | ≥ 90% |" in table
 
 
 def test_memory_is_promised_by_that_of_simple_rnn() -> None:
