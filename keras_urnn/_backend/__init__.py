@@ -41,6 +41,24 @@ def full_precision() -> Iterator[None]:
         yield
 
 
+def rounds_products() -> bool:
+    """Whether float32 products, unless asked otherwise, may be TF32's: not on a CPU.
+
+    Those of PyTorch are not, by default.
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if backend == "torch":
+        return False
+    import tensorflow as tf
+
+    tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+    return tf32 and bool(tf.config.list_physical_devices("GPU"))
+
+
 def product_dtype(dtype: str) -> str:
     """The dtype in which products are right to the last digits of `dtype`.
 
@@ -50,13 +68,8 @@ def product_dtype(dtype: str) -> str:
     """
     if dtype == "float64":
         return "float64"
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
-        if tf32 and tf.config.list_physical_devices("GPU"):
-            return "float64"
-    return "float32"
+    wider = keras.config.backend() == "tensorflow" and rounds_products()
+    return "float64" if wider else "float32"
 
 
 def matmul(a: Any, b: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_urnn._backend import matmul
+from keras_urnn._backend import matmul, rounds_products
 from keras_urnn._backend.derivatives import derivative
 from keras_urnn._backend.loops import runs_side_by_side, scan, writes_out
 from keras_urnn.linalg import Tensor
@@ -156,7 +156,7 @@ class Blocks:
         kernel, matrix = weights
         x, *masks = inputs
         in_steps = self._projects_in_steps(x)
-        projected = x if in_steps else _flat_matmul(_with_one(x), kernel)
+        projected = x if in_steps else _projected(x, kernel)
 
         def step(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = inputs
@@ -270,6 +270,13 @@ def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` for `a` with three axes: one product, where TensorFlow makes many."""
     *rows, columns = ops.shape(a)
     return ops.reshape(matmul(ops.reshape(a, (-1, columns)), b), (*rows, b.shape[-1]))
+
+
+def _projected(x: Tensor, kernel: Tensor) -> Tensor:
+    """`x K + b`, in one product unless that would round the bias."""
+    if rounds_products():
+        return _flat_matmul(x, kernel[:-1]) + kernel[-1]
+    return _flat_matmul(_with_one(x), kernel)
 
 
 def _few_projected(x: Tensor, kernel: Tensor) -> Tensor:

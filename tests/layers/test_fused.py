@@ -205,6 +205,22 @@ def test_same_under_xla_with_checkpoints() -> None:
         assert_same(layer, False, "float64", xla=True)
 
 
+@pytest.mark.parametrize("rounds", [False, True])
+def test_the_bias_is_in_no_product_that_rounds(
+    rounds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "rounds_products", lambda: rounds)
+    seen: list[Any] = []
+    with_one = blocks._with_one
+    monkeypatch.setattr(blocks, "_with_one", lambda x: seen.append(x) or with_one(x))
+    with precision("float64"):
+        layer = ku.UnitaryRNN(UNITS)
+        assert_same(layer, False, "float64", features=6)
+        seen.clear()
+        layer(ops.ones((BATCH, STEPS, 6), dtype="float64"))
+    assert bool(seen) != (rounds or keras.config.backend() == "torch")
+
+
 @pytest.fixture
 def halved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Halve the batch at `UNITS` units already; what is halved gets into the list."""
