@@ -190,7 +190,7 @@ class Blocks:
             )
             back, delta = self._walk_back(back, states, earlier, transposed[1])
             # Nothing in the loop waits for these: XLA takes them beside the next one.
-            found = (_product(_with_one(inputs[0]), delta), _product(states, delta))
+            found = (_projected_back(inputs[0], delta), _product(states, delta))
             sums = [a + ops.cast(b, wide) for a, b in zip(sums, found, strict=True)]
             return (*back, *sums), (_flat_matmul(delta, transposed[0]), delta[0])
 
@@ -277,6 +277,13 @@ def _projected(x: Tensor, kernel: Tensor) -> Tensor:
     if rounds_products():
         return _flat_matmul(x, kernel[:-1]) + kernel[-1]
     return _flat_matmul(_with_one(x), kernel)
+
+
+def _projected_back(x: Tensor, delta: Tensor) -> Tensor:
+    """The gradient of the kernel, and of the bias as its last row; likewise."""
+    if rounds_products():
+        return ops.concatenate([_product(x, delta), ops.sum(delta, axis=(0, 1))[None]])
+    return _product(_with_one(x), delta)
 
 
 def _few_projected(x: Tensor, kernel: Tensor) -> Tensor:
