@@ -23,7 +23,7 @@ def table(record: dict[str, Any], faster: dict[str, Any]) -> str:
     rows = [
         (
             "`jit_compile=True`, not `False`, on TensorFlow",
-            [_ratio(record, name, (tf, (True,)), (tf, (False,))) for name in SHAPES],
+            [_compiled(record, name) for name in SHAPES],
         ),
         (
             "JAX, not TensorFlow in its faster mode",
@@ -36,9 +36,9 @@ def table(record: dict[str, Any], faster: dict[str, Any]) -> str:
         *(
             (
                 f"`checkpoint_every={CHECKPOINT_EVERY}`, not `None`, on {title}",
-                [_checkpoints(record, name, backend) for name in SHAPES],
+                [_checkpoints(record, name, *column) for name in SHAPES],
             )
-            for backend, title in ((tf, "TensorFlow"), (jax, "JAX"))
+            for column, title in COLUMNS.items()
         ),
         (
             "`mixed_bfloat16`, not `float32`, on TensorFlow, with AVX-512",
@@ -99,28 +99,45 @@ def _times(
     ]
 
 
-def _checkpoints(record: dict[str, Any], shape: str, backend: str) -> str:
-    """The ratios of time and of memory, in the mode that Keras takes by itself."""
+def _compiled(record: dict[str, Any], shape: str) -> str:
+    """The ratios of a step's time, of its memory, and of the first step's time."""
     for run in targets.runs(record, shape):
-        if run["backend"] == backend:
-            for few, every in _pairs(run, CHECKPOINTS):
-                time, memory = (few[name] / every[name] for name in ("ms", "mebibytes"))
-                return f"{time:.2f}, memory {memory:.2f}"
+        if run["backend"] == "tensorflow":
+            found = {
+                row["jit_compile"]: row["training"] for row in plain_rows(run, LAYER)
+            }
+            if len(found) == len(BEST):
+                return _ratios(found[True], found[False], "ms", "mebibytes", "first_s")
     return ""
 
 
+def _checkpoints(record: dict[str, Any], shape: str, backend: str, jit: bool) -> str:
+    """The ratios of time and of memory."""
+    for run in targets.runs(record, shape):
+        if run["backend"] == backend:
+            for few, every in _pairs(run, CHECKPOINTS, jit):
+                return _ratios(few, every, "ms", "mebibytes")
+    return ""
+
+
+def _ratios(one: Any, other: Any, *names: str) -> str:
+    titles = {"ms": "", "mebibytes": "memory ", "first_s": "first step "}
+    ratios = (f"{titles[name]}{one[name] / other[name]:.2f}" for name in names)
+    return ", ".join(ratios)
+
+
 def _half_precision(faster: dict[str, Any]) -> str:
-    for half, full in _pairs(faster.get("half_precision", {"contestants": []}), HALF):
+    run = faster.get("half_precision", {"contestants": []})
+    for half, full in _pairs(run, HALF, jit=False):
         return f"{half['ms'] / full['ms']:.2f}"
     return ""
 
 
-def _pairs(run: dict[str, Any], name: str) -> Iterator[tuple[Any, Any]]:
-    """Yield a variant's training and that of the layer, without XLA first."""
-    for jit in (False, True):
-        rows = [
-            [row for row in plain_rows(run, one) if row["jit_compile"] == jit]
-            for one in (name, LAYER)
-        ]
-        for variant, layer in zip(*rows, strict=False):
-            yield variant["training"], layer["training"]
+def _pairs(run: dict[str, Any], name: str, jit: bool) -> Iterator[tuple[Any, Any]]:
+    """Yield a variant's training and that of the layer, in one mode."""
+    rows = [
+        [row for row in plain_rows(run, one) if row["jit_compile"] == jit]
+        for one in (name, LAYER)
+    ]
+    for variant, layer in zip(*rows, strict=False):
+        yield variant["training"], layer["training"]

@@ -1,15 +1,16 @@
-"""The tables and pictures of `docs/performance.md`, from the results alone.
+"""The tables and pictures of the two pages on performance, from the results alone.
 
 They are those of `recurrence.json`, and of `avx512.json` what was measured again on a
 processor that multiplies faster.
 
-    python benchmarks/performance.py    # fills the page and draws docs/images/
+    python benchmarks/performance.py    # fills the pages and draws docs/images/
 
 A table stands between two comments that name it; the text around holds whatever the
-numbers are. `tests/benchmarks/test_performance.py` compares the page with the results.
+numbers are. `tests/benchmarks/test_performance.py` compares the pages with the results.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import recurrence
 import targets
 from contestants import OURS
 from markdown import BACKENDS, COLUMNS, line
+from promises import plain_rows
 from shapes import GROWTH, SHAPES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGE = DOCS / "performance.md"
+PAGES = (DOCS / "performance.md", DOCS / "performance_in_detail.md")
 FASTER = recurrence.OUTPUT.with_name("avx512.json")
 PROFILED = ("pmnist", "wide", "long")  # at small, calls and not products rule
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -33,8 +35,9 @@ Row = dict[str, Any]
 
 def main() -> None:
     record, faster = recurrence.load(recurrence.OUTPUT), recurrence.load(FASTER)
-    page = fill(PAGE.read_text(encoding="utf-8"), record, faster)
-    PAGE.write_text(page, encoding="utf-8")
+    for page in PAGES:
+        filled = fill(page.read_text(encoding="utf-8"), record, faster)
+        page.write_text(filled, encoding="utf-8")
     performance_plots.draw(record, DOCS / "images")
 
 
@@ -45,7 +48,7 @@ def fill(page: str, record: dict[str, Any], faster: dict[str, Any]) -> str:
 
 
 def tables(record: dict[str, Any], faster: dict[str, Any]) -> dict[str, str]:
-    """Return every table of the page by its name."""
+    """Return every table of the pages by its name."""
     return {
         "machine": measured(record),
         "targets": targets.table(record),
@@ -106,19 +109,21 @@ def training(record: dict[str, Any], shape: str) -> str:
         for run in runs.values()
         for row in run["contestants"]
     ]
+    columns = [column for column in COLUMNS if column[0] in runs]
     lines = [
         line(
             [
                 name + (", denormals flushed" if flush else ""),
                 *(
-                    _time(_find(runs.get(backend), name, jit, flush), "training")
-                    for backend, jit in COLUMNS
+                    _time(_find(runs[backend], name, jit, flush), "training")
+                    for backend, jit in columns
                 ),
             ]
         )
         for name, flush in dict.fromkeys(modes)
     ]
-    return "\n".join([*_head(["contestant", *COLUMNS.values()]), *lines])
+    titles = [COLUMNS[column] for column in columns]
+    return "\n".join([*_head(["contestant", *titles]), *lines])
 
 
 def phase(record: dict[str, Any], name: str) -> str:
@@ -137,30 +142,32 @@ def memory(record: dict[str, Any]) -> str:
 
 
 def profile(record: dict[str, Any]) -> str:
-    """Return where a training step of our slower layer spends its time."""
-    head = ["backend", "shape", "step", "products", "projection", "the rest"]
+    """Return where a training step of each of our layers spends its time."""
+    head = ["backend", "shape", "layer", "step", "products", "projection", "the rest"]
     lines = []
     for (backend, jit), title in COLUMNS.items():
         for shape in PROFILED:
             for run in targets.runs(record, shape):
-                mine = _slower(run, jit) if run["backend"] == backend else None
-                product = _find(run, "matrix product", jit, False)
-                if mine is not None and product is not None:
-                    lines.append(line([title, shape, *_parts(mine, product)]))
+                if run["backend"] == backend:
+                    lines += [
+                        line([title, shape, *cells]) for cells in _profiles(run, jit)
+                    ]
     return "\n".join([*_head(head), *lines])
 
 
-def _parts(mine: Row, product: Row) -> list[str]:
-    step = mine["training"]["ms"]
-    parts = (3.0 * product["training"]["ms"], mine["projection"]["ms"])
-    shares = (*parts, step - sum(parts))
-    return [_three(step), *(f"{_three(ms)} ({ms / step:.1%})" for ms in shares)]
-
-
-def _slower(run: Row, jit: bool) -> Row | None:
-    rows = [_find(run, name, jit, False) for name in OURS]
-    timed = [row for row in rows if row and "ms" in row.get("projection", {})]
-    return max(timed, key=lambda row: row["training"]["ms"], default=None)
+def _profiles(run: Row, jit: bool) -> Iterator[list[str]]:
+    products = [row["training"]["ms"] for row in plain_rows(run, "matrix product")]
+    for name in OURS:
+        row = _find(run, name, jit, False)
+        if products and row and "ms" in row.get("projection", {}):
+            step = row["training"]["ms"]
+            parts = (3.0 * min(products), row["projection"]["ms"])
+            shares = (*parts, step - sum(parts))
+            yield [
+                name,
+                _three(step),
+                *(f"{_three(ms)} ({ms / step:.1%})" for ms in shares),
+            ]
 
 
 def digits(record: dict[str, Any]) -> str:
@@ -251,7 +258,7 @@ def _time(row: Row | None, name: str) -> str:
 
 def _first(row: Row | None) -> str:
     part = (row or {}).get("training", {})
-    return f"{part['first_s']:.2g}" if "first_s" in part and "ms" in part else ""
+    return _three(part["first_s"]) if "first_s" in part and "ms" in part else ""
 
 
 def _mebibytes(row: Row | None) -> str:

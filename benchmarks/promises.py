@@ -1,4 +1,4 @@
-"""What is promised beside the ratios of `targets.py`, and whether a result keeps it."""
+"""The targets beside the ratios of `targets.py`, and whether a result meets them."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ def _projections(run: dict[str, Any]) -> Iterator[Promise]:
 
 
 def _peak(record: dict[str, Any], shape: str, least: float) -> Iterator[Promise]:
-    """What each layer has of the machine's limit, on its best backend and mode."""
+    """What each layer has of its backend's peak, on its best backend and mode."""
     for name in OURS:
         found = [
             (share, _where(run, row["jit_compile"]))
@@ -117,7 +117,7 @@ def _memory(run: dict[str, Any]) -> Iterator[Promise]:
             # What fits into pages that are there already counts as nothing.
             ratio = max(taken[name] for name in OURS) / max(taken["SimpleRNN"], 1.0)
             yield Promise(
-                "memory of a step, by `SimpleRNN`'s",
+                "memory of a step, divided by `SimpleRNN`'s",
                 run["shape"]["name"],
                 _where(run, jit),
                 f"{ratio:.2f}",
@@ -132,15 +132,16 @@ def _checkpoints(run: dict[str, Any]) -> Iterator[Promise]:
     for name in sorted(name for name in names if "checkpoint_every" in name):
         for row in plain_rows(run, name):
             for simple in plain_rows(run, "SimpleRNN"):
-                if simple["jit_compile"] == row["jit_compile"]:
+                measured = all("mebibytes" in one["training"] for one in (row, simple))
+                if measured and simple["jit_compile"] == row["jit_compile"]:
                     yield _memory_ratio(run, row, simple)
 
 
 def _memory_ratio(run: dict[str, Any], row: Row, simple: Row) -> Promise:
-    taken, least = (one["training"].get("mebibytes", 0.0) for one in (row, simple))
+    taken, least = (one["training"]["mebibytes"] for one in (row, simple))
     ratio = taken / max(least, 1.0)
     return Promise(
-        f"memory of a step of `{row['contestant']}`, by `SimpleRNN`'s",
+        f"memory of a step of `{row['contestant']}`, divided by `SimpleRNN`'s",
         run["shape"]["name"],
         _where(run, row["jit_compile"]),
         f"{ratio:.2f}",

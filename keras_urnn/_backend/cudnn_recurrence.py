@@ -52,7 +52,10 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Any, Any]:
         ctx.set_materialize_grads(False)
         *given, mask, settings = arguments
-        needed = ctx.needs_input_grad[: len(given)]
+        needed = [
+            settings.differentiable and wanted
+            for wanted in ctx.needs_input_grad[: len(given)]
+        ]
         inputs = [
             one.detach().requires_grad_(wanted)
             for one, wanted in zip(given, needed, strict=True)

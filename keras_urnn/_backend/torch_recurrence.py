@@ -62,12 +62,17 @@ RULES = {
 
 
 class Settings(NamedTuple):
-    """What `run` needs to know beside tensors; see `recurrence.fused_recurrence`."""
+    """What `run` needs to know beside tensors; see `recurrence.fused_recurrence`.
+
+    `differentiable` is whether there will be a backward pass; within `forward` PyTorch
+    doesn't say.
+    """
 
     activation: str
     return_sequences: bool
     block: int
     recompute: bool
+    differentiable: bool
 
 
 def run(x: Any, *others: Any) -> tuple[Any, Any]:
@@ -78,6 +83,12 @@ def run(x: Any, *others: Any) -> tuple[Any, Any]:
     return _Recurrence.apply(x.contiguous(), *others)
 
 
+def differentiable(*tensors: Any) -> bool:
+    """Whether autograd will want the gradient of any of them."""
+    wanted = (one.requires_grad for one in tensors)
+    return torch.is_grad_enabled() and any(wanted)
+
+
 def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
     return [(first, min(first + block, steps)) for first in range(0, steps, block)]
 
@@ -86,7 +97,7 @@ def _fill(
     states: Any, x: Any, mask: Any, kernel: Any, bias: Any, matrix: Any, rule: Rule
 ) -> None:
     """Put the states after `states[0]` in `states[1:]`."""
-    flat, features = states[1:].view(-1, states.shape[-1]), x.reshape(-1, x.shape[-1])
+    flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
     # Of one feature, element by element takes half the time of a matrix product.
     project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
     project(bias, features, kernel, out=flat)
@@ -113,8 +124,7 @@ class _Recurrence(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         steps, batch = x.shape[:2]
         rule = RULES[settings.activation]
-        differentiable = any(ctx.needs_input_grad)
-        keep = differentiable and not settings.recompute
+        keep = settings.differentiable and not settings.recompute
         whole = keep or settings.return_sequences
         length = steps if whole else min(settings.block, steps)
         shape = (length + 1, batch, matrix.shape[0])
@@ -123,7 +133,7 @@ class _Recurrence(torch.autograd.Function):
         starts = []
         h = start
         for first, last in _blocks(steps, settings.block):
-            if not keep and differentiable:
+            if settings.differentiable and not keep:
                 starts.append(h.clone())
             offset = first if whole else 0
             rows = states[offset : offset + last - first + 1]
@@ -164,7 +174,7 @@ class _Recurrence(torch.autograd.Function):
             found = deltas[: last - first]
             g = _walk_back(g, rows, upstream, inside, transposed, rule, found)
             delta = found.view(-1, units)
-            features = inputs.reshape(-1, x.shape[-1])
+            features = inputs.flatten(0, 1)
             if to_x is not None:
                 torch.mm(delta, kernel.t(), out=to_x[first:last].view(features.shape))
             if ctx.needs_input_grad[1]:

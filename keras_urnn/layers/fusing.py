@@ -3,15 +3,11 @@
 import math
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_urnn.layers.cell import StructuredRNNCell
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import DERIVATIVES, fused_recurrence, readable_name
-
-# Up to so many units it was measured to be the faster; Keras' loop is taken above.
-FASTEST_UP_TO = {"jax": 512}
 
 
 def obstacle(layer: Any) -> str | None:
@@ -31,15 +27,6 @@ def obstacle(layer: Any) -> str | None:
     if cell.state_scale is not None and not _scales_exactly(cell):
         return "`state_scale` is not of powers of two around a homogeneous activation"
     return None
-
-
-def slowness(layer: Any) -> str | None:
-    """Why Keras' own loop may be the faster one for `layer`, or None."""
-    backend = keras.config.backend()
-    most = FASTEST_UP_TO.get(backend, math.inf)
-    if layer.cell.width <= most or layer.checkpoint_every is not None:
-        return None
-    return f"with more than {most} units it was not measured to be faster on {backend}"
 
 
 def _scales_exactly(cell: Any) -> bool:

@@ -66,7 +66,7 @@ class StructuredRNN(keras.layers.RNN):
     @property
     def plain_recurrence_reason(self) -> str | None:
         """Why the layer runs Keras' own loop over its cell; None where it doesn't."""
-        return fusing.obstacle(self) or fusing.slowness(self)
+        return fusing.obstacle(self)
 
     def recurrent_matrix(self) -> Tensor:
         """The matrix `R` of the step, of shape `(width, width)`."""
@@ -92,6 +92,8 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, Any]:
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
         # Keras' loop raises what a `SimpleRNN` would where there are no steps.
         if self.uses_fused_recurrence and sequences.shape[1] != 0:
             run = fusing.inner_loop

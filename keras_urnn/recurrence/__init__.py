@@ -18,6 +18,7 @@ _BLOCK = 64
 _BESIDE = 64
 _APART = 16
 _WRITTEN_OUT_BLOCK = 20  # beyond, slower by memory and by what is compiled
+_UNKNOWN_BLOCK = 20  # of a number of steps that is not known: the last block is padded
 
 
 def fused_recurrence(
@@ -71,15 +72,18 @@ def fused_recurrence(
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
     steps = x.shape[0]
     width = matrix.shape[0]
-    longest = _WRITTEN_OUT_BLOCK if writes_out() else _longest_block(steps, width)
-    block = checkpoint_every or _even_block(steps, longest)
+    block = checkpoint_every or _even_block(steps, _longest_block(steps, width))
     recompute = checkpoint_every is not None
-    arguments = (x, kernel, bias, matrix, start, mask)
     if keras.config.backend() == "torch":
         from keras_urnn._backend import cudnn_recurrence, torch_recurrence
 
+        arguments = (x, kernel, bias, matrix, start, mask)
         settings = torch_recurrence.Settings(
-            activation, return_sequences, block, recompute
+            activation,
+            return_sequences,
+            block,
+            recompute,
+            torch_recurrence.differentiable(x, kernel, bias, matrix, start),
         )
         on_cudnn = cudnn_recurrence.takes(x, mask, settings)
         module = cudnn_recurrence if on_cudnn else torch_recurrence
@@ -89,15 +93,36 @@ def fused_recurrence(
         apart = few and width >= _BESIDE and not recompute and not writes_out()
         ahead = width <= _BESIDE
         blocks = Blocks(activation, return_sequences, block, recompute, apart, ahead)
-        states, last = blocks.run(*arguments)
+        padded, mask = (x, mask) if steps is not None else _padded(x, mask, block)
+        states, last = blocks.run(padded, kernel, bias, matrix, start, mask)
+        if states is not None:
+            states = states[: ops.shape(x)[0]]
     return None if states is None else ops.swapaxes(states, 0, 1), last
 
 
+def _padded(x: Tensor, mask: Tensor | None, block: int) -> tuple[Tensor, Tensor]:
+    """Whole blocks of a number of steps that is not known, at least one.
+
+    What is added is masked, so that it changes nothing.
+    """
+    steps, batch, features = ops.shape(x)
+    more = ops.maximum(-(-steps // block), 1) * block - steps
+    zeros = ops.zeros((more, batch, features), dtype=x.dtype)
+    if mask is None:
+        mask = ops.ones((steps, batch, 1), dtype="bool")
+    nothing = ops.zeros((more, batch, 1), dtype="bool")
+    return ops.concatenate([x, zeros]), ops.concatenate([mask, nothing])
+
+
 def _longest_block(steps: int | None, width: int) -> int:
-    """The narrower, the longer, as a block has work of its own; a fourth at most."""
+    """From 64 units on the narrower, the longer, up to a fourth of the steps."""
+    if steps is None:
+        return _UNKNOWN_BLOCK
+    if writes_out():
+        return _WRITTEN_OUT_BLOCK
     if width < _BESIDE or keras.config.backend() == "torch":
         return _BLOCK
-    return max(_BLOCK, min(_BLOCK * 128**2 // width**2, (steps or 0) // 4))
+    return max(_BLOCK, min(_BLOCK * 128**2 // width**2, steps // 4))
 
 
 def _even_block(steps: int | None, longest: int) -> int:

@@ -73,11 +73,12 @@ class Blocks:
         inputs = list(zip(*segments, strict=True))
         if self._projects_in_steps(x) and not self.recompute and not self.apart:
             # XLA writes each state of one loop to where it stays.
-            end, before = self._block_states(start, (x, *masks), weights)
+            end, (before, *states) = self._block_states(
+                start, (x, *masks), weights, self.return_sequences
+            )
             kept = self._segments(before)
         else:
-            end, kept, before = self._forward(start, inputs, weights)
-        states = [_after(before, end)] if self.return_sequences else []
+            end, kept, states = self._forward(start, inputs, weights)
 
         def gradient(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
             # TensorFlow may have lost the static shapes that the blocks are cut by.
@@ -99,8 +100,8 @@ class Blocks:
     def _segments(self, tensor: Tensor) -> list[Tensor]:
         """Cut the first axis into blocks: whole ones, and what is left.
 
-        Blocks apart have each a loop of its own. What is left of a number of steps that
-        is not known yet is blocks of one.
+        Blocks apart have each a loop of its own. A number of steps that is not known
+        yet is one of whole blocks.
         """
         shape = ops.shape(tensor)
         steps, rest = shape[0], tuple(shape[1:])
@@ -110,9 +111,7 @@ class Blocks:
         count = steps // self.block
         cut = count * self.block
         whole = ops.reshape(tensor[:cut], (count, self.block, *rest))
-        if not isinstance(steps, int):
-            return [whole, ops.expand_dims(tensor[cut:], 1)]
-        if cut == steps:
+        if not isinstance(steps, int) or cut == steps:
             return [whole]
         left = ops.expand_dims(tensor[cut:], 0)
         return [whole, left] if count else [left]
@@ -125,31 +124,42 @@ class Blocks:
         h: Tensor,
         inputs: Sequence[tuple[Tensor, ...]],
         weights: Sequence[Tensor],
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """The last state, what `gradient` reads of each segment, all states or None.
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The last state, what `gradient` reads of each segment, and all states.
 
-        All states are wanted with `return_sequences`; they are those before each step.
+        These are wanted with `return_sequences` only: one tensor then, or none.
         """
-        stacked = self.return_sequences
-        outputs = 1 + (self.recompute and stacked)
+        wanted = self.return_sequences
 
         def block(h: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-            end, states = self._block_states(h, inputs, weights)
-            return end, ((h, states) if self.recompute else (states,))[:outputs]
+            end, (before, *after) = self._block_states(h, inputs, weights, wanted)
+            return end, (h if self.recompute else before, *after)
 
         found = []
         for segment in inputs:
             h, one = scan(
-                block, h, segment, outputs=outputs, stacked=stacked, ahead=self.ahead
+                block,
+                h,
+                segment,
+                outputs=1 + wanted,
+                stacked=wanted,
+                ahead=self.ahead,
             )
             found.append(one)
-        before = _joined([one[-1] for one in found]) if stacked else None
-        return h, [one[0] for one in found], before
+        kept, *after = map(list, zip(*found, strict=True))
+        return h, kept, [_joined(blocks) for blocks in after]
 
     def _block_states(
-        self, h: Tensor, inputs: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """The state after some steps, and the states before each of them.
+        self,
+        h: Tensor,
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        after: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The state after some steps, the states before and maybe after each of them.
+
+        Nothing reads those before where there is no gradient, so that no memory is
+        made for them then, and those after are no copy of them, moved by a step.
 
         Inputs of few features are projected in the loop, by XLA, others at once.
         """
@@ -164,10 +174,9 @@ class Blocks:
             new = self.activation(into + self._step_matmul(h, matrix))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
-            return new, (h,)
+            return new, (h, new) if after else (h,)
 
-        h, (states,) = scan(step, h, (projected, *masks), outputs=1, inner=True)
-        return h, states
+        return scan(step, h, (projected, *masks), outputs=1 + after, inner=True)
 
     def _backward(
         self,
@@ -185,9 +194,10 @@ class Blocks:
         def block(carry: Any, row: tuple[Any, ...]) -> tuple[Any, tuple[Tensor, ...]]:
             back, sums = carry[: len(masks) + 1], carry[len(masks) + 1 :]
             inputs, (kept, *earlier) = row[: len(masks) + 1], row[len(masks) + 1 :]
-            states = (
-                self._block_states(kept, inputs, weights)[1] if self.recompute else kept
-            )
+            if self.recompute:
+                _, (states,) = self._block_states(kept, inputs, weights)
+            else:
+                states = kept
             back, delta = self._walk_back(back, states, earlier, transposed[1])
             # Nothing in the loop waits for these: XLA takes them beside the next one.
             found = (_projected_back(inputs[0], delta), _product(states, delta))
@@ -202,7 +212,8 @@ class Blocks:
                 block, carry, flat, outputs=2, reverse=True, ahead=self.ahead
             )
             to_x.append(found[0])
-        # Before the first step is no other, but what a mask held.
+        # Before the first step nothing is given, and `_earlier` has no mask either: if
+        # there is one, all of the gradient is held, and goes to the initial state.
         g = carry[1] if masks else matmul(found[1][0], transposed[1])
         to_weights = [
             ops.cast(a, b.dtype)
@@ -263,7 +274,8 @@ def _halves(tensor: Tensor) -> Iterator[Tensor]:
 
 def _with_one(x: Tensor) -> Tensor:
     """`x` with a last column of ones, for a kernel whose last row is the bias."""
-    return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+    ones = ops.ones((*ops.shape(x)[:-1], 1), dtype=x.dtype)
+    return ops.concatenate([x, ones], axis=-1)
 
 
 def _flat_matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -296,11 +308,6 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     """`Σ a_tᵀ b_t` over the first two axes."""
     a, b = (ops.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (a, b))
     return matmul(ops.transpose(a), b)
-
-
-def _after(before: Tensor, end: Tensor) -> Tensor:
-    """The states after each step, from those before it and the last."""
-    return ops.concatenate([before[1:], end[None]], axis=0)
 
 
 def _earlier(tensor: Tensor) -> Tensor:

@@ -12,29 +12,30 @@ from shapes import SHAPES
 
 RECORD = recurrence.load(recurrence.OUTPUT)
 FASTER = recurrence.load(performance.FASTER)
-PAGE = performance.PAGE.read_text(encoding="utf-8")
+PAGES = [page.read_text(encoding="utf-8") for page in performance.PAGES]
 NOTHING = {"runs": [], "growth": []}
 
 
-def test_the_page_has_the_tables_of_the_results() -> None:
-    assert performance.fill(PAGE, RECORD, FASTER) == PAGE
+@pytest.mark.parametrize("page", PAGES, ids=["performance", "in detail"])
+def test_a_page_has_the_tables_of_the_results(page: str) -> None:
+    assert performance.fill(page, RECORD, FASTER) == page
 
 
-def test_the_page_has_every_table_once() -> None:
-    shown = [name for _, name, _, _ in performance.BLOCK.findall(PAGE)]
+def test_the_pages_have_every_table_once() -> None:
+    shown = [name for _, name, _, _ in performance.BLOCK.findall("".join(PAGES))]
     assert sorted(shown) == sorted(performance.tables(RECORD, FASTER))
 
 
 def test_no_measured_number_stands_outside_the_tables() -> None:
-    text = performance.BLOCK.sub("", PAGE)
+    text = performance.BLOCK.sub("", "".join(PAGES))
     assert not re.search(r"\d(\.\d+)? ?(ms|MiB|%|times)", text)
 
 
-def test_the_page_describes_the_shapes_as_they_are() -> None:
+def test_the_first_page_describes_the_shapes_as_they_are() -> None:
     for shape in SHAPES.values():
         sizes = (shape.units, shape.batch, shape.steps, shape.features)
         line = f"| {shape.name} | {' | '.join(f'{size:,}' for size in sizes)} |"
-        assert line in PAGE
+        assert line in PAGES[0]
 
 
 def test_every_table_holds_without_results() -> None:
@@ -49,6 +50,24 @@ def test_rows_of_a_table_have_the_columns_of_its_head() -> None:
         assert len(columns) == 1, name
 
 
+def test_the_profile_counts_products_by_the_fastest_of_the_backend() -> None:
+    shape = SHAPES["pmnist"]._asdict()
+    rows = [
+        timed("ContractiveRNN", False, 200.0, projection={"ms": 20.0}),
+        timed("matrix product", False, 90.0),
+        timed("matrix product", True, 40.0),
+    ]
+    run = {"backend": "tensorflow", "shape": shape, "contestants": rows}
+    *_, row = performance.profile({"runs": [run]}).splitlines()
+    parts = "200 | 120 (60.0%) | 20 (10.0%) | 60 (30.0%)"
+    assert row == f"| TensorFlow | pmnist | ContractiveRNN | {parts} |"
+
+
+def timed(name: str, jit: bool, ms: float, **others: object) -> dict[str, object]:
+    mode = {"contestant": name, "jit_compile": jit, "flush_denormals": False}
+    return {**mode, "training": {"ms": ms}, **others}
+
+
 @pytest.mark.parametrize("record", [RECORD, NOTHING], ids=["recorded", "nothing"])
 def test_pictures_have_titles_labels_and_are_pngs(
     record: dict[str, list[object]], tmp_path: Path
@@ -56,7 +75,7 @@ def test_pictures_have_titles_labels_and_are_pngs(
     performance_plots.draw(record, tmp_path)
     for name in (performance_plots.RATIOS, performance_plots.GROWN):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-        assert f"images/{name}" in PAGE
+        assert f"images/{name}" in "".join(PAGES)
     axes = performance_plots.ratios(record).axes[0]
     assert axes.get_title()
     assert axes.get_ylabel()

@@ -16,7 +16,6 @@ from keras_urnn.recurrence import blocks
 from tests.helpers import (
     BATCH,
     FEATURES,
-    LAYERS,
     STEPS,
     UNITS,
     Array,
@@ -65,11 +64,7 @@ def model_of(
 
 
 def plain_twin(layer: Any, masked: bool, steps: int, features: int) -> Any:
-    """The same model around Keras' own loop, which the layer runs with `unroll`.
-
-    Written out, as a loop on PyTorch is anyway. JAX ignores `zero_output_for_mask`
-    there, so where it is asked for the layer's own loop is taken, not fused.
-    """
+    """The same model around Keras' own loop over the same cell."""
     config = {**layer.get_config(), "checkpoint_every": None}
     twin = type(layer).from_config(config)
     # A subclassed cell has a step of its own, which no fused recurrence knows.
@@ -93,7 +88,7 @@ def gradients(model: Any, x: Any, y: Array, xla: bool = False) -> list[Array]:
     dtype = keras.config.dtype_policy().compute_dtype
     compiled = True if xla and keras.config.backend() == "tensorflow" else "auto"
     mse = keras.losses.MeanSquaredError(dtype=dtype)
-    model.compile(sgd, mse, jit_compile=compiled)
+    model.compile(sgd, mse, jit_compile=compiled, auto_scale_loss=False)
     model.train_on_batch(x, y)
     return [-to_numpy(momentum) for momentum in sgd.momentums]
 
@@ -346,6 +341,15 @@ def test_same_in_half_precision() -> None:
         assert_same(layer, False, "float32", close=0.1)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("activation", [None, *recurrence.DERIVATIVES])
+def test_same_gradients_in_float16(activation: str | None) -> None:
+    with precision("mixed_float16"):
+        layer = ku.UnitaryRNN(UNITS, activation, return_sequences=True)
+        # 7 steps' roundings of 2^-11 each, in sums of 5 products.
+        assert_same(layer, True, "float32", close=0.02)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
 def test_outputs_in_float16(policy: str) -> None:
     layer = ku.UnitaryRNN(UNITS, dtype=policy)
@@ -419,17 +423,6 @@ def test_bad_checkpoint(value: Any) -> None:
         ku.UnitaryRNN(UNITS, checkpoint_every=value)
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_large_layers_take_the_faster_path(name: str) -> None:
-    most = fusing.FASTEST_UP_TO.get(keras.config.backend())
-    large = LAYERS[name](1024)
-    assert large.uses_fused_recurrence == (most is None)
-    if most is not None:
-        assert "be faster on" in large.plain_recurrence_reason
-        assert LAYERS[name](most).uses_fused_recurrence
-    assert LAYERS[name](1024, checkpoint_every=4).uses_fused_recurrence
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_passes_through(bad: float) -> None:
     layer = ku.UnitaryRNN(UNITS, return_sequences=True)
@@ -444,25 +437,84 @@ def test_what_is_not_finite_passes_through(bad: float) -> None:
     assert not np.all(np.isfinite(ours))
 
 
-def test_any_number_of_steps_in_one_model() -> None:
+class Lengths(keras.utils.PyDataset):
+    """Batches of sequences that differ in length: `fit` knows no number of steps."""
+
+    # None, less than a block, whole blocks, with a rest.
+    lengths = (1, 5, 20, 31, 40)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
+        steps = self.lengths[index]
+        x = normal(BATCH, steps, FEATURES, seed=index).astype("float32")
+        x[0, 1 + steps // 2 :] = 0.0  # which `Masking` leaves out
+        return x, normal(BATCH, 1, seed=9).astype("float32")
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["no-xla", "xla"])
+@pytest.mark.parametrize(
+    ("masked", "options"),
+    [(False, {}), (True, {"checkpoint_every": 3})],
+    ids=["all", "masked-few"],
+)
+def test_any_number_of_steps_in_one_model(
+    masked: bool, options: dict[str, Any], xla: bool
+) -> None:
+    compiled = True if xla and keras.config.backend() == "tensorflow" else "auto"
+
+    def model(layer: Any) -> Any:
+        before = [keras.layers.Masking()] if masked else []
+        recurrent = [keras.layers.Dense(FEATURES), layer]
+        after = [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
+        inputs = keras.Input((None, FEATURES))
+        whole = keras.Sequential([inputs, *before, *recurrent, *after])
+        whole.compile("sgd", "mse", jit_compile=compiled)
+        return whole
+
+    both = {"return_sequences": True, "learn_initial_state": True}
+    layer = ku.UnitaryRNN(UNITS, **both, **options)
+    assert layer.uses_fused_recurrence
+    loop = ku.UnitaryRNN(UNITS, **both)
+    loop.cell.__class__ = type("Cell", (type(loop.cell),), {"call": _call})
+    assert not loop.uses_fused_recurrence
+    fused, plain = model(layer), model(loop)
+    plain.set_weights(fused.get_weights())
+    start = fused.get_weights()
+    for one in (fused, plain):
+        one.fit(Lengths(), shuffle=False, verbose=0)
+    for a, b, c in zip(fused.get_weights(), plain.get_weights(), start, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+        assert np.max(np.abs(a - c)) > 1e-4
+    found, expected = (one.predict(Lengths(), verbose=0) for one in (fused, plain))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_a_mask_of_numbers_is_one_of_booleans(dtype: str) -> None:
     layer = ku.UnitaryRNN(UNITS, return_sequences=True)
-    inputs = keras.Input((None, FEATURES))
-    model = keras.Model(inputs, layer(inputs))
-    cell = keras.layers.RNN(
-        ku.UnitaryRNNCell.from_config(layer.cell.get_config()), return_sequences=True
-    )
-    plain = keras.Model(inputs, cell(inputs))
-    plain.set_weights(model.get_weights())
-    for steps in (1, 31, 40):
-        x = normal(BATCH, steps, FEATURES, seed=steps).astype("float32")
-        for one in (model, plain):
-            one.compile("sgd", "mse")
-            one.train_on_batch(x, np.ones((BATCH, steps, UNITS), "float32"))
-        for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-        np.testing.assert_allclose(
-            model.predict_on_batch(x), plain.predict_on_batch(x), rtol=0, atol=1e-5
-        )
+    x = normal(BATCH, STEPS, FEATURES).astype("float32")
+    mask = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
+    expected = to_numpy(layer(x, mask=ops.convert_to_tensor(mask)))
+    found = to_numpy(layer(x, mask=ops.convert_to_tensor(mask.astype(dtype))))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_no_features_are_a_system_without_input() -> None:
+    layer = ku.UnitaryRNN(UNITS, learn_initial_state=True)
+    model = keras.Sequential([keras.Input((STEPS, 0)), layer])
+    model.compile("sgd", "mse")
+    randomize(layer.cell)
+    x = np.zeros((BATCH, STEPS, 0), "float32")
+    state = layer.get_initial_state(BATCH)
+    for t in range(STEPS):
+        output, state = layer.cell(ops.convert_to_tensor(x[:, t]), state)
+    found = model.predict_on_batch(x)
+    np.testing.assert_allclose(found, to_numpy(output), rtol=0, atol=1e-5)
+    before = to_numpy(layer.cell.bias).copy()
+    model.train_on_batch(x, found + 1.0)
+    assert np.max(np.abs(to_numpy(layer.cell.bias) - before)) > 1e-4
 
 
 def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
@@ -494,20 +546,37 @@ def test_second_derivatives_are_right() -> None:
     assert_second_derivatives("sigmoid")
 
 
-def assert_second_derivatives(activation: str) -> None:
+def test_second_derivatives_with_a_mask_in_several_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("_BLOCK", "_WRITTEN_OUT_BLOCK"):
+        monkeypatch.setattr(recurrence, name, 3)
+    for options in ({"return_sequences": True}, {"checkpoint_every": 3}):
+        assert_second_derivatives("sigmoid", masked=True, **options)
+
+
+def assert_second_derivatives(
+    activation: str, masked: bool = False, **options: Any
+) -> None:
     with precision("float64"):
-        layer = ku.UnitaryRNN(UNITS, activation)
+        layer = ku.UnitaryRNN(UNITS, activation, **options)
         layer.build((BATCH, STEPS, FEATURES))
         x = normal(BATCH, STEPS, FEATURES)
+        mask = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
+        mask[:, 0] = True  # before the first output there is none to repeat
 
         def fused(a: Any) -> Any:
-            return ops.sum(ops.square(layer(a)))
+            outputs = layer(a, mask=ops.convert_to_tensor(mask) if masked else None)
+            return ops.sum(ops.square(outputs))
 
         def stepwise(a: Any) -> Any:
-            states = layer.get_initial_state(BATCH)
+            (state,), outputs = layer.get_initial_state(BATCH), []
             for t in range(STEPS):
-                output, states = layer.cell(a[:, t], states)
-            return ops.sum(ops.square(output))
+                new, _ = layer.cell(a[:, t], [state])
+                state = ops.where(mask[:, t, None], new, state) if masked else new
+                outputs.append(state)
+            shown = outputs if layer.return_sequences else outputs[-1:]
+            return ops.sum(ops.square(ops.stack(shown)))
 
         expected = second_derivative(stepwise, x)
         found = second_derivative(fused, x)

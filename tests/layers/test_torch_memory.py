@@ -120,3 +120,16 @@ def test_a_matrix_that_changes_its_dtype_gets_other_memory() -> None:
     for dtype in (torch.float32, torch.float64):
         module.to(dtype)
         assert torch_memory.lend(module.weight, (2, 1, 3)).dtype == dtype
+
+
+def test_nothing_is_kept_without_a_gradient(lent: list[int]) -> None:
+    import torch
+
+    layer, others = built(), len(unused())
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            loss_of(layer, 0)
+    assert not lent
+    assert len(unused()) == others
+    assert np.all(np.isfinite(gradient(layer, loss_of(layer, 0))))
+    assert lent
