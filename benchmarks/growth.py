@@ -1,8 +1,8 @@
 """How does a training step of our layer grow with each size, the others being fixed?
 
 The exponents are least-squares lines through the logarithms: 1 is linear, 2 quadratic.
-The same cell in Keras' own loop is timed beside it: `FASTEST_UP_TO` of the package says
-where the layer had better take that, and this is what it goes by.
+The same cell in Keras' own loop is timed beside it: the layer's fused recurrence should
+be the faster one at each size.
 """
 
 import sys

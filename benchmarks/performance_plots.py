@@ -1,4 +1,4 @@
-"""The pictures of `docs/performance.md`, drawn from `recurrence.json` alone."""
+"""The pictures of the pages on performance, drawn from `recurrence.json` alone."""
 
 import textwrap
 from pathlib import Path

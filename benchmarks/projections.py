@@ -4,8 +4,8 @@ One training step of each contestant is timed, all of them in one process per ba
 and interleaved, so that they share the machine's moods: `SimpleRNN` without constraint,
 `SimpleRNN` with a plain SVD as its constraint, and ours. The projection is also timed
 alone, on a kernel one optimizer step away from its set; its share of the step is the
-number that the library promises (under 5 %), since the difference of two steps drowns
-in noise.
+number that counts (`promises.py` has its target), since the difference of two steps
+drowns in noise.
 
     python benchmarks/projections.py                          # about 5 minutes
     python benchmarks/projections.py --units 8 --steps 64 --batch-size 32 --output -

@@ -13,7 +13,7 @@ training step is timed as one size after the other grows (`growth.py`).
 
 What is done goes into the results after each phase of each backend and shape, so a stop
 loses minutes, and one part can be run again by itself. Run it when nothing else runs,
-on Linux. Then `python benchmarks/performance.py` fills `docs/performance.md`.
+on Linux. Then `python benchmarks/performance.py` fills `docs/performance*.md`.
 
 Expected on two cores: what `targets.py` promises; the table that is printed at the end
 says what came out.

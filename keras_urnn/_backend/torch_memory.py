@@ -19,7 +19,8 @@ def lend(matrix: Any, shape: tuple[int, ...]) -> Any:
 
     Its memory is lent again for the same matrix, shape and dtype once the tensor is
     gone. So a graph must save this tensor itself, and nothing may keep a view of it for
-    longer.
+    longer. (Where a matrix is made anew at each call, as by a mixed dtype policy, the
+    memory goes with it.)
     """
     if matrix.device.type != "cpu":
         return matrix.new_empty(shape)

@@ -212,8 +212,8 @@ class UnitaryRNN(StructuredRNN):
             ReLU the same as a step with `diag(d) @ R @ diag(1/d)`, which may be
             expansive. Converted layers use it. Defaults to `None`.
         checkpoint_every: integer or None. Keep every so many-th state for the backward
-            pass, and compute the others once more: less memory for long sequences, at
-            about a third more time. Defaults to `None`, which keeps all.
+            pass, and compute the others once more: less memory for long sequences,
+            for some more time. Defaults to `None`, which keeps all.
         **kwargs: `zero_output_for_mask`, `name`, `dtype` and `trainable`, as for
             `keras.layers.SimpleRNN`.
 

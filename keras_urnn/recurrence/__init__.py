@@ -101,12 +101,13 @@ def fused_recurrence(
 
 
 def _padded(x: Tensor, mask: Tensor | None, block: int) -> tuple[Tensor, Tensor]:
-    """Whole blocks of a number of steps that is not known, at least one.
+    """A number of steps that is not known, made one of whole blocks.
 
-    What is added is masked, so that it changes nothing.
+    What is added is masked, so that it changes nothing. Loops of no rounds, as blocks
+    and a rest would have, TensorFlow does not allow everywhere.
     """
     steps, batch, features = ops.shape(x)
-    more = ops.maximum(-(-steps // block), 1) * block - steps
+    more = -steps % block
     zeros = ops.zeros((more, batch, features), dtype=x.dtype)
     if mask is None:
         mask = ops.ones((steps, batch, 1), dtype="bool")
