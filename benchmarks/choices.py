@@ -106,7 +106,7 @@ def _compiled(record: dict[str, Any], shape: str) -> str:
             found = {
                 row["jit_compile"]: row["training"] for row in plain_rows(run, LAYER)
             }
-            if len(found) == len(BEST):
+            if found.keys() == {True, False}:
                 return _ratios(found[True], found[False], "ms", "mebibytes", "first_s")
     return ""
 

@@ -93,10 +93,12 @@ def fused_recurrence(
         apart = few and width >= _BESIDE and not recompute and not writes_out()
         ahead = width <= _BESIDE
         blocks = Blocks(activation, return_sequences, block, recompute, apart, ahead)
-        padded, mask = (x, mask) if steps is not None else _padded(x, mask, block)
-        states, last = blocks.run(padded, kernel, bias, matrix, start, mask)
-        if states is not None:
-            states = states[: ops.shape(x)[0]]
+        count = ops.shape(x)[0]
+        if steps is None:
+            x, mask = _padded(x, mask, block)
+        states, last = blocks.run(x, kernel, bias, matrix, start, mask)
+        if steps is None and states is not None:
+            states = states[:count]
     return None if states is None else ops.swapaxes(states, 0, 1), last
 
 

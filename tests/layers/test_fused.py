@@ -66,11 +66,15 @@ def model_of(
 def plain_twin(layer: Any, masked: bool, steps: int, features: int) -> Any:
     """The same model around Keras' own loop over the same cell."""
     config = {**layer.get_config(), "checkpoint_every": None}
-    twin = type(layer).from_config(config)
-    # A subclassed cell has a step of its own, which no fused recurrence knows.
-    twin.cell.__class__ = type("Cell", (type(twin.cell),), {"call": _call})
-    assert not twin.uses_fused_recurrence
+    twin = not_fused(type(layer).from_config(config))
     return model_of(twin, masked, steps, features)
+
+
+def not_fused(layer: Any) -> Any:
+    """The layer itself, with a cell whose step no fused recurrence knows."""
+    layer.cell.__class__ = type("Cell", (type(layer.cell),), {"call": _call})
+    assert not layer.uses_fused_recurrence
+    return layer
 
 
 def _call(self: Any, sequence: Any, states: Any, training: bool = False) -> Any:
@@ -423,6 +427,11 @@ def test_bad_checkpoint(value: Any) -> None:
         ku.UnitaryRNN(UNITS, checkpoint_every=value)
 
 
+@each_layer
+def test_large_layers_are_fused_too(make_layer: Callable[..., Any]) -> None:
+    assert make_layer(1024).uses_fused_recurrence
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_passes_through(bad: float) -> None:
     layer = ku.UnitaryRNN(UNITS, return_sequences=True)
@@ -476,10 +485,7 @@ def test_any_number_of_steps_in_one_model(
     both = {"return_sequences": True, "learn_initial_state": True}
     layer = ku.UnitaryRNN(UNITS, **both, **options)
     assert layer.uses_fused_recurrence
-    loop = ku.UnitaryRNN(UNITS, **both)
-    loop.cell.__class__ = type("Cell", (type(loop.cell),), {"call": _call})
-    assert not loop.uses_fused_recurrence
-    fused, plain = model(layer), model(loop)
+    fused, plain = model(layer), model(not_fused(ku.UnitaryRNN(UNITS, **both)))
     plain.set_weights(fused.get_weights())
     start = fused.get_weights()
     for one in (fused, plain):
