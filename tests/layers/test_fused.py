@@ -465,8 +465,12 @@ class Lengths(keras.utils.PyDataset):
 @pytest.mark.parametrize("xla", [False, True], ids=["no-xla", "xla"])
 @pytest.mark.parametrize(
     ("masked", "options"),
-    [(False, {}), (True, {"checkpoint_every": 3})],
-    ids=["all", "masked-few"],
+    [
+        (False, {}),
+        (False, {"return_sequences": True}),
+        (True, {"return_sequences": True, "checkpoint_every": 3}),
+    ],
+    ids=["last", "sequences", "masked-few"],
 )
 def test_any_number_of_steps_in_one_model(
     masked: bool, options: dict[str, Any], xla: bool
@@ -476,16 +480,16 @@ def test_any_number_of_steps_in_one_model(
     def model(layer: Any) -> Any:
         before = [keras.layers.Masking()] if masked else []
         recurrent = [keras.layers.Dense(FEATURES), layer]
-        after = [keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
-        inputs = keras.Input((None, FEATURES))
-        whole = keras.Sequential([inputs, *before, *recurrent, *after])
+        pool = [keras.layers.GlobalAveragePooling1D()] * layer.return_sequences
+        inputs, output = keras.Input((None, FEATURES)), keras.layers.Dense(1)
+        whole = keras.Sequential([inputs, *before, *recurrent, *pool, output])
         whole.compile("sgd", "mse", jit_compile=compiled)
         return whole
 
-    both = {"return_sequences": True, "learn_initial_state": True}
-    layer = ku.UnitaryRNN(UNITS, **both, **options)
+    layer = ku.UnitaryRNN(UNITS, learn_initial_state=True, **options)
     assert layer.uses_fused_recurrence
-    fused, plain = model(layer), model(not_fused(ku.UnitaryRNN(UNITS, **both)))
+    twin = type(layer).from_config({**layer.get_config(), "checkpoint_every": None})
+    fused, plain = model(layer), model(not_fused(twin))
     plain.set_weights(fused.get_weights())
     start = fused.get_weights()
     for one in (fused, plain):
