@@ -8,7 +8,7 @@ numbers are. `tests/examples/test_experiments.py` compares the page with the res
 
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "experiments.md"
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 
 
 def main() -> None:
@@ -51,7 +52,9 @@ def fill(page: str, learned: Rows, points: Rows) -> str:
     found = synthetic.summary(learned)
     made = {
         "figures_2_and_3": scores(found["means"]),
+        "medians": medians(found["means"]),
         "pairs": pairs(found["pairs"]),
+        "systems": systems(learned),
         "figures_2_and_3_runs": learning(learned),
         "figure_4": accuracies(points),
         "figure_4_runs": training(points),
@@ -61,10 +64,16 @@ def fill(page: str, learned: Rows, points: Rows) -> str:
 
 def scores(means: Rows) -> str:
     """Return ours beside the poster's, a row for each ratio and size."""
-    found = {
-        tuple(row[name] for name in synthetic.GROUP): row["r2_about_zero"]
-        for row in means
-    }
+    return _by_size(means, lambda row: synthetic.spread(row["r2_about_zero"]), True)
+
+
+def medians(means: Rows) -> str:
+    """Return the medians, which single realizations that diverged don't move."""
+    return _by_size(means, lambda row: f"{row['median']:.4f}", False)
+
+
+def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> str:
+    found = {tuple(row[name] for name in synthetic.GROUP): row for row in means}
     columns = {
         f"{model.upper()}{', our recipe' * (recipe == 'ours')}": (model, recipe)
         for recipe in synthetic_plots.FILLS
@@ -74,15 +83,15 @@ def scores(means: Rows) -> str:
     rows = []
     for snr, units in sorted({key[2:][::-1] for key in found}, key=_downwards):
         published = {
-            row["model"]: f" ({float(row['value']):.3f})"
+            (row["model"], "poster"): f" ({float(row['value']):.3f})"
             for row in synthetic_plots.poster(snr)
-            if int(row["hidden_units"]) == units
+            if beside_poster and int(row["hidden_units"]) == units
         }
         cells = [
-            synthetic.spread(found[key]) + published.get(model, "") * (recipe != "ours")
-            if (key := (model, recipe, units, snr)) in found
+            show(found[key]) + published.get(column, "")
+            if (key := (*column, units, snr)) in found
             else ""
-            for model, recipe in columns.values()
+            for column in columns.values()
         ]
         rows.append([f"{snr:g}", str(units), *cells])
     return tables.table(["dB", "units", *columns], rows)
@@ -102,12 +111,36 @@ def pairs(rows: Rows) -> str:
             row["recipe"],
             str(row["units"]),
             str(row["units"] // 2),
-            str(row["realizations"]),
             synthetic.spread(row["difference"]),
+            f"{row['median']:.4f}",
+            f"{row['better']} of {row['realizations']}",
+            f"{row['p_value']:.2g}",
         ]
         for row in rows
     ]
-    head = ["dB", "recipe", "URNN", "RNN", "realizations", "difference of R²"]
+    head = ["dB", "recipe", "URNN", "RNN", "difference of R²", "median", "better", "p"]
+    return tables.table(head, lines)
+
+
+def systems(rows: Rows) -> str:
+    """Return what was measured of the systems that gave the data."""
+    drawn: dict[float, dict[int, Row]] = {}
+    for row in rows:
+        trial = row["trial"]
+        drawn.setdefault(trial["snr"], {})[trial["realization"]] = row
+    lines = []
+    for snr, by_realization in drawn.items():
+        on = [share for row in by_realization.values() for share in row["on"]]
+        measured = [row["measured_snr"] for row in by_realization.values()]
+        lines.append(
+            [
+                f"{snr:g}",
+                str(len(by_realization)),
+                f"{min(on):.3f} to {max(on):.3f}",
+                f"{min(measured):.3f} to {max(measured):.3f}",
+            ]
+        )
+    head = ["dB", "realizations", "share of the time that units are on", "dB, measured"]
     return tables.table(head, lines)
 
 

@@ -13,7 +13,9 @@ def test_the_page_has_the_tables_of_the_results() -> None:
     names = [found[2] for found in experiments.BLOCK.finditer(page)]
     assert names == [
         "figures_2_and_3",
+        "medians",
         "pairs",
+        "systems",
         "figures_2_and_3_runs",
         "figure_4",
         "figure_4_runs",
@@ -22,7 +24,8 @@ def test_the_page_has_the_tables_of_the_results() -> None:
 
 def mean(model: str, recipe: str, units: int, snr: float, value: float) -> Any:
     of = {"model": model, "recipe": recipe, "units": units, "snr": snr}
-    return {**of, "r2_about_zero": {"mean": value, "half_width": 0.01}}
+    interval = {"mean": value, "half_width": 0.01}
+    return {**of, "r2_about_zero": interval, "median": value + 0.001}
 
 
 def test_scores_stand_beside_the_posters() -> None:
@@ -38,6 +41,22 @@ def test_scores_stand_beside_the_posters() -> None:
         "| 20 | 2 |  | 0.8500 ± 0.0100 (0.853) |  |",
         "| 20 | 4 |  | 0.9600 ± 0.0100 (0.954) | 0.9800 ± 0.0100 |",
         "| 15 | 4 | 0.9400 ± 0.0100 (0.943) |  |  |",
+    ]
+    assert experiments.medians(means).splitlines()[2:] == [
+        "| 20 | 2 |  | 0.8510 |  |",
+        "| 20 | 4 |  | 0.9610 | 0.9810 |",
+        "| 15 | 4 | 0.9410 |  |  |",
+    ]
+
+
+def test_each_system_is_counted_once() -> None:
+    def trial(realization: int, on: list[float], snr: float) -> Any:
+        of = {"realization": realization, "snr": 20.0}
+        return {"trial": of, "on": on, "measured_snr": snr}
+
+    rows = [trial(0, [0.59, 0.61], 20.01), trial(1, [0.6, 0.6], 19.99)]
+    assert experiments.systems([*rows, rows[0]]).splitlines()[2:] == [
+        "| 20 | 2 | 0.590 to 0.610 | 19.990 to 20.010 |"
     ]
 
 

@@ -160,12 +160,12 @@ def test_an_interval_by_students_t() -> None:
     assert found["half_width"] == pytest.approx(6.353, abs=1e-3)
 
 
-def test_a_urnn_is_compared_with_the_rnn_of_half_its_units_pair_by_pair() -> None:
-    def row(model: str, units: int, realization: int, score: float) -> dict[str, Any]:
-        trial = {"model": model, "recipe": "poster", "units": units, "snr": 20.0}
-        trial["realization"] = realization
-        return {"trial": trial, "r2_about_zero": score}
+def row(model: str, units: int, realization: int, score: float) -> dict[str, Any]:
+    trial = {"model": model, "recipe": "poster", "units": units, "snr": 20.0}
+    return {"trial": {**trial, "realization": realization}, "r2_about_zero": score}
 
+
+def test_a_urnn_is_compared_with_the_rnn_of_half_its_units_pair_by_pair() -> None:
     rows = [
         row("rnn", 2, 0, 0.50),
         row("urnn", 4, 0, 0.60),
@@ -179,6 +179,20 @@ def test_a_urnn_is_compared_with_the_rnn_of_half_its_units_pair_by_pair() -> Non
     assert found["units"] == 4
     assert found["realizations"] == 2
     assert found["difference"] == pytest.approx(synthetic.interval([0.1, 0.2]))
+
+
+def test_an_rnn_that_diverged_counts_like_any_other() -> None:
+    rows = []
+    for realization in range(8):  # the URNN is the worse in all but the last
+        rnn = 0.9 if realization < 7 else -1e9
+        rows.append(row("rnn", 2, realization, rnn))
+        rows.append(row("urnn", 4, realization, 0.9 - 0.001 * (realization + 1)))
+    (found,) = synthetic.pairs(rows)
+    assert found["difference"]["mean"] > 1e8
+    assert found["median"] == pytest.approx(-0.0035)
+    assert found["better"] == 1
+    # Ranks 1 to 7 against 8: sums of 28 and 8, of which the smaller is 8.
+    assert found["p_value"] == pytest.approx(0.195, abs=1e-3)
 
 
 def test_the_picture_holds_ours_and_the_posters() -> None:
