@@ -61,7 +61,8 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
                     **look,
                 )
     for axes in (left, right):
-        axes.axhline(ceiling, color="gray", lw=0.8, label="ceiling")
+        axes.axhline(ceiling, color="gray", ls=":", label="ceiling")
+        axes.plot([], [], "_", markersize=14, color="gray", label="median")
         _cut_off_diverged(axes, [row for row in means if row["snr"] == snr])
     left.set(xlabel="hidden units", ylabel="test R² about zero")
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
@@ -91,6 +92,14 @@ def _ours(
             label=f"{rows[0]['model'].upper()}, {whose}",
             **FILLS[recipe],
             **look,
+        )
+        axes.plot(
+            [share * row["units"] for row in rows],
+            [row["median"] for row in rows],
+            linestyle="none",
+            marker="_",
+            markersize=14,
+            color=look["color"],
         )
 
 

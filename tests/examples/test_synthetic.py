@@ -205,6 +205,7 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
             "snr": 20.0,
             "realizations": 3,
             "r2_about_zero": half,
+            "median": 0.97,
         }
         for model, recipe in (("rnn", "poster"), ("urnn", "poster"), ("urnn", "ours"))
         for units in (2, 4)
@@ -214,6 +215,7 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     labels = [text.get_text() for text in left.get_legend().get_texts()]
     assert set(labels) == {
         "ceiling",
+        "median",
         "RNN, the poster's recipe",
         "URNN, the poster's recipe",
         "URNN, our recipe",
@@ -222,6 +224,8 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     shown = [np.asarray(line.get_xdata()).tolist() for line in right.get_lines()]
     assert [2, 4] in shown  # the RNN
     assert [1.0, 2.0] in shown  # the URNN, halved
+    heights = [np.asarray(line.get_ydata()).tolist() for line in left.get_lines()]
+    assert heights.count([0.97, 0.97]) == 3  # each curve's medians
     assert "3 realizations" in figure.get_suptitle()
     assert left.get_ylim()[0] > 0.8
     means[0] = {**means[0], "r2_about_zero": {"mean": -1e9, "half_width": 1e9}}
