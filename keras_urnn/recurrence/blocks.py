@@ -1,5 +1,6 @@
 """The fused recurrence in tensor operations, for TensorFlow and JAX."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence.derivatives import DERIVATIVES
 
 _FEW = 4  # features that a step projects by itself
-# Up to so many units XLA is faster without a product of its own in each step.
-_TINY = 8
+# XLA is faster without a product of its own in each step: up to so many units with any
+# batch, up to more where the step has no more than so many multiplications.
+_TINY, _SMALL, _SMALL_WORK = 8, 24, 3000
 # Of such a width, halves of a batch are faster side by side, where that is possible: a
 # smaller product is not what takes the time, a larger one takes all cores by itself.
 _HALVED = range(65, 257)
@@ -260,9 +262,15 @@ class Blocks:
 
     def _step_matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """`a @ b`; of few units in a form that XLA joins with what is around it."""
-        if b.shape[0] > _TINY or self.writes_out:
+        if self.writes_out or not _is_tiny(a.shape[0], b.shape[0]):
             return matmul(a, b)
         return ops.sum(ops.expand_dims(a, -1) * b, axis=-2)
+
+
+def _is_tiny(batch: Any, units: int) -> bool:
+    # A batch may be unknown, or a symbol that can't be compared.
+    work = batch * units**2 if isinstance(batch, int) else math.inf
+    return units <= _TINY or (units <= _SMALL and work <= _SMALL_WORK)
 
 
 def _halves(tensor: Tensor) -> Iterator[Tensor]:

@@ -178,16 +178,16 @@ def test_same_for_each_number_of_steps(steps: int) -> None:
 # gets back to the initial state.
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize(
-    ("features", "activation", "tiny"), [(1, "relu", UNITS), (6, None, UNITS - 1)]
+    ("features", "activation", "tiny"), [(1, "relu", True), (6, None, False)]
 )
 def test_same_under_xla(
     features: int,
     activation: str | None,
-    tiny: int,
+    tiny: bool,
     apart: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blocks, "_TINY", tiny)
+    monkeypatch.setattr(blocks, "_is_tiny", lambda *_: tiny)
     monkeypatch.setattr(recurrence, "_BESIDE", UNITS if apart else UNITS + 1)
     given = activation is not None
     with precision("float64"):
@@ -196,6 +196,12 @@ def test_same_under_xla(
         )
         sizes = {"steps": 131, "features": features}
         assert_same(layer, given, "float64", **sizes, xla=True)
+
+
+def test_a_step_is_tiny_by_its_units_and_its_work() -> None:
+    tiny = {(512, 8), (None, 8), (10, 16), (4, 24)}
+    larger = {(32, 12), (None, 12), ("symbol", 9), (1, 32)}
+    assert {step for step in tiny | larger if blocks._is_tiny(*step)} == tiny
 
 
 def test_same_under_xla_with_checkpoints() -> None:
