@@ -1,6 +1,6 @@
 """A recurrent classifier of pixel sequences, and a training that survives a kill."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,13 @@ def train(
     seed: int,
     jit_compile: bool | str = "auto",
     callbacks: Iterable[keras.callbacks.Callback] = (),
+    ended: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train from the latest backup in `folder` on; leave the best epoch's weights.
 
-    `"auto"` is no XLA on a CPU; measured, see README.md.
+    `jit_compile="auto"` is no XLA on a CPU; measured, see README.md. `ended` says of
+    what the backup and the log hold whether that is all: a kill may have come after
+    the last epoch.
     """
     model.compile(
         optimizer=optimizer,
@@ -101,7 +104,7 @@ def train(
         validation_data=tuple(task.validation),
         validation_batch_size=EVALUATION_BATCH,
         initial_epoch=done,
-        epochs=epochs,
+        epochs=done if ended() else epochs,
         callbacks=[shuffle, *monitors(model), *runs.recorders(folder), *callbacks],
     )
     model.load_weights(folder / runs.BEST)

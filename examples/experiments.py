@@ -74,12 +74,20 @@ def medians(means: Rows) -> str:
 
 def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> str:
     found = {tuple(row[name] for name in synthetic.GROUP): row for row in means}
-    columns = {
-        f"{model.upper()}{', our recipe' * (recipe == 'ours')}": (model, recipe)
+    counts: dict[tuple[str, str], list[int]] = {}
+    for key, row in found.items():
+        counts.setdefault(key[:2], []).append(row["realizations"])
+    columns = [
+        (model, recipe)
         for recipe in synthetic_plots.FILLS
         for model in synthetic_plots.LOOKS
-        if any((model, recipe) == key[:2] for key in found)
-    }
+        if (model, recipe) in counts
+    ]
+    labels = [
+        f"{model.upper()}{', our recipe' * (recipe == 'ours')}, "
+        + synthetic_plots.over(counts[model, recipe])
+        for model, recipe in columns
+    ]
     rows = []
     for snr, units in sorted({key[2:][::-1] for key in found}, key=_downwards):
         published = {
@@ -91,10 +99,10 @@ def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> st
             show(found[key]) + published.get(column, "")
             if (key := (*column, units, snr)) in found
             else ""
-            for column in columns.values()
+            for column in columns
         ]
         rows.append([f"{snr:g}", str(units), *cells])
-    return tables.table(["dB", "units", *columns], rows)
+    return tables.table(["dB", "units", *labels], rows)
 
 
 def _downwards(of: tuple[float, int]) -> tuple[float, int]:
@@ -156,27 +164,40 @@ def learning(rows: Rows) -> str:
             recipe,
             str(len(group)),
             str(sum(row["diverged"] for row in group)),
+            str(sum(row["best_epoch"] == 0 for row in group)),
             f"{statistics.mean(row['seconds'] for row in group):.0f}",
             _all(map(_environment, group)),
-            _all(row["environment"]["commit"][:7] for row in group),
+            _all(map(_commit, group)),
         ]
         for (model, recipe), group in groups.items()
     ]
-    head = ["model", "recipe", "trials", "diverged", "seconds", "on", "commit"]
-    return tables.table(head, lines)
+    head = ["model", "recipe", "trials", "diverged", "untrained", "seconds"]
+    return tables.table([*head, "on", "commit"], lines)
 
 
 def _all(found: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(found))
 
 
-def _environment(row: dict[str, Any]) -> str:
-    return f"{row['environment']['backend']}, {row['environment']['device']}"
+def _environment(row: Row) -> str:
+    found = row["environment"]
+    return f"{found['backend']}, {found.get('gpu') or found['device']}"
+
+
+def _commit(row: Row) -> str:
+    """Return the commit in short, and whether the code differed from it."""
+    commit, _, dirty = (row["environment"]["commit"] or "none").partition("-")
+    return commit[:7] + f" ({dirty})" * bool(dirty)
 
 
 def accuracies(points: Rows) -> str:
     """Return ours beside the poster's, a row for each size."""
-    curves = permuted_mnist_plots.by_curve(points)
+    ours = permuted_mnist_plots.by_curve(points)
+    curves = {
+        curve: ours.get(curve, [])
+        for curve in permuted_mnist_plots.LOOKS
+        if curve in ours or curve in permuted_mnist_plots.PUBLISHED
+    }
     labels = [permuted_mnist_plots.LOOKS[curve]["label"] for curve in curves]
     sizes = sorted({row["trial"]["units"] for row in points})
     rows = [
@@ -206,17 +227,18 @@ def training(points: Rows) -> str:
             str(row["trial"]["units"]),
             f"{row['parameters']:,}",
             f"{row['epochs']}{'' if row['stopped_early'] else '+'}",
+            str(row["settings"]["patience"]),
             str(row["best_epoch"]),
             f"{row['validation_accuracy']:.3f}",
             f"{row['seconds'] / 60:.0f}",
             _environment(row),
-            row["environment"]["commit"][:7],
+            _commit(row),
         ]
         for curve, of_curve in permuted_mnist_plots.by_curve(points).items()
         for row in of_curve
     ]
-    head = ["curve", "units", "parameters", "epochs", "best", "validation"]
-    return tables.table([*head, "minutes", "on", "commit"], rows)
+    head = ["curve", "units", "parameters", "epochs", "patience", "best"]
+    return tables.table([*head, "validation", "minutes", "on", "commit"], rows)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ def share(text: str) -> float:
     return number
 
 
+def finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number. Received: {text}")
+    return number
+
+
 def seed(text: str) -> int:
     number = int(text)
     if not 0 <= number < 2**32:

@@ -21,7 +21,8 @@ less.
     python examples/permuted_mnist.py --preset poster --output permuted
     python examples/permuted_mnist.py --preset poster --output permuted --plot-only
 
-Killed at any moment, the same command goes on from the latest finished epoch. Other
+Killed at any moment, the same command goes on from the latest finished epoch. Started
+more than once at a time, each process takes the points that no other one is at. Other
 curves and sizes add to what is in the directory, and with more `--epochs` or more
 `--patience` what fewer of them had ended goes on.
 """
@@ -75,20 +76,51 @@ JOURNAL = "points.jsonl"
 
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Train what is missing; return all points that are in the directory."""
+    journal = trials.Journal(arguments.output / JOURNAL)
     if arguments.plot_only:
         runs.settings_of(arguments.output)
-        return list(latest(trials.Journal(arguments.output / JOURNAL)).values())
+        return points_of(journal)
     settings = run_settings(arguments)
     task = tasks.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
     runs.claim(arguments.output, settings)
-    journal = trials.Journal(arguments.output / JOURNAL)
-    for curve, units in itertools.product(arguments.curves, arguments.units):
-        point = {"curve": curve, "units": units}
-        found = latest(journal).get(name_of(point))
-        if found is None or goes_on(found, arguments.epochs, arguments.patience):
-            journal.add(learn(point, task, arguments, settings))
-    return list(latest(journal).values())
+    wanted = [
+        {"curve": curve, "units": units}
+        for curve, units in itertools.product(arguments.curves, arguments.units)
+    ]
+    for point in wanted:
+        if CURVES[point["curve"]].decays:  # by the number of epochs
+            decay = {"epochs": arguments.epochs}
+            runs.claim(arguments.output / name_of(point), decay)
+    journal.set_torn_line_aside()
+    for point in wanted:
+        folder = arguments.output / name_of(point)
+        folder.mkdir(exist_ok=True)
+        try:
+            with runs.alone(folder):
+                found = latest(journal).get(name_of(point))
+                if found is None or goes_on(
+                    found, arguments.epochs, arguments.patience
+                ):
+                    journal.add(learn(point, task, arguments, settings))
+        except runs.BusyError:
+            print(f"\n{folder.name}: left to the process that is at it", flush=True)
+    return points_of(journal)
+
+
+def points_of(journal: trials.Journal) -> list[dict[str, Any]]:
+    """Return the finished points.
+
+    Raises:
+        RunError: when there is none.
+    """
+    points = list(latest(journal).values())
+    if not points:
+        raise runs.RunError(
+            f"--output {journal.path.parent} holds no finished point yet. Wait for the "
+            "process that is at it, or run the same command without --plot-only."
+        )
+    return points
 
 
 def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -112,7 +144,7 @@ def name_of(point: dict[str, Any]) -> str:
 
 def latest(journal: trials.Journal) -> dict[str, dict[str, Any]]:
     """Return the last row of each point, by its name."""
-    return {name_of(row["trial"]): row for row in journal.rows()}
+    return {name_of(row["trial"]): row for row in journal.latest().values()}
 
 
 def goes_on(row: dict[str, Any], epochs: int, patience: int) -> bool:
@@ -169,11 +201,11 @@ def learn(
         folder,
         optimizer=optimizer(curve, task, arguments),
         batch_size=arguments.batch_size,
-        # A kill may have come after the last epoch and before the row of the point.
-        epochs=0 if patience.exhausted() else arguments.epochs,
+        epochs=arguments.epochs,
         seed=arguments.seed,
         jit_compile=settings["jit_compile"],
         callbacks=[patience],
+        ended=patience.exhausted,
     )
     guessed = classifiers.guess(model, task.test)
     summary = runs.summary(folder)
@@ -193,7 +225,11 @@ def learn(
         "confusion": confusion_matrix(
             task.test.y, guessed, labels=range(tasks.CLASSES)
         ).tolist(),
-        "settings": {**settings, "patience": arguments.patience},
+        "settings": {
+            **settings,
+            "epochs": arguments.epochs,
+            "patience": arguments.patience,
+        },
         "environment": runs.environment(),
     }
 
@@ -245,7 +281,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--jit-compile",
         action=argparse.BooleanOptionalAction,
         default="auto",
-        help="XLA; by default where Keras takes it",
+        help="XLA, on PyTorch torch.compile; by default where Keras takes it",
     )
     add("--mixed-precision", action="store_true", help="bfloat16 in the recurrence")
     add("--data-dir", help="where tensorflow-datasets keeps MNIST")

@@ -44,13 +44,15 @@ def figure(points: Points) -> Figure:
     with rc_context(STYLE):
         shown = Figure(figsize=(7, 4.8), layout="constrained")
         axes = shown.subplots()
-        for curve, rows in by_curve(points).items():
-            look = LOOKS[curve]
-            axes.plot(
-                [row["trial"]["units"] for row in rows],
-                [row["test_accuracy"] for row in rows],
-                **{**look, "label": f"{look['label']}, ours"},
-            )
+        ours = by_curve(points)
+        for curve, look in LOOKS.items():
+            rows = ours.get(curve, [])
+            if rows:
+                axes.plot(
+                    [row["trial"]["units"] for row in rows],
+                    [row["test_accuracy"] for row in rows],
+                    **{**look, "label": f"{look['label']}, ours"},
+                )
             if _is_mnist(points):
                 _published(axes, curve)
         axes.set(

@@ -2,23 +2,28 @@
 
 - `settings.json`: what a resumed run must share with the first one
 - `<model>/log.csv`: one row per epoch, by `keras.callbacks.CSVLogger`
-- `<model>/best.weights.h5`: the epoch with the best validation accuracy so far
 - `<model>/backup.weights.h5`: weights and optimizer after the latest epoch
+- `<model>/best.weights.h5`: those of the best validation accuracy so far
 - `result.json`: the whole story, written last
 """
 
+import contextlib
 import csv
 import json
+import math
 import os
 import platform
+import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import keras
+from filelock import FileLock, Timeout
 
 SETTINGS = "settings.json"
 RESULT = "result.json"
@@ -31,15 +36,35 @@ class RunError(RuntimeError):
     """The output directory can't be used; the message says what to do."""
 
 
+class BusyError(RunError):
+    """Another process is at work there."""
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file at once: a reader, or a kill, meets the old or the new one."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    # Each process has one of its own.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, to_json(content, indent=1) + "\n")
+
+
+def to_json(content: Any, indent: int | None = None) -> str:
+    """Return strict JSON, which has neither NaN nor infinity: they become null."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def open_directory(
@@ -77,6 +102,8 @@ def claim(output: Path, settings: Mapping[str, Any]) -> bool:
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass  # that it can be made is all that is asked
         if not (output / SETTINGS).exists():
             write_json(output / SETTINGS, settings)
             return True
@@ -88,6 +115,24 @@ def claim(output: Path, settings: Mapping[str, Any]) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other process work in a folder for as long as this one does.
+
+    Raises:
+        BusyError: when another one does.
+    """
+    try:
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise BusyError(
+            f"another process is at work in {folder}. Wait for it, or choose another "
+            "--output."
+        ) from error
+    with held:
+        yield
+
+
 def settings_of(output: Path) -> dict[str, Any]:
     """Return the settings of the runs that `output` holds.
 
@@ -96,27 +141,41 @@ def settings_of(output: Path) -> dict[str, Any]:
     """
     try:
         text = (output / SETTINGS).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(
             f"--output {output} holds no run ({SETTINGS} is missing). Run the same "
             "command without --plot-only first, or name another --output."
         ) from error
-    settings: dict[str, Any] = json.loads(text)
+    try:
+        settings: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise RunError(
+            f"{output / SETTINGS} is no JSON ({error}). Choose another --output."
+        ) from error
     return settings
 
 
 def _check_same_settings(output: Path, settings: Mapping[str, Any]) -> None:
-    earlier = settings_of(output)
+    earlier, now = _fields(settings_of(output)), _fields(settings)
     differing = [
-        f"{field} ({earlier.get(field)} there, {settings.get(field)} now)"
-        for field in sorted({*earlier, *settings})
-        if earlier.get(field) != settings.get(field)
+        f"{field} ({earlier.get(field)} there, {now.get(field)} now)"
+        for field in sorted({*earlier, *now})
+        if earlier.get(field) != now.get(field)
     ]
     if differing:
         raise RunError(
             f"--output {output} holds a run with other settings: "
             f"{', '.join(differing)}. Choose another --output."
         )
+
+
+def _fields(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of groups beside the others."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = _fields(value) if isinstance(value, Mapping) else {"": value}
+        found.update({f"{name}.{k}".rstrip("."): v for k, v in inner.items()})
+    return found
 
 
 def _check_epochs(output: Path, epochs: int) -> None:
@@ -134,21 +193,32 @@ def _forget_training(output: Path) -> None:
 
 
 class EpochBackup(keras.callbacks.Callback):
-    """Keep weights and optimizer of the latest epoch in one file.
+    """Keep weights and optimizer of the latest epoch, and of the best one.
 
     `keras.callbacks.BackupAndRestore` writes the weights and the number of the
     epoch into two files, which a kill can tear apart. Here it is one file,
-    replaced at once; the optimizer's own step counter tells the epoch.
+    replaced at once; the optimizer's own step counter tells the epoch. The best
+    one is a copy of it, made after the log and the backup have the epoch.
     """
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self.path = directory / BACKUP
+        self.directory = directory
 
     def on_epoch_end(self, *_: Any) -> None:
-        unfinished = self.path.with_name("unfinished.weights.h5")
+        unfinished = self.directory / "unfinished.weights.h5"
         self.model.save_weights(unfinished)
-        unfinished.replace(self.path)
+        unfinished.replace(self.directory / BACKUP)
+        _keep_if_best(self.directory)
+
+
+def _keep_if_best(directory: Path) -> None:
+    """Copy the backup where its epoch, the last in the log, is the best one."""
+    epochs = history(directory)
+    if best_epoch(epochs) is epochs[-1]:
+        unfinished = directory / "unfinished.weights.h5"
+        shutil.copyfile(directory / BACKUP, unfinished)
+        unfinished.replace(directory / BEST)
 
 
 class EpochTimer(keras.callbacks.Callback):
@@ -162,23 +232,14 @@ class EpochTimer(keras.callbacks.Callback):
 
 
 def recorders(directory: Path) -> list[keras.callbacks.Callback]:
-    """Return the callbacks that keep an epoch: its log, the best one, the latest.
+    """Return the callbacks that keep an epoch: its log, then its weights.
 
     In this order, so that whatever moment a kill chooses, the backup belongs to
     an epoch that is in the log.
     """
-    best = max((row["val_accuracy"] for row in history(directory)), default=None)
     return [
         EpochTimer(),
         keras.callbacks.CSVLogger(directory / LOG, append=True),
-        keras.callbacks.ModelCheckpoint(
-            directory / BEST,
-            monitor="val_accuracy",
-            mode="max",
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=best,
-        ),
         EpochBackup(directory),
     ]
 
@@ -186,19 +247,33 @@ def recorders(directory: Path) -> list[keras.callbacks.Callback]:
 def restore(model: Any, directory: Path, steps_per_epoch: int) -> int:
     """Load the backup into a compiled model; return the number of epochs done."""
     directory.mkdir(exist_ok=True)
-    if (directory / BACKUP).exists():
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(directory / BACKUP)
+    if not (directory / BACKUP).exists():
+        _set_log_aside(directory)
+        return 0
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(directory / BACKUP)
     done = int(model.optimizer.iterations) // steps_per_epoch
     _trim_log(directory / LOG, done)
+    _keep_if_best(directory)  # a kill may have come before
     return done
+
+
+def _set_log_aside(directory: Path) -> None:
+    epochs = len(history(directory))
+    if epochs:
+        aside = directory / f"{LOG}.old"
+        (directory / LOG).replace(aside)
+        print(
+            f"Warning: {directory} has the log of {epochs} epochs and no {BACKUP}, so "
+            f"its training begins anew. The log is in {aside.name} now.",
+            flush=True,
+        )
 
 
 def _trim_log(log: Path, done: int) -> None:
     # A kill between the log's row and the backup leaves one row too many.
-    if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(log, "".join(lines[: done + 1]))  # the header, then one a row
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(log, "".join(lines[: done + 1]))  # the header, then one a row
 
 
 def history(directory: Path) -> list[dict[str, float]]:
@@ -241,11 +316,18 @@ def environment() -> dict[str, Any]:
         "backend": backend,
         "device": device(),
         "processor": platform.machine(),
+        "gpu": _gpu(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: import_module(name).__version__ for name in packages},
         "commit": _commit(),
     }
+
+
+def _gpu() -> str | None:
+    """Return the name of the first GPU, or `None` where NVIDIA's driver is not."""
+    found = _said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return found.partition("\n")[0] or None
 
 
 def _commit() -> str | None:
@@ -259,11 +341,13 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
+    return _said("git", *arguments)
+
+
+def _said(*command: str) -> str:
     root = Path(__file__).parents[1]
     try:
-        found = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True
-        )
-    except FileNotFoundError:  # git itself is not installed
+        found = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    except FileNotFoundError:  # the command itself is not installed
         return ""
     return found.stdout.strip()

@@ -27,6 +27,7 @@ models, sizes, ratios or realizations adds to what is in the directory.
 
 import argparse
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ import synthetic_learning
 import synthetic_plots
 import synthetic_system as task
 import trials
-from flags import fill_in, positive, seed, share
+from flags import fill_in, finite, positive, seed, share
 from scipy import stats
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -57,21 +58,49 @@ GROUP = ("model", "recipe", "units", "snr")  # what realizations have in common
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run what is missing; return the means of all that is in the directory."""
-    settings = run_settings(arguments)
+    journal = trials.Journal(arguments.output / JOURNAL)
     if arguments.plot_only:
         settings = runs.settings_of(arguments.output)
     else:
+        settings = run_settings(arguments)
+        check_split(arguments)
+        trials.check_engine(arguments.engine)
         runs.claim(arguments.output, settings)
-    journal = trials.Journal(arguments.output / JOURNAL)
-    if not arguments.plot_only:
         learn = partial(synthetic_learning.learn, settings=settings)
-        trials.run(learn, wanted(arguments), journal, arguments.jobs, arguments.engine)
+        with runs.alone(arguments.output):
+            trials.run(
+                learn, wanted(arguments), journal, arguments.jobs, arguments.engine
+            )
+    rows = list(journal.latest().values())
+    if not rows:
+        raise runs.RunError(
+            f"--output {arguments.output} holds no finished trial. Run the same "
+            "command without --plot-only first."
+        )
     return {
         "script": "examples/synthetic.py",
         "settings": settings,
-        "environment": runs.environment(),
-        **summary(journal.rows()),
+        "environments": distinct(row["environment"] for row in rows),
+        **summary(rows),
     }
+
+
+def check_split(arguments: argparse.Namespace) -> None:
+    """Raise RunError when a part of the sequences would be empty."""
+    whole, ratio = arguments.sequences, arguments.test_ratio
+    first, second = synthetic_learning.split(whole, ratio)
+    parts = {"train": first, "choose the epoch": second - first, "test": whole - second}
+    empty = [name for name, size in parts.items() if size < 1]
+    if empty:
+        raise runs.RunError(
+            f"--sequences {whole} and --test-ratio {ratio:g} leave none to "
+            f"{' and none to '.join(empty)}. Take more sequences, or another ratio."
+        )
+
+
+def distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those that differ, in their order."""
+    return [json.loads(text) for text in dict.fromkeys(map(json.dumps, found))]
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -135,6 +164,7 @@ def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             "median": float(np.median([row["r2_about_zero"] for row in group])),
             "r2_centered": interval([row["r2_centered"] for row in group]),
             "diverged": sum(row["diverged"] for row in group),
+            "untrained": sum(row["best_epoch"] == 0 for row in group),
             "parameters": group[0]["parameters"],
             "seconds": round(float(np.mean([row["seconds"] for row in group])), 1),
         }
@@ -218,7 +248,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="quick", help="sets the next four")
     add("--units", nargs="+", type=positive(int), help="hidden units of the models")
     add("--realizations", type=positive(int), help="of the system")
-    add("--snr", nargs="+", type=float, help="signal-to-noise ratios, in dB")
+    add("--snr", nargs="+", type=finite, help="signal-to-noise ratios, in dB")
     add("--epochs", type=positive(int))
     models = tuple(synthetic_learning.LAYERS)
     add("--models", nargs="+", choices=models, default=["rnn", "urnn"])
@@ -234,7 +264,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--on", type=share, default=defaults.on, help="share of the time")
     add("--seed", type=seed, default=0)
     add("--jobs", type=positive(int), default=1, help="trials at once")
-    add("--engine", choices=trials.ENGINES, default="local", help="what runs them")
+    add(
+        "--engine",
+        choices=tuple(trials.ENGINES),
+        default="local",
+        help="what runs them",
+    )
     add("--output", type=Path, default=Path("demo-synthetic"))
     add("--plot-only", action="store_true", help="draw what is there, train nothing")
     arguments = parser.parse_args(argv)

@@ -1,5 +1,6 @@
 """Training one model on one realization of the synthetic task."""
 
+import gc
 import time
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -55,6 +56,8 @@ draw = lru_cache(maxsize=1)(task.draw_data)
 
 def build_model(kind: str, units: int, system: task.Recipe, start: str) -> Any:
     """Return the learner (sequences, steps, inputs) -> (sequences, steps, outputs)."""
+    if kind == "lstm":
+        start = "orthogonal"  # its kernel holds those of four gates
     layer = LAYERS[kind](units, recurrent_initializer=start, return_sequences=True)
     inputs = keras.Input((system.length, system.inputs))
     return keras.Sequential([inputs, layer, keras.layers.Dense(system.outputs)])
@@ -73,7 +76,10 @@ def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     data = draw(system, trial["snr"], settings["seed"], trial["realization"])
     x, y = data.x.astype("float32"), data.y.astype("float32")
     first, second = split(system.sequences, settings["test_ratio"])
-    keras.utils.set_random_seed(settings["seed"] + trial["realization"])
+    # Else the process keeps each model, and what was compiled for it.
+    keras.utils.clear_session()
+    gc.collect()
+    keras.utils.set_random_seed((settings["seed"] + trial["realization"]) % 2**32)
     model = build_model(trial["model"], trial["units"], system, recipe.start)
     steps = settings["epochs"] * -(-first // settings["batch_size"])
     model.compile(
@@ -108,6 +114,7 @@ def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "measured_snr": round(data.snr, 3),
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 1),
+        "settings": settings,
         "environment": runs.environment(),
     }
 

@@ -1,7 +1,6 @@
 """Figures 2 and 3: what a model learns of the system by its size, ours and theirs."""
 
 import csv
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,10 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
     shown = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = shown.subplots(1, 2, sharey=True)
     published = poster(snr)
+    halved = {"urnn": 0.5}
     for model, look in LOOKS.items():
         theirs = [row for row in published if row["model"] == model]
-        for axes, share in ((left, 1.0), (right, 0.5 if model == "urnn" else 1.0)):
+        for axes, share in ((left, 1.0), (right, halved.get(model, 1.0))):
             if axes is right and model == "lstm":
                 continue
             for recipe in FILLS:
@@ -60,21 +60,27 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
                     label=f"{model.upper()}, published",
                     **look,
                 )
-    for axes in (left, right):
+    here = [row for row in means if row["snr"] == snr]
+    for axes, shares in ((left, {}), (right, halved)):
         axes.axhline(ceiling, color="gray", ls=":", label="ceiling")
         axes.plot([], [], "_", markersize=14, color="gray", label="median")
-        _cut_off_diverged(axes, [row for row in means if row["snr"] == snr])
+        _cut_off_low(axes, here, shares)
     left.set(xlabel="hidden units", ylabel="test R² about zero")
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
-    left.legend()
-    realizations = max((r["realizations"] for r in means if r["snr"] == snr), default=0)
-    over = (
-        f"mean of {realizations} realizations, 95 % interval"
-        if realizations > 1
-        else "one realization"
+    left.legend(fontsize="small")
+    shown.suptitle(
+        f"Synthetic task at {snr:g} dB: mean and 95 % interval, "
+        + over([row["realizations"] for row in here])
     )
-    shown.suptitle(f"Synthetic task at {snr:g} dB: {over}")
     return shown
+
+
+def over(counts: list[int]) -> str:
+    """Say of how many realizations means are."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    if most == 1:
+        return "one realization"
+    return f"{f'{least} to ' * (least < most)}{most} realizations"
 
 
 def _ours(
@@ -103,11 +109,18 @@ def _ours(
         )
 
 
-def _cut_off_diverged(axes: Axes, means: list[dict[str, Any]]) -> None:
-    """Let a few scores far below the others not set the scale of all."""
-    scores = [row["r2_about_zero"]["mean"] for row in means]
-    if scores and statistics.median(scores) > FLOOR > min(scores):
-        axes.set(ylim=(FLOOR, 1.0))
+def _cut_off_low(
+    axes: Axes, means: list[dict[str, Any]], shares: dict[str, float]
+) -> None:
+    """Let a few scores far below the others not set the scale; mark where they are."""
+    low = [row for row in means if row["r2_about_zero"]["mean"] < FLOOR]
+    if not low or 2 * len(low) >= len(means):
+        return
+    axes.set(ylim=(FLOOR, 1.0))
+    for row in low:
+        units = shares.get(row["model"], 1.0) * row["units"]
+        color = LOOKS[row["model"]]["color"]
+        axes.plot(units, FLOOR, marker=7, markersize=9, color=color, clip_on=False)
 
 
 def poster(snr: float) -> list[dict[str, str]]:

@@ -8,50 +8,90 @@ by the same command.
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import joblib
 import keras
+import runs
+from filelock import FileLock
 
-ENGINES = ("local", "ray", "dask")
+# An engine, and the package that it needs.
+ENGINES = {"local": "joblib", "ray": "ray", "dask": "distributed"}
 Trial = dict[str, Any]
+Row = dict[str, Any]
 
 
 class Journal:
-    """A file of JSON lines, one for each finished trial."""
+    """A file of JSON lines, one for each finished trial, that processes may share."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._set_aside_torn_line()
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
 
-    def rows(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+    def rows(self) -> list[Row]:
+        """Return all lines, without a last one that a machine which went down left.
 
-    def add(self, row: dict[str, Any]) -> None:
+        Raises:
+            RunError: when another line is no JSON.
+        """
+        lines = self._lines()
+        if lines and not _is_row(lines[-1]):
+            del lines[-1]
+        return [self._row(number, line) for number, line in enumerate(lines, start=1)]
+
+    def latest(self) -> dict[str, Row]:
+        """Return the last row of each trial."""
+        return {_key(row["trial"]): row for row in self.rows()}
+
+    def add(self, row: Row) -> None:
         """Append a row, and return when it is on the disk."""
-        line = (json.dumps(row) + "\n").encode()
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line)
+        with self._lock, self.path.open("ab") as file:
+            file.write((runs.to_json(row) + "\n").encode())
+            file.flush()
             os.fsync(file.fileno())
 
-    def _set_aside_torn_line(self) -> None:
-        # A machine that goes down within a write leaves a line that is none.
-        lines = self.path.read_bytes().splitlines(True) if self.path.exists() else []
-        if lines and not _is_row(lines[-1]):
+    def set_torn_line_aside(self) -> None:
+        """Move a last line that is not whole to a file of its own, with a warning."""
+        with self._lock:
+            lines = self._lines()
+            if not lines or _is_row(lines[-1]):
+                return
             aside = self.path.with_name(self.path.name + ".torn")
             with aside.open("ab") as file:
                 file.write(lines[-1])
             os.truncate(self.path, sum(map(len, lines[:-1])))
-            print(
-                f"Warning: the last line of {self.path} was not whole. It is in "
-                f"{aside.name} now, and its trial will be run again.",
-                flush=True,
-            )
+        print(
+            f"Warning: the last line of {self.path} was not whole. It is in "
+            f"{aside.name} now, and its trial will be run again.",
+            flush=True,
+        )
+
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(True) if self.path.exists() else []
+
+    def _row(self, number: int, line: bytes) -> Row:
+        try:
+            row: Row = json.loads(line)
+        except ValueError as error:
+            raise runs.RunError(
+                f"line {number} of {self.path} is no JSON ({error}). Take it out, and "
+                "its trial will be run again."
+            ) from error
+        return row
+
+
+def check_engine(name: str) -> None:
+    """Raise RunError when the engine's package is not installed."""
+    package = ENGINES[name]
+    if find_spec(package) is None:
+        raise runs.RunError(
+            f"--engine {name} needs the package {package}, which is not installed: "
+            f"pip install {package}"
+        )
 
 
 def run(
@@ -60,7 +100,7 @@ def run(
     journal: Journal,
     jobs: int = 1,
     engine: str = "local",
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Run the trials that the journal lacks; return the rows of all, in their order.
 
     Args:
@@ -72,22 +112,22 @@ def run(
         engine: one of `ENGINES`: joblib's own processes, or a cluster of Ray or Dask,
             which is taken where its environment says so and else started here.
     """
-    done = {_key(row["trial"]) for row in journal.rows()}
-    missing = [trial for trial in trials if _key(trial) not in done]
-    print(f"{len(trials) - len(missing)} of {len(trials)} trials done", flush=True)
+    journal.set_torn_line_aside()
+    done = journal.latest()
+    wanted = {_key(trial): trial for trial in trials}
+    missing = [trial for key, trial in wanted.items() if key not in done]
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} trials done", flush=True)
     if missing:
         bar = keras.utils.Progbar(len(missing), unit_name="trial")
-        with _engine(engine):
-            calls = (joblib.delayed(_run)(function, trial) for trial in missing)
-            parallel = joblib.Parallel(jobs, return_as="generator_unordered")
-            for row in parallel(calls):
-                journal.add(row)
-                bar.add(1)
-    rows = {_key(row["trial"]): row for row in journal.rows()}
+        calls = (joblib.delayed(_run)(function, trial) for trial in missing)
+        for row in _finished(calls, jobs, engine):
+            journal.add(row)
+            bar.add(1)
+    rows = journal.latest()
     return [rows[_key(trial)] for trial in trials]
 
 
-def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> dict[str, Any]:
+def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> Row:
     return {"trial": trial, **function(trial)}
 
 
@@ -103,6 +143,17 @@ def _key(trial: Trial) -> str:
     return json.dumps(trial, sort_keys=True)
 
 
+def _finished(calls: Iterable[Any], jobs: int, engine: str) -> Iterator[Row]:
+    """Yield the rows as they come."""
+    with _engine(engine):
+        if engine == "ray":  # gives what it was given at once, and all of it together
+            calls = iter(calls)
+            while batch := list(islice(calls, jobs)):
+                yield from joblib.Parallel(jobs)(batch)
+        else:
+            yield from joblib.Parallel(jobs, return_as="generator_unordered")(calls)
+
+
 @contextlib.contextmanager
 def _engine(name: str) -> Iterator[None]:
     if name == "local":
@@ -116,5 +167,6 @@ def _engine(name: str) -> Iterator[None]:
     else:
         from distributed import Client
 
-        with Client(), joblib.parallel_config(backend="dask"):
+        # A trial sets the random seed of its process.
+        with Client(threads_per_worker=1), joblib.parallel_config(backend="dask"):
             yield

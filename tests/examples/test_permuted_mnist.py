@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,32 @@ def test_patience_ends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few")
+def test_an_epoch_in_the_log_alone_is_trained_again(tmp_path: Path) -> None:
+    flags = ("--curves", "rnn-1e-4", "--patience", "2", "--epochs")
+    (whole,) = run(tmp_path / "whole", *flags, "40")
+    run(tmp_path / "killed", *flags, str(whole["epochs"] - 1))
+    (tmp_path / "killed" / permuted_mnist.JOURNAL).unlink()
+    logs = [tmp_path / kind / "rnn-1e-4-4" / runs.LOG for kind in ("whole", "killed")]
+    shutil.copyfile(*logs)  # with the row that ends it, which no backup has
+    (found,) = run(tmp_path / "killed", *flags, "40")
+    assert numbers([found]) == numbers([whole])
+
+
+@pytest.mark.usefixtures("few")
+def test_processes_share_the_points(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "urnn-4").mkdir()
+    with runs.alone(tmp_path / "urnn-4"):
+        (row,) = run(tmp_path, "--curves", "urnn", "contrnn")
+        assert "urnn-4: left to the process that is at it" in capsys.readouterr().out
+        assert row["trial"]["curve"] == "contrnn"
+        (tmp_path / permuted_mnist.JOURNAL).unlink()
+        with pytest.raises(SystemExit, match="holds no finished point yet"):
+            run(tmp_path, "--curves", "urnn")
+
+
+@pytest.mark.usefixtures("few")
 def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
     flags = ("--curves", "urnn-ours")
     (row,) = run(tmp_path, *flags)
@@ -120,8 +147,10 @@ def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
     assert float(rmsprop.learning_rate) == pytest.approx(curve.learning_rate)
     rmsprop.iterations.assign(2)  # epochs, of the one batch that 50 images fill
     assert float(rmsprop.learning_rate) == pytest.approx(0.0, abs=1e-9)
-    # So more epochs are another recipe, and find nothing to go on with.
-    assert run(tmp_path, *flags, "--epochs", "4") == [row]
+    assert run(tmp_path, *flags) == [row]
+    # So more epochs are another recipe.
+    with pytest.raises(SystemExit, match=r"settings: epochs \(2 there, 4 now\)"):
+        run(tmp_path, *flags, "--epochs", "4")
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import runs
+from filelock import FileLock
 
 SETTINGS = {"units": 4, "seed": 0}
 LOG = "epoch,accuracy,seconds,val_accuracy\n0,0.1,2.0,0.3\n1,0.2,3.0,0.5\n"
@@ -111,9 +113,9 @@ def state(model: Any) -> list[Any]:
 def test_backup_restores_weights_optimizer_and_epoch(tmp_path: Path) -> None:
     x, y = np.ones((6, 2)), np.ones((6, 1))
     model = compiled_model()
+    (tmp_path / runs.LOG).write_text(LOG)
     backup = runs.EpochBackup(tmp_path)
     model.fit(x, y, batch_size=2, epochs=2, callbacks=[backup], verbose=0)
-    (tmp_path / runs.LOG).write_text(LOG)
 
     resumed = compiled_model()
     assert runs.restore(resumed, tmp_path, steps_per_epoch=3) == 2
@@ -122,10 +124,94 @@ def test_backup_restores_weights_optimizer_and_epoch(tmp_path: Path) -> None:
     assert len(runs.history(tmp_path)) == 2
 
 
+THIRD = "2,0.2,3.0,{}\n"  # a row of the log
+
+
+def saved(model: Any, path: Path) -> bool:
+    other = compiled_model()
+    other.optimizer.build(other.trainable_variables)
+    other.load_weights(path)
+    weights = zip(other.get_weights(), model.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in weights)
+
+
+def test_the_best_epoch_is_kept_beside_the_latest(tmp_path: Path) -> None:
+    model = compiled_model()
+    model.optimizer.build(model.trainable_variables)
+    backup = runs.EpochBackup(tmp_path)
+    backup.set_model(model)
+    log = tmp_path / runs.LOG
+    log.write_text(LOG)
+    backup.on_epoch_end()
+    assert saved(model, tmp_path / runs.BEST)
+    model.set_weights([weights + 1.0 for weights in model.get_weights()])
+    log.write_text(LOG + THIRD.format(0.4))
+    backup.on_epoch_end()
+    assert saved(model, tmp_path / runs.BACKUP)
+    assert not saved(model, tmp_path / runs.BEST)
+
+    # As after a kill between the two of an epoch that was the best.
+    model.optimizer.iterations.assign(3)
+    model.save_weights(tmp_path / runs.BACKUP)
+    log.write_text(LOG + THIRD.format(0.6))
+    assert runs.restore(compiled_model(), tmp_path, steps_per_epoch=1) == 3
+    assert saved(model, tmp_path / runs.BEST)
+
+
 def test_restore_drops_the_row_of_an_epoch_without_backup(tmp_path: Path) -> None:
+    model = compiled_model()
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(3)
+    model.save_weights(tmp_path / runs.BACKUP)
+    (tmp_path / runs.LOG).write_text(LOG)
+    assert runs.restore(compiled_model(), tmp_path, steps_per_epoch=3) == 1
+    assert [row["epoch"] for row in runs.history(tmp_path)] == [1]
+
+
+def test_a_log_without_backup_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / runs.LOG).write_text(LOG)
     assert runs.restore(compiled_model(), tmp_path, steps_per_epoch=3) == 0
+    assert "has the log of 2 epochs and no backup" in capsys.readouterr().out
     assert runs.history(tmp_path) == []
+    assert (tmp_path / "log.csv.old").read_text() == LOG
+
+
+def test_settings_that_differ_within_a_group_are_named(tmp_path: Path) -> None:
+    start(tmp_path, {"system": {"states": 4, "on": 0.6}})
+    with pytest.raises(runs.RunError) as refusal:
+        start(tmp_path, {"system": {"states": 4, "on": 0.5}}, resume=True)
+    assert "settings: system.on (0.6 there, 0.5 now)." in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["{", ""])
+def test_settings_that_are_no_json_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / runs.SETTINGS).write_text(text)
+    with pytest.raises(runs.RunError, match=r"settings.json is no JSON"):
+        runs.settings_of(tmp_path)
+    with pytest.raises(runs.RunError, match="holds no run"):
+        runs.settings_of(tmp_path / runs.SETTINGS)
+
+
+def test_a_directory_that_no_file_can_be_made_in(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise PermissionError("not yours")  # whoever runs this may be root
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(runs.RunError, match=r"that can be written\. not yours"):
+        runs.claim(trained, SETTINGS)
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
+    other = FileLock(tmp_path / ".lock")
+    busy = pytest.raises(runs.BusyError, match="another process is at work in")
+    with other, busy, runs.alone(tmp_path):
+        pass
+    with runs.alone(tmp_path):
+        pass
 
 
 def test_environment_says_where_a_number_comes_from() -> None:

@@ -125,10 +125,32 @@ def test_nothing_to_plot_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_trials_without_one_finished_are_refused(tmp_path: Path) -> None:
+    arguments = synthetic.parse_arguments([*SMALL, "--output", str(tmp_path)])
+    runs.claim(tmp_path, synthetic.run_settings(arguments))
+    with pytest.raises(SystemExit, match="holds no finished trial"):
+        run(tmp_path, "--plot-only")
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--sequences", "2"], "choose the epoch"),
+        (["--test-ratio", "0.0001"], "test"),
+        (["--test-ratio", "0.999"], "train and none to choose the epoch"),
+    ],
+)
+def test_an_empty_part_is_refused(tmp_path: Path, flags: list[str], part: str) -> None:
+    with pytest.raises(SystemExit, match=f"leave none to {part}. Take more sequences"):
+        run(tmp_path / "none", *flags)
+    assert not (tmp_path / "none").exists()
+
+
 def test_what_diverges_is_kept_and_counted(tmp_path: Path) -> None:
     flags = ["--models", "rnn", "--units", "2", "--learning-rate", "1e30"]
     result, (row,) = run(tmp_path, *flags)
     assert row["diverged"]
+    assert row["settings"]["seed"] == 0
     assert result["means"][0]["diverged"] == 1
 
 
@@ -227,6 +249,7 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     heights = [np.asarray(line.get_ydata()).tolist() for line in left.get_lines()]
     assert heights.count([0.97, 0.97]) == 3  # each curve's medians
     assert "3 realizations" in figure.get_suptitle()
+    assert synthetic_plots.over([10, 30]) == "10 to 30 realizations"
     assert left.get_ylim()[0] > 0.8
     means[0] = {**means[0], "r2_about_zero": {"mean": -1e9, "half_width": 1e9}}
     means.append({**means[1], "snr": 15.0})
@@ -242,6 +265,7 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
         (["--epsilon", "0"], "--epsilon: must be between 0 and 1. Received: 0"),
         (["--test-ratio", "1"], "--test-ratio: must be between 0 and 1. Received: 1"),
         (["--models", "gru"], "--models: invalid choice: 'gru'"),
+        (["--snr", "nan"], "--snr: must be a finite number. Received: nan"),
         (["--jobs", "0"], "--jobs: must be above 0. Received: 0"),
     ],
 )

@@ -1,10 +1,13 @@
 """Finished trials survive whatever happens."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
+import runs
 import trials
 
 TRIALS = [{"number": number} for number in range(4)]
@@ -57,16 +60,59 @@ def test_a_torn_line_is_set_aside(
     whole = journal.path.read_bytes()
     with journal.path.open("ab") as file:
         file.write(torn)
-    again = trials.Journal(journal.path)
+    assert [row["square"] for row in journal.rows()] == [0, 1]
+    assert journal.path.read_bytes() == whole + torn  # to read leaves it as it is
+    assert len(trials.run(square, TRIALS, journal)) == 4
     assert "Warning: the last line of" in capsys.readouterr().out
-    assert journal.path.read_bytes() == whole
+    assert journal.path.read_bytes().startswith(whole)
+    assert [row["square"] for row in journal.rows()] == [0, 1, 4, 9]
     assert journal.path.with_name("trials.jsonl.torn").read_bytes() == torn
-    assert len(trials.run(square, TRIALS, again)) == 4
+
+
+def test_a_line_that_is_no_json_is_named(journal: trials.Journal) -> None:
+    journal.path.write_bytes(LINE + b"\n" + LINE[:-3] + b"\n" + LINE + b"\n")
+    with pytest.raises(runs.RunError, match=r"line 2 of .*trials\.jsonl is no JSON"):
+        journal.rows()
+
+
+def test_numbers_that_json_lacks_become_null(journal: trials.Journal) -> None:
+    journal.add({"trial": {"number": 0}, "scores": [math.nan, {"best": -math.inf}, 1]})
+    assert journal.path.read_text() == (
+        '{"trial": {"number": 0}, "scores": [null, {"best": null}, 1]}\n'
+    )
+
+
+def test_what_is_asked_for_twice_is_run_once(journal: trials.Journal) -> None:
+    rows = trials.run(square, [*TRIALS, *TRIALS], journal)
+    assert [row["square"] for row in rows] == 2 * [0, 1, 4, 9]
+    assert len(journal.rows()) == 4
 
 
 def test_processes_of_their_own(journal: trials.Journal) -> None:
     rows = trials.run(square, TRIALS, journal, jobs=2)
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
+
+
+def test_a_backend_that_gives_no_row_before_all(
+    journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Ray's: rows are written after each batch of as many as run at once.
+    def engine(name: str) -> Any:
+        assert name == "ray"
+        return joblib.parallel_config(backend="multiprocessing")
+
+    monkeypatch.setattr(trials, "_engine", engine)
+    with pytest.raises(KeyboardInterrupt):
+        trials.run(fail_at_two, TRIALS, journal, jobs=1, engine="ray")
+    assert [row["square"] for row in journal.rows()] == [0, 1]
+    rows = trials.run(square, TRIALS, journal, jobs=2, engine="ray")
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+
+
+def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "find_spec", lambda _: None)
+    with pytest.raises(runs.RunError, match="--engine ray needs the package ray"):
+        trials.check_engine("ray")
 
 
 def test_a_local_dask_cluster(journal: trials.Journal) -> None:
