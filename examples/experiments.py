@@ -166,13 +166,15 @@ def learning(rows: Rows) -> str:
             str(sum(row["diverged"] for row in group)),
             str(sum(row["best_epoch"] == 0 for row in group)),
             f"{statistics.mean(row['seconds'] for row in group):.0f}",
+            f"{sum(row['seconds'] for row in group) / 3600:.1f}",
             _all(map(_environment, group)),
             _all(map(_commit, group)),
         ]
         for (model, recipe), group in groups.items()
     ]
     head = ["model", "recipe", "trials", "diverged", "untrained", "seconds"]
-    return tables.table([*head, "on", "commit"], lines)
+    head += ["hours", "on", "commit"]
+    return tables.table(head, lines)
 
 
 def _all(found: Iterable[str]) -> str:

@@ -12,8 +12,8 @@ begins at the identity, clips gradients, and lowers the rate to 0. Reported is t
 R² about zero, as the poster has it, and the usual one, about the mean.
 
 Expected: below the ceiling of 0.990 at 20 dB and 0.969 at 15 dB, which the noise
-sets; a URNN of 4 states at about 0.95, of 8 at about 0.98. On two cores a model takes
-about 15 seconds under JAX.
+sets; a URNN of 4 states at about 0.95, of 8 at about 0.97, and by our recipe at the
+ceiling. On two cores a model takes 10 to 40 seconds under JAX, by its size.
 
     python examples/synthetic.py --preset quick --output demo-synthetic
     python examples/synthetic.py --preset poster --jobs 2 --output synthetic

@@ -76,12 +76,13 @@ def test_trials_are_counted_by_model_and_recipe() -> None:
     rows = [
         trial("rnn", True, 10.0, "0123456789"),
         trial("rnn", False, 14.0, "0123456789-dirty"),
-        trial("urnn", False, 9, "0123456789"),
+        trial("urnn", False, 3600.0, "0123456789"),
     ]
     rows[-1]["environment"]["gpu"] = "H100"
+    commits = "0123456; 0123456 (dirty)"
     assert experiments.learning(rows).splitlines()[2:] == [
-        "| RNN | poster | 2 | 1 | 1 | 12 | jax, cpu:0 | 0123456; 0123456 (dirty) |",
-        "| URNN | poster | 1 | 0 | 0 | 9 | jax, H100 | 0123456 |",
+        f"| RNN | poster | 2 | 1 | 1 | 12 | 0.0 | jax, cpu:0 | {commits} |",
+        "| URNN | poster | 1 | 0 | 0 | 3600 | 1.0 | jax, H100 | 0123456 |",
     ]
 
 
