@@ -148,8 +148,9 @@ def _finished(calls: Iterable[Any], jobs: int, engine: str) -> Iterator[Row]:
     with _engine(engine):
         if engine == "ray":  # gives what it was given at once, and all of it together
             calls = iter(calls)
-            while batch := list(islice(calls, jobs)):
-                yield from joblib.Parallel(jobs)(batch)
+            with joblib.Parallel(jobs) as parallel:
+                while batch := list(islice(calls, jobs)):
+                    yield from parallel(batch)
         else:
             yield from joblib.Parallel(jobs, return_as="generator_unordered")(calls)
 
