@@ -109,6 +109,35 @@ def test_patience_ends_it(tmp_path: Path) -> None:
     assert later["settings"]["patience"] == 3
 
 
+def test_the_posters_settings() -> None:
+    arguments = permuted_mnist.parse_arguments(["--preset", "poster"])
+    assert arguments.units == [16, 32, 48, 64, 80, 96]
+    assert (arguments.batch_size, arguments.epochs, arguments.patience) == (64, 30, 20)
+    rates = {
+        name: permuted_mnist.CURVES[name].learning_rate for name in arguments.curves
+    }
+    assert rates == {"urnn": 1e-3, "contrnn": 1e-3, "rnn-1e-3": 1e-3, "rnn-1e-4": 1e-4}
+
+
+def test_what_is_tested_has_no_part_in_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tasks.load("digits")
+    parts = {
+        name: tasks.Split(x[:50], y[:50]) for name, (x, y) in whole._asdict().items()
+    }
+    turned = tasks.Split(parts["test"].x, (parts["test"].y + 1) % tasks.CLASSES)
+    found = []
+    for test in (parts["test"], turned):
+        task = tasks.Task(**{**parts, "test": test})
+        monkeypatch.setattr(tasks, "load", lambda *_, task=task: task)
+        found += run(tmp_path / str(len(found)), "--curves", "urnn")
+    assert found[0]["validation_accuracies"] == found[1]["validation_accuracies"]
+    right = [np.trace(row["confusion"]) for row in found]
+    moved = np.trace(np.roll(found[0]["confusion"], 1, axis=0))
+    assert right[1] == moved != right[0]
+
+
 @pytest.mark.usefixtures("few")
 def test_an_epoch_in_the_log_alone_is_trained_again(tmp_path: Path) -> None:
     flags = ("--curves", "rnn-1e-4", "--patience", "2", "--epochs")

@@ -172,6 +172,49 @@ def test_our_recipe_lowers_the_rate_to_nothing() -> None:
     assert float(adam.learning_rate) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_posters_settings() -> None:
+    arguments = synthetic.parse_arguments(["--preset", "poster"])
+    assert len(synthetic.wanted(arguments)) == 30 * 7 * 2 * 2
+    assert arguments.units == [2, 4, 6, 8, 10, 12, 14]
+    assert sorted(arguments.snr) == [15.0, 20.0]
+    settings = synthetic.run_settings(arguments)
+    assert settings.pop("backend") == keras.config.backend()
+    assert settings == {
+        "system": {
+            "states": 4,
+            "inputs": 2,
+            "outputs": 2,
+            "epsilon": 0.01,
+            "on": 0.6,
+            "length": 1000,
+            "sequences": 1000,
+        },
+        "test_ratio": 0.3,
+        "epochs": 100,
+        "batch_size": 10,
+        "learning_rate": 0.01,
+        "seed": 0,
+    }
+
+
+def test_what_is_tested_has_no_part_in_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--models", "urnn", "--units", "2"]
+    _, (row,) = run(tmp_path / "as it is", *flags)
+
+    def draw(*of: Any) -> task.Data:
+        data = task.draw_data(*of)
+        data.y[21:] = -data.y[21:]  # the test is the last 9 of 30
+        return data
+
+    monkeypatch.setattr(synthetic_learning, "draw", draw)
+    _, (other,) = run(tmp_path / "turned", *flags)
+    assert other["validation_loss"] == row["validation_loss"]
+    assert other["best_epoch"] == row["best_epoch"]
+    assert other["r2_about_zero"] != row["r2_about_zero"]
+
+
 def test_the_split() -> None:
     assert synthetic_learning.split(1000, 0.3) == (600, 700)
 
