@@ -164,7 +164,6 @@ def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             "median": float(np.median([row["r2_about_zero"] for row in group])),
             "r2_centered": interval([row["r2_centered"] for row in group]),
             "diverged": sum(row["diverged"] for row in group),
-            "untrained": sum(row["best_epoch"] == 0 for row in group),
             "parameters": group[0]["parameters"],
             "seconds": round(float(np.mean([row["seconds"] for row in group])), 1),
         }
