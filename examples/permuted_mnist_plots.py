@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from plots import STYLE
+from plots import STYLE, write
 from synthetic_plots import POSTER
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def draw(points: Points, folder: Path) -> None:
         "permuted_mnist_confusion.png": confusion(points),
     }
     for name, picture in pictures.items():
-        picture.savefig(folder / name, dpi=100)
+        write(picture, folder / name)
 
 
 def figure(points: Points) -> Figure:

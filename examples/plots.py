@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import runs
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # draws without a screen, unlike pyplot
@@ -37,6 +38,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def write(figure: Figure, path: Path) -> None:
+    """Write a PNG, which several processes may do at a time."""
+    with runs.at_once(path) as unfinished:
+        figure.savefig(unfinished, dpi=100, format="png")
+
+
 def demo(result: dict[str, Any], path: Path) -> None:
     """Draw training curves, singular values and eigenvalues into a PNG."""
     with rc_context(STYLE):
@@ -49,7 +56,7 @@ def demo(result: dict[str, Any], path: Path) -> None:
         _singular_values(middle, shown)
         _eigenvalues(right, shown)
         figure.suptitle(_title(result), fontsize=12)
-        figure.savefig(path, dpi=100)
+        write(figure, path)
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -146,7 +153,7 @@ def theorems(result: dict[str, Any], path: Path) -> None:
         left, right = figure.subplots(1, 2)
         _errors_by_size(left, result)
         _moduli_and_slopes(right, result)
-        figure.savefig(path, dpi=100)
+        write(figure, path)
 
 
 def _errors_by_size(axes: Axes, result: dict[str, Any]) -> None:

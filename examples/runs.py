@@ -40,12 +40,18 @@ class BusyError(RunError):
     """Another process is at work there."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file at once: a reader, or a kill, meets the old or the new one."""
+@contextlib.contextmanager
+def at_once(path: Path) -> Iterator[Path]:
+    """Yield where to write a file: whoever reads meets the old one or the new one."""
     # Each process has one of its own.
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
+    yield unfinished
     unfinished.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    with at_once(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

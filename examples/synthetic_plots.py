@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from plots import STYLE
+from plots import STYLE, write
 
 POSTER = Path(__file__).parent / "reference" / "poster_results.csv"
 FLOOR = 0.8  # R², below all that is published
@@ -26,9 +26,8 @@ def draw(result: dict[str, Any], folder: Path) -> None:
     """Draw a picture for each signal-to-noise ratio."""
     for snr, ceiling in result["ceiling"].items():
         with rc_context(STYLE):
-            figure(result["means"], float(snr), ceiling).savefig(
-                folder / f"synthetic_snr{snr}.png", dpi=100
-            )
+            shown = figure(result["means"], float(snr), ceiling)
+            write(shown, folder / f"synthetic_snr{snr}.png")
 
 
 def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:

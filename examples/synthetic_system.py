@@ -11,6 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import runs
 from numpy.typing import NDArray
 from scipy.optimize import root
 
@@ -54,7 +55,7 @@ def draw_system(recipe: Recipe, rng: np.random.Generator) -> System:
     """Draw a system and adjust its biases.
 
     Raises:
-        RuntimeError: when no bias was found that turns each unit on for `recipe.on`.
+        RunError: when no bias was found that turns each unit on for `recipe.on`.
     """
     a = rng.standard_normal((recipe.states, recipe.states))
     shrink = recipe.epsilon * a.T @ a / np.linalg.norm(a, 2) ** 2
@@ -79,7 +80,7 @@ def _adjusted_bias(system: System, x: Array, on: float) -> Array:
     # The shares are steps of a finite sample: differences over 0.01 see past them.
     found = root(excess, np.full(len(scale), -0.3), options={"eps": 1e-2})
     if np.abs(found.fun).max() > ON_TOLERANCE:
-        raise RuntimeError(
+        raise runs.RunError(
             f"no bias turns each unit on for {on:.0%} of the time; the closest are on "
             f"for {found.fun + on} of it. Choose another seed."
         )

@@ -76,6 +76,7 @@ def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--plot-only") == points
 
 
+@pytest.mark.each_backend
 @pytest.mark.usefixtures("few")
 def test_what_is_done_is_not_done_again_and_more_epochs_go_on(tmp_path: Path) -> None:
     flags = ("--curves", "urnn", "--patience", "9")
@@ -184,6 +185,7 @@ def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     flags = [*SMALL, "--curves", "urnn", "--epochs", "6", "--patience", "9"]
+    flags += ["--batch-size", "300"]
     command = [sys.executable, permuted_mnist.__file__, *flags, "--output"]
     log = tmp_path / "killed" / "urnn-4" / runs.LOG
     process = subprocess.Popen(
@@ -193,7 +195,7 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
         assert process.poll() is None, "ended before it was killed"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     found = []
     for folder in ("killed", "whole"):
         subprocess.run([*command, str(tmp_path / folder)], check=True)
@@ -207,6 +209,25 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     run(tmp_path, "--curves", "urnn")
     with pytest.raises(SystemExit, match=r"policy \(float32 there, mixed_bfloat16 now"):
         run(tmp_path, "--mixed-precision")
+    with pytest.raises(SystemExit, match=r"jit_compile \(auto there, False now"):
+        run(tmp_path, "--no-jit-compile")
+
+
+@pytest.mark.each_backend
+@pytest.mark.parametrize("flag", ["--jit-compile", "--no-jit-compile"])
+@pytest.mark.usefixtures("few")
+def test_compiled_as_asked(
+    tmp_path: Path, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(model: Any, *_: Any, **__: Any) -> None:
+        found.append(model.jit_compile)
+        raise runs.RunError("seen")
+
+    found: list[bool] = []
+    monkeypatch.setattr(keras.Sequential, "fit", fit)
+    with pytest.raises(SystemExit, match="seen"):
+        run(tmp_path, "--curves", "urnn", flag)
+    assert found == [flag == "--jit-compile"]
 
 
 def test_the_recurrent_layer_alone_in_mixed_precision() -> None:

@@ -26,7 +26,7 @@ def result(*kinds: str) -> dict[str, Any]:
 def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved, for a look at what is on them."""
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    monkeypatch.setattr(plots, "write", lambda figure, _: figures.append(figure))
     return figures
 
 
@@ -56,3 +56,13 @@ def test_one_model_alone_is_drawn(saved: list[Figure]) -> None:
 def test_picture_is_a_png(tmp_path: Path) -> None:
     plots.demo(result("contractive", "converted"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    old = tmp_path / "a.png"
+    old.write_text("old")
+    figure = Figure()
+    figure.text(0.5, 0.5, r"$\frac{$")  # is read where it is drawn
+    with pytest.raises(ValueError, match="frac"):
+        plots.write(figure, old)
+    assert old.read_text() == "old"

@@ -221,6 +221,17 @@ def test_environment_says_where_a_number_comes_from() -> None:
     assert "cpu" in environment["device"] or "cuda" in environment["device"]
 
 
+def test_the_gpu_is_named_as_its_driver_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runs.environment()["gpu"] is None
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'NVIDIA H100'\necho 'NVIDIA A100'\n")
+    driver.chmod(0o755)
+    assert runs.environment()["gpu"] == "NVIDIA H100"
+
+
 def test_the_commit_is_marked_where_the_code_differs_not_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import runs
 import synthetic_system as task
 from sklearn.metrics import r2_score
 
@@ -92,5 +93,5 @@ def test_both_r_squared(data: task.Data) -> None:
 
 def test_a_share_that_was_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "ON_TOLERANCE", 0.0)
-    with pytest.raises(RuntimeError, match=r"no bias turns each unit on for 60%"):
+    with pytest.raises(runs.RunError, match=r"no bias turns each unit on for 60%"):
         system()

@@ -498,6 +498,10 @@ def test_any_number_of_steps_in_one_model(
     fused, plain = model(layer, xla), model(not_fused(twin), "auto")
     plain.set_weights(fused.get_weights())
     start = fused.get_weights()
+    for cell in (layer.cell, twin.cell):
+        # Projections take longer to compile than the rest, once for each length, and
+        # would hide a kernel that went astray by a multiple.
+        cell.recurrent_kernel.constraint = None
     for one in (fused, plain):
         one.fit(Lengths(), shuffle=False, verbose=0)
     for a, b, c in zip(fused.get_weights(), plain.get_weights(), start, strict=True):
