@@ -84,8 +84,13 @@ def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> st
         if (model, recipe) in counts
     ]
     labels = [
-        f"{model.upper()}{', our recipe' * (recipe == 'ours')}, "
-        + synthetic_plots.over(counts[model, recipe])
+        ", ".join(
+            [
+                model.upper(),
+                *[synthetic_plots.RECIPES[recipe]] * (recipe != "poster"),
+                synthetic_plots.over(counts[model, recipe]),
+            ]
+        )
         for model, recipe in columns
     ]
     rows = []
@@ -116,9 +121,10 @@ def pairs(rows: Rows) -> str:
     lines = [
         [
             f"{row['snr']:g}",
-            row["recipe"],
             str(row["units"]),
+            row["recipe"],
             str(row["units"] // 2),
+            row["against"],
             synthetic.spread(row["difference"]),
             f"{row['median']:.4f}",
             f"{row['better']} of {row['realizations']}",
@@ -126,7 +132,8 @@ def pairs(rows: Rows) -> str:
         ]
         for row in rows
     ]
-    head = ["dB", "recipe", "URNN", "RNN", "difference of R²", "median", "better", "p"]
+    models = ["URNN", "recipe", "RNN", "recipe"]
+    head = ["dB", *models, "difference of R²", "median", "better", "p"]
     return tables.table(head, lines)
 
 

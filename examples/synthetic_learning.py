@@ -30,6 +30,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "poster": Recipe(decays=False, clipnorm=None, start="orthogonal"),
+    "identity": Recipe(decays=False, clipnorm=None, start="identity"),
     "ours": Recipe(decays=True, clipnorm=1.0, start="identity"),
 }
 

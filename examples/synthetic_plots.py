@@ -13,7 +13,13 @@ POSTER = Path(__file__).parent / "reference" / "poster_results.csv"
 FLOOR = 0.8  # R², below all that is published
 FILLS: dict[str, dict[str, Any]] = {
     "poster": {"linestyle": "-"},
+    "identity": {"linestyle": "-.", "alpha": 0.6},
     "ours": {"linestyle": "--", "alpha": 0.6},
+}
+RECIPES = {
+    "poster": "the poster's recipe",
+    "identity": "the poster's from the identity",
+    "ours": "our recipe",
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "rnn": {"color": "#1b6ca8", "marker": "o"},
@@ -88,13 +94,12 @@ def _ours(
     if rows:
         rows = sorted(rows, key=lambda row: int(row["units"]))
         recipe = rows[0]["recipe"]
-        whose = {"poster": "the poster's recipe", "ours": "our recipe"}[recipe]
         axes.errorbar(
             [share * row["units"] for row in rows],
             [row["r2_about_zero"]["mean"] for row in rows],
             [row["r2_about_zero"]["half_width"] or 0.0 for row in rows],
             capsize=3,
-            label=f"{rows[0]['model'].upper()}, {whose}",
+            label=f"{rows[0]['model'].upper()}, {RECIPES[recipe]}",
             **FILLS[recipe],
             **look,
         )

@@ -163,6 +163,16 @@ def test_our_recipe_is_a_curve_of_its_own(tmp_path: Path) -> None:
     assert [row["recipe"] for row in result["means"]] == ["poster", "ours"]
 
 
+@pytest.mark.parametrize("recipe", list(synthetic_learning.RECIPES))
+def test_the_start_of_each_recipe(recipe: str) -> None:
+    start = synthetic_learning.RECIPES[recipe].start
+    for kind in ("urnn", "rnn"):
+        model = synthetic_learning.build_model(kind, 3, task.Recipe(), start)
+        kernel = keras.ops.convert_to_numpy(model.layers[0].cell.recurrent_kernel)
+        np.testing.assert_allclose(kernel.T @ kernel, np.eye(3), atol=1e-6)
+        assert np.array_equal(kernel, np.eye(3)) == (recipe != "poster")
+
+
 def test_our_recipe_lowers_the_rate_to_nothing() -> None:
     ours = synthetic_learning.RECIPES["ours"]
     adam = synthetic_learning.optimizer(ours, 0.01, steps=100)
@@ -225,8 +235,10 @@ def test_an_interval_by_students_t() -> None:
     assert found["half_width"] == pytest.approx(6.353, abs=1e-3)
 
 
-def row(model: str, units: int, realization: int, score: float) -> dict[str, Any]:
-    trial = {"model": model, "recipe": "poster", "units": units, "snr": 20.0}
+def row(
+    model: str, units: int, realization: int, score: float, recipe: str = "poster"
+) -> dict[str, Any]:
+    trial = {"model": model, "recipe": recipe, "units": units, "snr": 20.0}
     return {"trial": {**trial, "realization": realization}, "r2_about_zero": score}
 
 
@@ -244,6 +256,16 @@ def test_a_urnn_is_compared_with_the_rnn_of_half_its_units_pair_by_pair() -> Non
     assert found["units"] == 4
     assert found["realizations"] == 2
     assert found["difference"] == pytest.approx(synthetic.interval([0.1, 0.2]))
+
+
+def test_with_the_rnn_of_the_same_recipe_where_there_is_one() -> None:
+    rows = [row("rnn", 2, 0, 0.5), row("urnn", 4, 0, 0.8, "ours")]
+    (found,) = synthetic.pairs(rows)
+    assert (found["recipe"], found["against"]) == ("ours", "poster")
+    assert found["difference"]["mean"] == pytest.approx(0.3)
+    (found,) = synthetic.pairs([*rows, row("rnn", 2, 0, 0.7, "ours")])
+    assert (found["recipe"], found["against"]) == ("ours", "ours")
+    assert found["difference"]["mean"] == pytest.approx(0.1)
 
 
 def test_an_rnn_that_diverged_counts_like_any_other() -> None:
