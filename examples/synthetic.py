@@ -175,9 +175,10 @@ def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Compare URNNs with RNNs of half their units, realization by realization.
 
-    RNNs of the same recipe where there are any, else of the poster's. A difference of R² above 0 is in the URNN's favour. `p_value` is that of Wilcoxon's
-    signed-rank test, two-sided: single RNNs that diverge weigh no more there than
-    others, while they rule the mean.
+    With RNNs of the same recipe where there are any, else of the poster's. A difference
+    of R² above 0 is in the URNN's favour. `p_value` is that of Wilcoxon's signed-rank
+    test, two-sided: single RNNs that diverge weigh no more there than others, while
+    they rule the mean.
     """
     scores = {
         tuple(row["trial"][name] for name in (*GROUP, "realization")): row
