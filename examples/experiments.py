@@ -172,8 +172,7 @@ def learning(rows: Rows) -> str:
             str(len(group)),
             str(sum(row["diverged"] for row in group)),
             str(sum(row["best_epoch"] == 0 for row in group)),
-            f"{statistics.mean(row['seconds'] for row in group):.0f}",
-            f"{sum(row['seconds'] for row in group) / 3600:.1f}",
+            *_times(group),
             _all(map(_environment, group)),
             _all(map(_commit, group)),
         ]
@@ -182,6 +181,19 @@ def learning(rows: Rows) -> str:
     head = ["model", "recipe", "trials", "diverged", "untrained", "seconds"]
     head += ["hours", "on", "commit"]
     return tables.table(head, lines)
+
+
+def _times(rows: Rows) -> list[str]:
+    """Return the seconds of one trial and the hours of all.
+
+    From the medians of the sizes: whoever pauses a trial doesn't make it slower.
+    """
+    by_size: dict[int, list[float]] = {}
+    for row in rows:
+        by_size.setdefault(row["trial"]["units"], []).append(row["seconds"])
+    typical = [(statistics.median(found), len(found)) for found in by_size.values()]
+    hours = sum(seconds * count for seconds, count in typical) / 3600
+    return [f"{min(typical)[0]:.0f} to {max(typical)[0]:.0f}", f"{hours:.1f}"]
 
 
 def _all(found: Iterable[str]) -> str:

@@ -63,10 +63,12 @@ def test_each_system_is_counted_once() -> None:
 
 
 def test_trials_are_counted_by_model_and_recipe() -> None:
-    def trial(model: str, diverged: bool, seconds: float, commit: str) -> Any:
+    def trial(
+        model: str, diverged: bool, seconds: float, commit: str, units: int = 2
+    ) -> Any:
         environment = {"backend": "jax", "device": "cpu:0", "commit": commit}
         return {
-            "trial": {"model": model, "recipe": "poster"},
+            "trial": {"model": model, "recipe": "poster", "units": units},
             "diverged": diverged,
             "best_epoch": 0 if diverged else 9,
             "seconds": seconds,
@@ -76,13 +78,15 @@ def test_trials_are_counted_by_model_and_recipe() -> None:
     rows = [
         trial("rnn", True, 10.0, "0123456789"),
         trial("rnn", False, 14.0, "0123456789-dirty"),
+        trial("rnn", False, 3e9, "0123456789"),  # was paused
+        trial("rnn", False, 3558.0, "0123456789", units=4),
         trial("urnn", False, 3600.0, "0123456789"),
     ]
     rows[-1]["environment"]["gpu"] = "H100"
     commits = "0123456; 0123456 (dirty)"
     assert experiments.learning(rows).splitlines()[2:] == [
-        f"| RNN | poster | 2 | 1 | 1 | 12 | 0.0 | jax, cpu:0 | {commits} |",
-        "| URNN | poster | 1 | 0 | 0 | 3600 | 1.0 | jax, H100 | 0123456 |",
+        f"| RNN | poster | 4 | 1 | 1 | 14 to 3558 | 1.0 | jax, cpu:0 | {commits} |",
+        "| URNN | poster | 1 | 0 | 0 | 3600 to 3600 | 1.0 | jax, H100 | 0123456 |",
     ]
 
 
