@@ -38,7 +38,7 @@ def draw(result: dict[str, Any], folder: Path) -> None:
 
 def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
     """Left by hidden units; right with the URNN's halved, as theorem 1 has it."""
-    shown = Figure(figsize=(11, 4.4), layout="constrained")
+    shown = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = shown.subplots(1, 2, sharey=True)
     published = poster(snr)
     halved = {"urnn": 0.5}
@@ -72,7 +72,7 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
         _cut_off_low(axes, here, shares)
     left.set(xlabel="hidden units", ylabel="test R² about zero")
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
-    left.legend(fontsize="small")
+    shown.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     shown.suptitle(
         f"Synthetic task at {snr:g} dB: mean and 95 % interval, "
         + over([row["realizations"] for row in here])
@@ -118,7 +118,7 @@ def _cut_off_low(
 ) -> None:
     """Let a few scores far below the others not set the scale; mark where they are."""
     low = [row for row in means if row["r2_about_zero"]["mean"] < FLOOR]
-    if not low or 2 * len(low) >= len(means):
+    if 2 * len(low) >= len(means):
         return
     axes.set(ylim=(FLOOR, 1.0))
     for row in low:
