@@ -64,15 +64,27 @@ def fill(page: str, learned: Rows, points: Rows) -> str:
 
 def scores(means: Rows) -> str:
     """Return ours beside the poster's, a row for each ratio and size."""
-    return _by_size(means, lambda row: synthetic.spread(row["r2_about_zero"]), True)
+    return _by_size(means, _beside_the_posters)
+
+
+def _beside_the_posters(row: Row) -> str:
+    ours = row["r2_about_zero"]
+    shown = synthetic.spread(ours)
+    for point in synthetic_plots.poster(row["snr"]):
+        same = point["model"] == row["model"]
+        if same and int(point["hidden_units"]) == row["units"]:
+            theirs, error = float(point["value"]), float(point["reading_error"])
+            reached = ours["mean"] + max(error, ours["half_width"] or 0.0) >= theirs
+            shown += f" ({theirs:.3f}{', **below**' * (not reached)})"
+    return shown
 
 
 def medians(means: Rows) -> str:
     """Return the medians, which single realizations that diverged don't move."""
-    return _by_size(means, lambda row: f"{row['median']:.4f}", False)
+    return _by_size(means, lambda row: f"{row['median']:.4f}")
 
 
-def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> str:
+def _by_size(means: Rows, show: Callable[[Row], str]) -> str:
     found = {tuple(row[name] for name in synthetic.GROUP): row for row in means}
     counts: dict[tuple[str, str], list[int]] = {}
     for key, row in found.items():
@@ -95,15 +107,8 @@ def _by_size(means: Rows, show: Callable[[Row], str], beside_poster: bool) -> st
     ]
     rows = []
     for snr, units in sorted({key[2:][::-1] for key in found}, key=_downwards):
-        published = {
-            (row["model"], "poster"): f" ({float(row['value']):.3f})"
-            for row in synthetic_plots.poster(snr)
-            if beside_poster and int(row["hidden_units"]) == units
-        }
         cells = [
-            show(found[key]) + published.get(column, "")
-            if (key := (*column, units, snr)) in found
-            else ""
+            show(found[key]) if (key := (*column, units, snr)) in found else ""
             for column in columns
         ]
         rows.append([f"{snr:g}", str(units), *cells])

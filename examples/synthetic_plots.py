@@ -18,7 +18,7 @@ FILLS: dict[str, dict[str, Any]] = {
 }
 RECIPES = {
     "poster": "the poster's recipe",
-    "identity": "the poster's from the identity",
+    "identity": "from the identity",
     "ours": "our recipe",
 }
 LOOKS: dict[str, dict[str, Any]] = {
