@@ -99,7 +99,7 @@ def _by_size(means: Rows, show: Callable[[Row], str]) -> str:
         ", ".join(
             [
                 model.upper(),
-                *[synthetic_plots.RECIPES[recipe]] * (recipe != "poster"),
+                *[synthetic_plots.LABELS[recipe]] * (recipe != "poster"),
                 synthetic_plots.over(counts[model, recipe]),
             ]
         )

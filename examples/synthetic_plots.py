@@ -16,7 +16,7 @@ FILLS: dict[str, dict[str, Any]] = {
     "identity": {"linestyle": "-.", "alpha": 0.6},
     "ours": {"linestyle": "--", "alpha": 0.6},
 }
-RECIPES = {
+LABELS = {
     "poster": "the poster's recipe",
     "identity": "from the identity",
     "ours": "our recipe",
@@ -99,7 +99,7 @@ def _ours(
             [row["r2_about_zero"]["mean"] for row in rows],
             [row["r2_about_zero"]["half_width"] or 0.0 for row in rows],
             capsize=3,
-            label=f"{rows[0]['model'].upper()}, {RECIPES[recipe]}",
+            label=f"{rows[0]['model'].upper()}, {LABELS[recipe]}",
             **FILLS[recipe],
             **look,
         )

@@ -165,6 +165,7 @@ def test_our_recipe_is_a_curve_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", list(synthetic_learning.RECIPES))
 def test_the_start_of_each_recipe(recipe: str) -> None:
+    assert recipe in synthetic_plots.FILLS.keys() & synthetic_plots.LABELS.keys()
     start = synthetic_learning.RECIPES[recipe].start
     for kind in ("urnn", "rnn"):
         model = synthetic_learning.build_model(kind, 3, task.Recipe(), start)
@@ -285,7 +286,8 @@ def test_an_rnn_that_diverged_counts_like_any_other() -> None:
 def low_marks(axes: Any) -> list[float]:
     """The sizes that a mark on the lower edge says are below it."""
     lines = [np.array(line.get_xydata()) for line in axes.get_lines()]
-    return [xy[0, 0] for xy in lines if len(xy) == 1 and xy[0, 1] == 0.8]
+    floor = synthetic_plots.FLOOR
+    return [xy[0, 0] for xy in lines if len(xy) == 1 and xy[0, 1] == floor]
 
 
 def test_the_picture_holds_ours_and_the_posters() -> None:
