@@ -14,9 +14,22 @@ from free_rnn import free_rnn
 import keras_urnn as ku
 
 MAX_NORM = 0.999
+
+
+def cycle(shape: tuple[int, int], dtype: str | None = None) -> Any:
+    """Return the matrix (n, n) that hands the state of each unit on to the next.
+
+    A unitary matrix that ReLU leaves alone: states are not negative, and stay so. By
+    A. Rodan, P. Tino, *Minimum Complexity Echo State Network*, IEEE Transactions on
+    Neural Networks 22 (2011).
+    """
+    return keras.ops.roll(keras.ops.eye(*shape, dtype=dtype), 1, axis=1)
+
+
 LAYERS: dict[str, Any] = {
     "contractive": partial(ku.ContractiveRNN, max_norm=MAX_NORM),
     "unitary": ku.UnitaryRNN,
+    "unitary from a cycle": partial(ku.UnitaryRNN, recurrent_initializer=cycle),
     "plain": free_rnn,
 }
 EVALUATION_BATCH = 500

@@ -170,6 +170,7 @@ def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
     flags = ("--curves", "urnn-ours")
     (row,) = run(tmp_path, *flags)
     assert row["decays"]
+    assert row["layer"] == "unitary from a cycle"
     curve = permuted_mnist.CURVES["urnn-ours"]
     arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
     rmsprop = permuted_mnist.optimizer(curve, tasks.load("digits"), arguments)
