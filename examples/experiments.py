@@ -73,10 +73,15 @@ def _beside_the_posters(row: Row) -> str:
     for point in synthetic_plots.poster(row["snr"]):
         same = point["model"] == row["model"]
         if same and int(point["hidden_units"]) == row["units"]:
-            theirs, error = float(point["value"]), float(point["reading_error"])
-            reached = ours["mean"] + max(error, ours["half_width"] or 0.0) >= theirs
-            shown += f" ({theirs:.3f}{', **below**' * (not reached)})"
+            shown += f" ({_published(point, ours['mean'], ours['half_width'] or 0.0)})"
     return shown
+
+
+def _published(point: dict[str, str], ours: float, interval: float = 0.0) -> str:
+    """Return the value read off the poster, and whether ours lies below it."""
+    theirs, error = float(point["value"]), float(point["reading_error"])
+    below = ours + max(error, interval) < theirs - 1e-9  # of decimals, in binary
+    return f"{theirs:.3f}" + ", **below**" * below
 
 
 def medians(means: Rows) -> str:
@@ -234,15 +239,13 @@ def accuracies(points: Rows) -> str:
 
 
 def _against_poster(curve: str, rows: Rows, units: int) -> str:
-    ours = [
-        f"{row['test_accuracy']:.3f}" for row in rows if row["trial"]["units"] == units
-    ]
-    theirs = [
-        f"({float(row['value']):.3f})"
-        for row in permuted_mnist_plots.poster(curve)
-        if int(row["hidden_units"]) == units
-    ]
-    return " ".join([*(ours or ["not yet"] * len(theirs)), *theirs])
+    ours = [row["test_accuracy"] for row in rows if row["trial"]["units"] == units]
+    shown = f"{ours[0]:.3f}" if ours else ""
+    for point in permuted_mnist_plots.poster(curve):
+        if int(point["hidden_units"]) == units:
+            theirs = _published(point, ours[0] if ours else 1.0)
+            shown = f"{shown or 'not yet'} ({theirs})"
+    return shown
 
 
 def training(points: Rows) -> str:
@@ -252,7 +255,7 @@ def training(points: Rows) -> str:
             permuted_mnist_plots.LOOKS[curve]["label"],
             str(row["trial"]["units"]),
             f"{row['parameters']:,}",
-            f"{row['epochs']}{'' if row['stopped_early'] else '+'}",
+            permuted_mnist_plots.epochs_of(row),
             str(row["settings"]["patience"]),
             str(row["best_epoch"]),
             f"{row['validation_accuracy']:.3f}",

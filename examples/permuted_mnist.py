@@ -251,14 +251,14 @@ def print_summary(points: Sequence[dict[str, Any]], output: Path) -> None:
         "\ncurve      units  parameters  epochs  best  validation  test    minutes  on"
     )
     for row in points:
-        trial, early = row["trial"], "" if row["stopped_early"] else "+"
+        trial, trained = row["trial"], permuted_mnist_plots.epochs_of(row)
         print(
             f"{trial['curve']:<9}  {trial['units']:>5}  {row['parameters']:>10,}  "
-            f"{str(row['epochs']) + early:<6}  {row['best_epoch']:>4}  "
+            f"{trained:<6}  {row['best_epoch']:>4}  "
             f"{row['validation_accuracy']:.4f}      {row['test_accuracy']:.4f}  "
             f"{row['seconds'] / 60:>7.1f}  {row['environment']['device']}"
         )
-    if not all(row["stopped_early"] for row in points):
+    if any(permuted_mnist_plots.epochs_of(row).endswith("+") for row in points):
         print("+: not at its end; more --epochs go on with it")
     print(f"\nwritten: {output / runs.RESULT}, {output / JOURNAL} and the pictures")
 

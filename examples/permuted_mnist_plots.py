@@ -48,10 +48,11 @@ def figure(points: Points) -> Figure:
         for curve, look in LOOKS.items():
             rows = ours.get(curve, [])
             if rows:
+                of = ", ours" * (curve in PUBLISHED)
                 axes.plot(
                     [row["trial"]["units"] for row in rows],
                     [row["test_accuracy"] for row in rows],
-                    **{**look, "label": f"{look['label']}, ours"},
+                    **{**look, "label": look["label"] + of},
                 )
             if _is_mnist(points):
                 _published(axes, curve)
@@ -60,7 +61,7 @@ def figure(points: Points) -> Figure:
             xlabel="hidden units",
             ylabel="test accuracy (fraction right)",
         )
-        axes.legend()
+        shown.legend(loc="outside lower center", ncols=3)
     return shown
 
 
@@ -121,6 +122,12 @@ def by_curve(points: Points) -> dict[str, Points]:
         for curve, rows in found.items()
         if rows
     }
+
+
+def epochs_of(row: dict[str, Any]) -> str:
+    """Return how many epochs there were, `+` where more of them would go on."""
+    ended = row["stopped_early"] or row.get("decays")  # rows of before 0.5 lack it
+    return f"{row['epochs']}{'' if ended else '+'}"
 
 
 def poster(curve: str) -> list[dict[str, str]]:

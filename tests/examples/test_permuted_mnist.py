@@ -166,11 +166,14 @@ def test_processes_share_the_points(
 
 
 @pytest.mark.usefixtures("few")
-def test_the_rate_of_our_recipe_falls_to_nothing(tmp_path: Path) -> None:
+def test_the_rate_of_our_recipe_falls_to_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ("--curves", "urnn-ours")
     (row,) = run(tmp_path, *flags)
     assert row["decays"]
     assert row["layer"] == "unitary from a cycle"
+    assert "more --epochs" not in capsys.readouterr().out
     curve = permuted_mnist.CURVES["urnn-ours"]
     arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
     rmsprop = permuted_mnist.optimizer(curve, tasks.load("digits"), arguments)
@@ -289,11 +292,13 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
         for curve in permuted_mnist.CURVES  # the last of them is ours alone
         for units in (32, 16)
     ]
-    (axes,) = permuted_mnist_plots.figure(points).axes
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    names = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
-    expected = [f"{name}, ours" for name in names]
-    expected += [f"{name}, poster" for name in names[:-1]]
+    picture = permuted_mnist_plots.figure(points)
+    (axes,) = picture.axes
+    (legend,) = picture.legends  # beside the axes: it would hide points
+    labels = [text.get_text() for text in legend.get_texts()]
+    *names, alone = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
+    expected = [f"{name}, {of}" for name in names for of in ("ours", "poster")]
+    expected.append(alone)
     assert sorted(labels) == sorted(expected)
     shown = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
     assert shown.count([16, 32]) == 5
