@@ -30,7 +30,7 @@ Rows = list[Row]
 
 def main() -> None:
     learned, points = figures_2_and_3(), figure_4()
-    page = fill(PAGE.read_text(encoding="utf-8"), learned, points)
+    page = fill(PAGE.read_text(encoding="utf-8"), learned, points, one_epoch())
     PAGE.write_text(page, encoding="utf-8")
     synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
     permuted_mnist_plots.draw(points, DOCS / "images")
@@ -47,7 +47,12 @@ def figure_4() -> Rows:
     return list(permuted_mnist.latest(journal).values())
 
 
-def fill(page: str, learned: Rows, points: Rows) -> str:
+def one_epoch() -> Rows:
+    """Return an epoch of the largest URNN of figure 4 on two cores, by backend."""
+    return trials.Journal(RESULTS / "permuted_epoch" / permuted_mnist.JOURNAL).rows()
+
+
+def fill(page: str, learned: Rows, points: Rows, epochs: Rows) -> str:
     """Return the page with the tables of these results."""
     found = synthetic.summary(learned)
     made = {
@@ -58,6 +63,7 @@ def fill(page: str, learned: Rows, points: Rows) -> str:
         "figures_2_and_3_runs": learning(learned),
         "figure_4": accuracies(points),
         "figure_4_runs": training(points),
+        "figure_4_epoch": epoch_times(epochs),
     }
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
@@ -268,6 +274,14 @@ def training(points: Rows) -> str:
     ]
     head = ["curve", "units", "parameters", "epochs", "patience", "best"]
     return tables.table([*head, "validation", "minutes", "on", "commit"], rows)
+
+
+def epoch_times(epochs: Rows) -> str:
+    """Return how long an epoch takes."""
+    rows = [
+        [f"{row['seconds']:.0f}", _environment(row), _commit(row)] for row in epochs
+    ]
+    return tables.table(["seconds", "on", "commit"], rows)
 
 
 if __name__ == "__main__":

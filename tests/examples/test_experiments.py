@@ -9,7 +9,7 @@ import permuted_mnist_plots
 def test_the_page_has_the_tables_of_the_results() -> None:
     page = experiments.PAGE.read_text(encoding="utf-8")
     learned, points = experiments.figures_2_and_3(), experiments.figure_4()
-    assert experiments.fill(page, learned, points) == page
+    assert experiments.fill(page, learned, points, experiments.one_epoch()) == page
     names = [found[2] for found in experiments.BLOCK.finditer(page)]
     assert names == [
         "figures_2_and_3",
@@ -19,6 +19,7 @@ def test_the_page_has_the_tables_of_the_results() -> None:
         "figures_2_and_3_runs",
         "figure_4",
         "figure_4_runs",
+        "figure_4_epoch",
     ]
 
 
@@ -109,13 +110,15 @@ def test_accuracies_stand_beside_the_posters() -> None:
 
 
 def test_every_row_says_what_made_it() -> None:
-    points = experiments.figure_4()
+    points, epochs = experiments.figure_4(), experiments.one_epoch()
     assert len(experiments.training(points).splitlines()) == 2 + len(points)
-    for row in points:
+    assert len(experiments.epoch_times(epochs).splitlines()) == 2 + 3  # the backends
+    assert {row["epochs"] for row in epochs} == {1}
+    for row in [*points, *epochs]:
         assert {"batch_size", "patience"} <= row["settings"].keys()
         assert row["trial"]["curve"] in permuted_mnist_plots.LOOKS
     learned = experiments.figures_2_and_3()
     assert all("system" in row["settings"] for row in learned)
-    for row in [*points, *learned]:
+    for row in [*points, *epochs, *learned]:
         assert {"seed", "backend"} <= row["settings"].keys()
         assert {"device", "versions", "commit"} <= row["environment"].keys()
