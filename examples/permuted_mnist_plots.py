@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from plots import STYLE, write
 from synthetic_plots import POSTER
 
@@ -80,6 +81,7 @@ def epochs(points: Points) -> Figure:
                 best = row["best_epoch"]
                 axes.plot(best, accuracies[best - 1], "*", color=color)
             axes.set(title=LOOKS[curve]["label"], xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend(title="units")
         panels[0].set(ylabel="validation accuracy (star: kept)")
     return shown
