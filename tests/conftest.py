@@ -78,14 +78,9 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         if "PYTEST_XDIST_WORKER" in os.environ:  # What one worker compiles is all's.
             folder = folder.parent
         folder = folder / "compiled"
-        options = {
-            "jax_compilation_cache_dir": str(folder),
-            "jax_persistent_cache_min_compile_time_secs": 0,
-            "jax_persistent_cache_min_entry_size_bytes": -1,
-        }
-        for name, value in options.items():
-            jax.config.update(name, value)
-            os.environ[name.upper()] = str(value)  # For the processes that tests start.
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture
