@@ -19,9 +19,9 @@ MAX_NORM = 0.999
 def cycle(shape: tuple[int, int], dtype: str | None = None) -> Any:
     """Return the matrix (n, n) that hands the state of each unit on to the next.
 
-    A unitary matrix that ReLU leaves alone: states are not negative, and stay so. By
-    A. Rodan, P. Tino, *Minimum Complexity Echo State Network*, IEEE Transactions on
-    Neural Networks 22 (2011).
+    `W[i, i + 1 mod n] = 1`, all else 0: unitary, and `h W` is not negative where `h`
+    isn't, so that ReLU leaves it alone. After A. Rodan, P. Tiňo, *Minimum Complexity
+    Echo State Network*, IEEE Transactions on Neural Networks 22 (2011).
     """
     return keras.ops.roll(keras.ops.eye(*shape, dtype=dtype), 1, axis=1)
 

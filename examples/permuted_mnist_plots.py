@@ -126,10 +126,14 @@ def by_curve(points: Points) -> dict[str, Points]:
     }
 
 
+def ended(row: dict[str, Any]) -> bool:
+    """Whether patience or a rate of 0 ended a point: more epochs won't go on."""
+    return row["stopped_early"] or row.get("decays", False)  # not in rows before 0.5
+
+
 def epochs_of(row: dict[str, Any]) -> str:
     """Return how many epochs there were, `+` where more of them would go on."""
-    ended = row["stopped_early"] or row.get("decays")  # rows of before 0.5 lack it
-    return f"{row['epochs']}{'' if ended else '+'}"
+    return f"{row['epochs']}{'' if ended(row) else '+'}"
 
 
 def poster(curve: str) -> list[dict[str, str]]:
