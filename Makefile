@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= tensorflow jax torch
 PY := .venv/bin/python
-INSTALL := $(PY) -m pip install --quiet --constraint constraints.txt
+# Not compiled ahead: most of what these packages hold is never imported.
+INSTALL := $(PY) -m pip install --quiet --no-compile --constraint constraints.txt
 # TensorFlow 2.21 logs harmless graph-optimizer errors for every ReLU RNN, Keras' own too.
 QUIET := 3
 

@@ -38,7 +38,8 @@ def main() -> None:
 
 def figures_2_and_3() -> Rows:
     """Return the committed trials of figures 2 and 3."""
-    return trials.Journal(RESULTS / "synthetic" / synthetic.JOURNAL).rows()
+    journal = trials.Journal(RESULTS / "synthetic" / synthetic.JOURNAL)
+    return list(journal.latest().values())
 
 
 def figure_4() -> Rows:

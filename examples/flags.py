@@ -15,8 +15,10 @@ def positive(number_type: Callable[[str], float]) -> Callable[[str], float]:
 
     def parse(text: str) -> float:
         number = number_type(text)
-        if not 0 < number < math.inf:
+        if not number > 0:
             raise argparse.ArgumentTypeError(f"must be above 0. Received: {text}")
+        if number == math.inf:
+            raise argparse.ArgumentTypeError(f"must be finite. Received: {text}")
         return number
 
     parse.__name__ = number_type.__name__  # argparse says "invalid int value"
@@ -37,10 +39,12 @@ def share(text: str) -> float:
     return number
 
 
-def finite(text: str) -> float:
+def decibels(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"must be a finite number. Received: {text}")
+    if not -100.0 <= number <= 100.0:  # powers of float32
+        raise argparse.ArgumentTypeError(
+            f"must be between -100 and 100. Received: {text}"
+        )
     return number
 
 

@@ -75,12 +75,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 JOURNAL = "points.jsonl"
 
 
-def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train what is missing; return all points that are in the directory."""
-    journal = trials.Journal(arguments.output / JOURNAL)
+def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
+    """Train what is missing."""
     if arguments.plot_only:
         runs.settings_of(arguments.output)
-        return points_of(journal)
+        return
     settings = run_settings(arguments)
     task = tasks.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
@@ -106,7 +105,20 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                     journal.add(learn(point, task, arguments, settings))
         except runs.BusyError:
             print(f"\n{folder.name}: left to the process that is at it", flush=True)
-    return points_of(journal)
+
+
+def publish(journal: trials.Journal) -> list[dict[str, Any]]:
+    """Draw and write all points that are in the directory, and return them.
+
+    One process after the other: the last one to end has the points of all.
+    """
+    output = journal.path.parent
+    with journal.lock:
+        points = points_of(journal)
+        permuted_mnist_plots.draw(points, output)
+        result = {"script": "examples/permuted_mnist.py", "points": points}
+        runs.write_json(output / runs.RESULT, result)
+    return points
 
 
 def points_of(journal: trials.Journal) -> list[dict[str, Any]]:
@@ -149,13 +161,9 @@ def latest(journal: trials.Journal) -> dict[str, dict[str, Any]]:
 
 
 def goes_on(row: dict[str, Any], epochs: int, patience: int) -> bool:
-    """Whether a point that is there was ended by fewer epochs or less patience.
-
-    A rate that has fallen to 0 ends it for good.
-    """
+    """Whether a point that is there was ended by fewer epochs or less patience."""
     waited = row["epochs"] - row["best_epoch"]
-    decays = CURVES[row["trial"]["curve"]].decays
-    return bool(row["epochs"] < epochs and waited < patience and not decays)
+    return bool(row["epochs"] < epochs and waited < patience)
 
 
 class Patience(keras.callbacks.Callback):
@@ -300,15 +308,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     use_backend(arguments.backend)
     print(f"Keras {keras.__version__}, {keras.config.backend()} on {runs.device()}")
+    journal = trials.Journal(arguments.output / JOURNAL)
     try:
-        points = run(arguments)
+        run(arguments, journal)
+        points = publish(journal)
     except (tasks.MissingDataError, runs.RunError) as error:
         raise SystemExit(f"permuted_mnist.py: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from here") from None
-    permuted_mnist_plots.draw(points, arguments.output)
-    result = {"script": "examples/permuted_mnist.py", "points": points}
-    runs.write_json(arguments.output / runs.RESULT, result)
     print_summary(points, arguments.output)
 
 

@@ -251,11 +251,20 @@ def recorders(directory: Path) -> list[keras.callbacks.Callback]:
 
 
 def restore(model: Any, directory: Path, steps_per_epoch: int) -> int:
-    """Load the backup into a compiled model; return the number of epochs done."""
+    """Load the backup into a compiled model; return the number of epochs done.
+
+    Raises:
+        RunError: when its log is missing.
+    """
     directory.mkdir(exist_ok=True)
     if not (directory / BACKUP).exists():
         _set_log_aside(directory)
         return 0
+    if not (directory / LOG).exists():
+        raise RunError(
+            f"{directory} has a {BACKUP} and not the {LOG} that belongs to it. Put it "
+            f"back, or take {BACKUP} away to train anew."
+        )
     model.optimizer.build(model.trainable_variables)
     model.load_weights(directory / BACKUP)
     done = int(model.optimizer.iterations) // steps_per_epoch

@@ -58,7 +58,7 @@ draw = lru_cache(maxsize=1)(task.draw_data)
 def build_model(kind: str, units: int, system: task.Recipe, start: str) -> Any:
     """Return the learner (sequences, steps, inputs) -> (sequences, steps, outputs)."""
     if kind == "lstm":
-        start = "orthogonal"  # its kernel holds those of four gates
+        start = "orthogonal"  # by any recipe: its kernel holds those of four gates
     layer = LAYERS[kind](units, recurrent_initializer=start, return_sequences=True)
     inputs = keras.Input((system.length, system.inputs))
     return keras.Sequential([inputs, layer, keras.layers.Dense(system.outputs)])

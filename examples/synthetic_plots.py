@@ -66,10 +66,11 @@ def figure(means: list[dict[str, Any]], snr: float, ceiling: float) -> Figure:
                     **look,
                 )
     here = [row for row in means if row["snr"] == snr]
-    for axes, shares in ((left, {}), (right, halved)):
+    without_lstm = [row for row in here if row["model"] != "lstm"]
+    for axes, rows, shares in ((left, here, {}), (right, without_lstm, halved)):
         axes.axhline(ceiling, color="gray", ls=":", label="ceiling")
         axes.plot([], [], "_", markersize=14, color="gray", label="median")
-        _cut_off_low(axes, here, shares)
+        _cut_off_low(axes, rows, shares)
     left.set(xlabel="hidden units", ylabel="test R² about zero")
     right.set(xlabel="hidden units of the RNN, half of those of the URNN")
     shown.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)

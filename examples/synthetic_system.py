@@ -82,7 +82,8 @@ def _adjusted_bias(system: System, x: Array, on: float) -> Array:
     if np.abs(found.fun).max() > ON_TOLERANCE:
         raise runs.RunError(
             f"no bias turns each unit on for {on:.0%} of the time; the closest are on "
-            f"for {found.fun + on} of it. Choose another seed."
+            f"for {found.fun + on} of it. Choose another --seed, or an --on closer to "
+            f"{Recipe().on}."
         )
     return np.asarray(found.x * scale)
 

@@ -30,13 +30,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self.lock = FileLock(path.with_name(path.name + ".lock"))
 
     def rows(self) -> list[Row]:
         """Return all lines, without a last one that a machine which went down left.
 
         Raises:
-            RunError: when another line is no JSON.
+            RunError: when another line is no row.
         """
         lines = self._lines()
         if lines and not _is_row(lines[-1]):
@@ -49,14 +49,17 @@ class Journal:
 
     def add(self, row: Row) -> None:
         """Append a row, and return when it is on the disk."""
-        with self._lock, self.path.open("ab") as file:
-            file.write((runs.to_json(row) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        line = (runs.to_json(row) + "\n").encode()
+        with self.lock:
+            self.set_torn_line_aside()  # another process may have left one since
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
 
     def set_torn_line_aside(self) -> None:
         """Move a last line that is not whole to a file of its own, with a warning."""
-        with self._lock:
+        with self.lock:
             lines = self._lines()
             if not lines or _is_row(lines[-1]):
                 return
@@ -75,13 +78,12 @@ class Journal:
 
     def _row(self, number: int, line: bytes) -> Row:
         try:
-            row: Row = json.loads(line)
+            return _read(line)
         except ValueError as error:
             raise runs.RunError(
-                f"line {number} of {self.path} is no JSON ({error}). Take it out, and "
-                "its trial will be run again."
+                f"line {number} of {self.path} is not that of a trial ({error}). Take "
+                "it out, and its trial will be run again."
             ) from error
-        return row
 
 
 def check_engine(name: str) -> None:
@@ -108,9 +110,12 @@ def run(
             their own, unless `jobs` is 1 on the local engine.
         trials: each a dictionary that JSON can hold.
         journal: where each goes when it is done.
-        jobs: how many at once.
+        jobs: how many at once. A Dask cluster that is there runs as many as it has
+            threads.
         engine: one of `ENGINES`: joblib's own processes, or a cluster of Ray or Dask,
-            which is taken where its environment says so and else started here.
+            which is taken where its settings name one and else started here. Workers
+            of Dask should have one thread each: a trial sets the random seed of its
+            process.
     """
     journal.set_torn_line_aside()
     done = journal.latest()
@@ -131,9 +136,16 @@ def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> Row:
     return {"trial": trial, **function(trial)}
 
 
+def _read(line: bytes) -> Row:
+    row = json.loads(line)
+    if not isinstance(row, dict) or not isinstance(row.get("trial"), dict):
+        raise ValueError("its JSON names no trial")
+    return row
+
+
 def _is_row(line: bytes) -> bool:
     try:
-        json.loads(line)
+        _read(line)
     except ValueError:
         return False
     return line.endswith(b"\n")
@@ -145,7 +157,7 @@ def _key(trial: Trial) -> str:
 
 def _finished(calls: Iterable[Any], jobs: int, engine: str) -> Iterator[Row]:
     """Yield the rows as they come."""
-    with _engine(engine):
+    with _engine(engine, jobs):
         if engine == "ray":  # gives what it was given at once, and all of it together
             calls = iter(calls)
             with joblib.Parallel(jobs) as parallel:
@@ -156,7 +168,7 @@ def _finished(calls: Iterable[Any], jobs: int, engine: str) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def _engine(name: str) -> Iterator[None]:
+def _engine(name: str, jobs: int) -> Iterator[None]:
     if name == "local":
         yield
     elif name == "ray":
@@ -166,8 +178,10 @@ def _engine(name: str) -> Iterator[None]:
         with joblib.parallel_config(backend="ray"):
             yield
     else:
+        import dask
         from distributed import Client
 
-        # A trial sets the random seed of its process.
-        with Client(threads_per_worker=1), joblib.parallel_config(backend="dask"):
+        there = dask.config.get("scheduler-address", None)
+        new = {} if there else {"n_workers": jobs, "threads_per_worker": 1}
+        with Client(**new), joblib.parallel_config(backend="dask"):
             yield

@@ -1,9 +1,13 @@
 """The page of the experiments shows what the results hold."""
 
+from pathlib import Path
 from typing import Any
 
 import experiments
 import permuted_mnist_plots
+import pytest
+import synthetic
+import trials
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:
@@ -21,6 +25,17 @@ def test_the_page_has_the_tables_of_the_results() -> None:
         "figure_4_runs",
         "figure_4_epoch",
     ]
+
+
+def test_a_trial_that_two_pieces_hold_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "synthetic").mkdir()
+    journal = trials.Journal(tmp_path / "synthetic" / synthetic.JOURNAL)
+    for score in (1, 2):
+        journal.add({"trial": {"units": 2}, "score": score})
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    assert [row["score"] for row in experiments.figures_2_and_3()] == [2]
 
 
 def mean(model: str, recipe: str, units: int, snr: float, value: float) -> Any:

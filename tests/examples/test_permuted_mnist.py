@@ -18,6 +18,8 @@ import permuted_mnist_plots
 import pytest
 import runs
 import tasks
+import trials
+from filelock import Timeout
 
 SMALL = ["--units", "4", "--batch-size", "50", "--epochs", "2"]
 
@@ -110,6 +112,42 @@ def test_patience_ends_it(tmp_path: Path) -> None:
     assert later["settings"]["patience"] == 3
 
 
+@pytest.mark.parametrize("curve", permuted_mnist.CURVES)
+def test_more_of_what_ended_it_goes_on(curve: str) -> None:
+    row = {"trial": {"curve": curve, "units": 4}, "epochs": 5, "best_epoch": 3}
+    assert not permuted_mnist.goes_on(row, epochs=5, patience=9)
+    assert not permuted_mnist.goes_on(row, epochs=9, patience=2)
+    assert permuted_mnist.goes_on(row, epochs=9, patience=3)
+
+
+@pytest.mark.usefixtures("few")
+def test_ctrl_c_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifiers, "train", interrupt)
+    with pytest.raises(SystemExit, match="stopped; the same command goes on"):
+        run(tmp_path)
+
+
+@pytest.mark.usefixtures("few")
+def test_pictures_are_drawn_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: Any) -> None:
+        other = trials.Journal(tmp_path / permuted_mnist.JOURNAL)
+        with pytest.raises(Timeout):
+            other.lock.acquire(timeout=0)
+        drawn.append(True)
+
+    drawn: list[bool] = []
+    monkeypatch.setattr(permuted_mnist_plots, "draw", draw)
+    run(tmp_path, "--curves", "urnn")
+    assert drawn
+
+
 def test_the_posters_settings() -> None:
     arguments = permuted_mnist.parse_arguments(["--preset", "poster"])
     assert arguments.units == [16, 32, 48, 64, 80, 96]
@@ -188,24 +226,20 @@ def test_the_rate_of_our_recipe_falls_to_nothing(
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    flags = [*SMALL, "--curves", "urnn", "--epochs", "6", "--patience", "9"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    flags = ["--curves", "urnn", "--epochs", "6", "--patience", "9"]
     flags += ["--batch-size", "300"]
-    command = [sys.executable, permuted_mnist.__file__, *flags, "--output"]
-    log = tmp_path / "killed" / "urnn-4" / runs.LOG
+    command = [sys.executable, permuted_mnist.__file__, *SMALL, *flags]
     process = subprocess.Popen(
-        [*command, str(log.parents[1])], stdout=subprocess.DEVNULL
+        [*command, "--output", str(killed)], stdout=subprocess.DEVNULL
     )
-    while len(runs.history(log.parent)) < 2:
+    while len(runs.history(killed / "urnn-4")) < 2:
         assert process.poll() is None, "ended before it was killed"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    found = []
-    for folder in ("killed", "whole"):
-        subprocess.run([*command, str(tmp_path / folder)], check=True)
-        result = json.loads((tmp_path / folder / runs.RESULT).read_text())
-        found.append(numbers(result["points"]))
-    assert found[0] == found[1]
+    assert len(runs.history(killed / "urnn-4")) < 6
+    assert numbers(run(killed, *flags)) == numbers(run(whole, *flags))
 
 
 @pytest.mark.usefixtures("few")

@@ -178,6 +178,12 @@ def test_a_log_without_backup_is_set_aside(
     assert (tmp_path / "log.csv.old").read_text() == LOG
 
 
+def test_a_backup_without_log_is_refused(tmp_path: Path) -> None:
+    (tmp_path / runs.BACKUP).write_text("weights")
+    with pytest.raises(runs.RunError, match=r"not the log\.csv that belongs to it"):
+        runs.restore(None, tmp_path, steps_per_epoch=1)
+
+
 def test_settings_that_differ_within_a_group_are_named(tmp_path: Path) -> None:
     start(tmp_path, {"system": {"states": 4, "on": 0.6}})
     with pytest.raises(runs.RunError) as refusal:

@@ -90,7 +90,7 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
         [*command, "--output", str(killed)], stdout=subprocess.DEVNULL
     )
     journal = killed / synthetic.JOURNAL
-    while not journal.exists():
+    while not (journal.exists() and journal.stat().st_size):
         assert process.poll() is None, "ended before its first trial did"
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
@@ -144,6 +144,17 @@ def test_an_empty_part_is_refused(tmp_path: Path, flags: list[str], part: str) -
     with pytest.raises(SystemExit, match=f"leave none to {part}. Take more sequences"):
         run(tmp_path / "none", *flags)
     assert not (tmp_path / "none").exists()
+
+
+def test_ctrl_c_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(synthetic_learning, "learn", interrupt)
+    with pytest.raises(SystemExit, match="stopped; the same command goes on"):
+        run(tmp_path)
 
 
 def test_what_diverges_is_kept_and_counted(tmp_path: Path) -> None:
@@ -267,6 +278,9 @@ def test_with_the_rnn_of_the_same_recipe_where_there_is_one() -> None:
     (found,) = synthetic.pairs([*rows, row("rnn", 2, 0, 0.7, "ours")])
     assert (found["recipe"], found["against"]) == ("ours", "ours")
     assert found["difference"]["mean"] == pytest.approx(0.1)
+    # One of another size changes nothing.
+    (found,) = synthetic.pairs([*rows, row("rnn", 8, 0, 0.7, "ours")])
+    assert found["against"] == "poster"
 
 
 def test_an_rnn_that_diverged_counts_like_any_other() -> None:
@@ -328,11 +342,13 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
     assert low_marks(left) == []
     means[0] = {**means[0], "r2_about_zero": {"mean": -1e9, "half_width": 1e9}}
     means.append({**means[1], "snr": 15.0})
+    means.append({**means[0], "model": "lstm", "units": 4})  # on the left alone
     other = synthetic_plots.figure(means, 15.0, task.ceiling(15.0)).axes[0]
     assert low_marks(other) == []  # what diverged did so at another ratio
     left, right = synthetic_plots.figure(means, 20.0, task.ceiling(20.0)).axes
     assert left.get_ylim() == right.get_ylim() == whole
-    assert low_marks(left) == low_marks(right) == [2]
+    assert low_marks(left) == [2, 4]
+    assert low_marks(right) == [2]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +357,13 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
         (["--epsilon", "0"], "--epsilon: must be between 0 and 1. Received: 0"),
         (["--test-ratio", "1"], "--test-ratio: must be between 0 and 1. Received: 1"),
         (["--models", "gru"], "--models: invalid choice: 'gru'"),
-        (["--snr", "nan"], "--snr: must be a finite number. Received: nan"),
+        (["--snr", "nan"], "--snr: must be between -100 and 100. Received: nan"),
+        (["--snr", "-4000"], "--snr: must be between -100 and 100. Received: -4000"),
+        (["--learning-rate", "inf"], "--learning-rate: must be finite. Received: inf"),
+        (
+            ["--models", "lstm", "--recipe", "identity"],
+            "--recipe identity is for --models rnn urnn",
+        ),
         (["--jobs", "0"], "--jobs: must be above 0. Received: 0"),
     ],
 )

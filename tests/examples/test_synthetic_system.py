@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import runs
 import synthetic_system as task
+from scipy import stats
 from sklearn.metrics import r2_score
 
 SHORT = task.Recipe(sequences=60)
@@ -37,6 +38,19 @@ def test_the_states_are_those_of_the_formula() -> None:
         z = drawn.recurrent @ h + drawn.inputs @ step + drawn.bias
         h = np.maximum(z, 0.0)
         np.testing.assert_allclose(found, h, rtol=1e-12)
+
+
+def test_weights_and_inputs_are_standard_normal(
+    data: task.Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "_adjusted_bias", lambda *_: np.zeros(4))
+    drawn = [system(seed=seed) for seed in range(200)]
+    for values in (
+        np.stack([one.inputs for one in drawn]),
+        np.stack([one.outputs for one in drawn]),
+        data.x,
+    ):
+        assert stats.kstest(values.ravel(), "norm").pvalue > 0.05
 
 
 @pytest.mark.parametrize("realization", range(5))

@@ -2,13 +2,16 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import joblib
 import pytest
 import runs
 import trials
+from distributed import LocalCluster, get_worker
 
 TRIALS = [{"number": number} for number in range(4)]
 
@@ -69,10 +72,19 @@ def test_a_torn_line_is_set_aside(
     assert journal.path.with_name("trials.jsonl.torn").read_bytes() == torn
 
 
-def test_a_line_that_is_no_json_is_named(journal: trials.Journal) -> None:
-    journal.path.write_bytes(LINE + b"\n" + LINE[:-3] + b"\n" + LINE + b"\n")
-    with pytest.raises(runs.RunError, match=r"line 2 of .*trials\.jsonl is no JSON"):
+@pytest.mark.parametrize("wrong", [LINE[:-3], b"{}", b"1", b'{"trial": 1}'])
+def test_a_line_that_is_no_row_is_named(journal: trials.Journal, wrong: bytes) -> None:
+    journal.path.write_bytes(LINE + b"\n" + wrong + b"\n" + LINE + b"\n")
+    message = r"line 2 of .*trials\.jsonl is not that of a trial"
+    with pytest.raises(runs.RunError, match=message):
         journal.rows()
+
+
+def test_no_row_is_written_onto_a_torn_one(journal: trials.Journal) -> None:
+    journal.path.write_bytes(LINE[:-3])  # by a process beside this one
+    row = {"trial": TRIALS[0], "square": 0}
+    journal.add(row)
+    assert journal.rows() == [row]
 
 
 def test_numbers_that_json_lacks_become_null(journal: trials.Journal) -> None:
@@ -97,7 +109,7 @@ def test_a_backend_that_gives_no_row_before_all(
     journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As Ray's: rows are written after each batch of as many as run at once.
-    def engine(name: str) -> Any:
+    def engine(name: str, _: int) -> Any:
         assert name == "ray"
         return joblib.parallel_config(backend="multiprocessing")
 
@@ -115,6 +127,25 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         trials.check_engine("ray")
 
 
-def test_a_local_dask_cluster(journal: trials.Journal) -> None:
-    rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
-    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+def worker(_: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.2)  # so that no worker is done with all before another begins
+    return {"worker": get_worker().address}
+
+
+def workers(rows: list[dict[str, Any]]) -> set[str]:
+    return {row["worker"] for row in rows}
+
+
+def test_a_dask_cluster_of_its_own(journal: trials.Journal) -> None:
+    assert len(workers(trials.run(worker, TRIALS, journal, jobs=2, engine="dask"))) == 2
+
+
+def test_a_dask_cluster_that_is_there(journal: trials.Journal) -> None:
+    threads = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with (
+        LocalCluster(n_workers=2, **threads) as cluster,
+        dask.config.set({"scheduler-address": cluster.scheduler_address}),
+    ):
+        there = {one.address for one in cluster.workers.values()}
+        rows = trials.run(worker, TRIALS, journal, jobs=3, engine="dask")
+    assert workers(rows) == there
