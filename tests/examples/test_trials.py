@@ -3,15 +3,16 @@
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dask
+import distributed
 import joblib
 import pytest
 import runs
 import trials
-from distributed import LocalCluster, get_worker
 
 TRIALS = [{"number": number} for number in range(4)]
 
@@ -129,21 +130,31 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def worker(_: dict[str, Any]) -> dict[str, Any]:
     time.sleep(0.2)  # so that no worker is done with all before another begins
-    return {"worker": get_worker().address}
+    return {"worker": distributed.get_worker().address}
 
 
 def workers(rows: list[dict[str, Any]]) -> set[str]:
     return {row["worker"] for row in rows}
 
 
-def test_a_dask_cluster_of_its_own(journal: trials.Journal) -> None:
-    assert len(workers(trials.run(worker, TRIALS, journal, jobs=2, engine="dask"))) == 2
+def test_a_local_dask_cluster(journal: trials.Journal) -> None:
+    rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
+    assert [row["square"] for row in rows] == [0, 1, 4, 9]
+
+
+def test_it_has_as_many_workers_as_jobs(
+    journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = partial(distributed.Client, processes=False)
+    monkeypatch.setattr(distributed, "Client", threads)
+    rows = trials.run(worker, TRIALS, journal, jobs=3, engine="dask")
+    assert len(workers(rows)) == 3
 
 
 def test_a_dask_cluster_that_is_there(journal: trials.Journal) -> None:
     threads = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with (
-        LocalCluster(n_workers=2, **threads) as cluster,
+        distributed.LocalCluster(n_workers=2, **threads) as cluster,
         dask.config.set({"scheduler-address": cluster.scheduler_address}),
     ):
         there = {one.address for one in cluster.workers.values()}
