@@ -2,8 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= tensorflow jax torch
 PY := .venv/bin/python
-# Not compiled ahead: most of what these packages hold is never imported.
-INSTALL := $(PY) -m pip install --quiet --no-compile --constraint constraints.txt
+INSTALL := $(PY) -m pip install --quiet --constraint constraints.txt
 # TensorFlow 2.21 logs harmless graph-optimizer errors for every ReLU RNN, Keras' own too.
 QUIET := 3
 
