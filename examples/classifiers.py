@@ -26,8 +26,10 @@ def cycle(shape: tuple[int, int], dtype: str | None = None) -> Any:
     return keras.ops.roll(keras.ops.eye(*shape, dtype=dtype), 1, axis=1)
 
 
+contractive = partial(ku.ContractiveRNN, max_norm=MAX_NORM)
 LAYERS: dict[str, Any] = {
-    "contractive": partial(ku.ContractiveRNN, max_norm=MAX_NORM),
+    "contractive": contractive,
+    "contractive from a cycle": partial(contractive, recurrent_initializer=cycle),
     "unitary": ku.UnitaryRNN,
     "unitary from a cycle": partial(ku.UnitaryRNN, recurrent_initializer=cycle),
     "plain": free_rnn,

@@ -17,7 +17,18 @@ LOOKS: dict[str, dict[str, Any]] = {
     "contrnn": {"color": "#3a7d44", "marker": "^", "label": "ContRNN"},
     "rnn-1e-3": {"color": "#1b6ca8", "marker": "o", "label": "RNN, rate 1e-3"},
     "rnn-1e-4": {"color": "#7a6c5d", "marker": "D", "label": "RNN, rate 1e-4"},
-    "urnn-ours": {"color": "#d1495b", "marker": "*", "label": "URNN, our recipe"},
+    "urnn-ours": {
+        "color": "#d1495b",
+        "marker": "*",
+        "linestyle": "--",
+        "label": "URNN, our recipe",
+    },
+    "contrnn-ours": {
+        "color": "#3a7d44",
+        "marker": "P",
+        "linestyle": "--",
+        "label": "ContRNN, our recipe",
+    },
 }
 # A curve of the poster: its model and its learning rate there.
 PUBLISHED = {

@@ -7,9 +7,16 @@ import pytest
 
 
 @pytest.mark.each_backend
-def test_a_state_goes_round_the_cycle_unchanged() -> None:
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("unitary from a cycle", 1.0),
+        ("contractive from a cycle", classifiers.MAX_NORM),
+    ],
+)
+def test_a_state_goes_round_the_cycle(kind: str, kept: float) -> None:
     units, steps = 5, 13
-    model = classifiers.build("unitary from a cycle", steps, units)
+    model = classifiers.build(kind, steps, units)
     recurrent = model.get_layer("recurrent")
     kernel, matrix, bias = recurrent.get_weights()
     kernel[:] = 0.0
@@ -19,5 +26,5 @@ def test_a_state_goes_round_the_cycle_unchanged() -> None:
     x[0, 0] = 1.0  # then nothing, for two rounds and two units
     state = keras.ops.convert_to_numpy(recurrent(x))
     expected = np.zeros((1, units), "float32")
-    expected[0, (2 + steps - 1) % units] = 0.7
-    np.testing.assert_array_equal(state, expected)
+    expected[0, (2 + steps - 1) % units] = 0.7 * kept ** (steps - 1)
+    np.testing.assert_allclose(state, expected, rtol=1e-5 * (kept < 1.0), atol=0)

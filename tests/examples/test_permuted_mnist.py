@@ -203,16 +203,23 @@ def test_processes_share_the_points(
             run(tmp_path, "--curves", "urnn")
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("urnn-ours", "unitary from a cycle"),
+        ("contrnn-ours", "contractive from a cycle"),
+    ],
+)
 @pytest.mark.usefixtures("few")
 def test_the_rate_of_our_recipe_falls_to_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, layer: str
 ) -> None:
-    flags = ("--curves", "urnn-ours")
+    flags = ("--curves", name)
     (row,) = run(tmp_path, *flags)
     assert row["decays"]
-    assert row["layer"] == "unitary from a cycle"
+    assert row["layer"] == layer
     assert "more --epochs" not in capsys.readouterr().out
-    curve = permuted_mnist.CURVES["urnn-ours"]
+    curve = permuted_mnist.CURVES[name]
     arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
     rmsprop = permuted_mnist.optimizer(curve, tasks.load("digits"), arguments)
     rmsprop.build([keras.Variable([0.0])])
@@ -323,17 +330,16 @@ def test_the_picture_holds_ours_and_the_posters() -> None:
             "test_accuracy": 0.8,
             "settings": {"dataset": "mnist"},
         }
-        for curve in permuted_mnist.CURVES  # the last of them is ours alone
+        for curve in permuted_mnist.CURVES  # the last two are ours alone
         for units in (32, 16)
     ]
     picture = permuted_mnist_plots.figure(points)
     (axes,) = picture.axes
     (legend,) = picture.legends  # beside the axes: it would hide points
     labels = [text.get_text() for text in legend.get_texts()]
-    *names, alone = [look["label"] for look in permuted_mnist_plots.LOOKS.values()]
+    *names, one, other = (look["label"] for look in permuted_mnist_plots.LOOKS.values())
     expected = [f"{name}, {of}" for name in names for of in ("ours", "poster")]
-    expected.append(alone)
-    assert sorted(labels) == sorted(expected)
+    assert sorted(labels) == sorted([*expected, one, other])
     shown = [np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()]
-    assert shown.count([16, 32]) == 5
+    assert shown.count([16, 32]) == 6
     assert permuted_mnist_plots.poster("urnn")[-1]["value"] == "0.870"
