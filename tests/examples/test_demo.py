@@ -121,7 +121,7 @@ def test_epochs_are_shuffled_differently_and_reproducibly() -> None:
         (["--epochs", "-1"], "must be above 0"),
         (["--batch-size", "many"], "invalid int value"),
         (["--learning-rate", "nan"], "must be above 0. Received: nan"),
-        (["--learning-rate", "inf"], "must be above 0"),
+        (["--learning-rate", "inf"], "must be finite"),
         (["--seed", "-1"], "must be between 0"),
         (["--data-dir", "data"], "--data-dir is for --dataset mnist"),
         (["--verbose"], "unrecognized arguments"),
