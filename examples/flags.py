@@ -41,7 +41,7 @@ def share(text: str) -> float:
 
 def decibels(text: str) -> float:
     number = float(text)
-    if not -100.0 <= number <= 100.0:  # powers of float32
+    if not -100.0 <= number <= 100.0:  # what float32 can resolve
         raise argparse.ArgumentTypeError(
             f"must be between -100 and 100. Received: {text}"
         )

@@ -145,7 +145,8 @@ def test_a_local_dask_cluster(journal: trials.Journal) -> None:
 def test_it_has_as_many_workers_as_jobs(
     journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads = partial(distributed.Client, processes=False)
+    # Without a dashboard: another test beside this one may have its port.
+    threads = partial(distributed.Client, processes=False, dashboard_address=None)
     monkeypatch.setattr(distributed, "Client", threads)
     rows = trials.run(worker, TRIALS, journal, jobs=3, engine="dask")
     assert len(workers(rows)) == 3
