@@ -182,6 +182,7 @@ def _engine(name: str, jobs: int) -> Iterator[None]:
         from distributed import Client
 
         there = dask.config.get("scheduler-address", None)
-        new = {} if there else {"n_workers": jobs, "threads_per_worker": 1}
-        with Client(**new), joblib.parallel_config(backend="dask"):
+        # Port 0 is any free one: a second cluster beside this one needs its own.
+        new = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": ":0"}
+        with Client(**({} if there else new)), joblib.parallel_config(backend="dask"):
             yield

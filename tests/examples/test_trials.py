@@ -1,8 +1,11 @@
 """Finished trials survive whatever happens."""
 
+import contextlib
 import json
 import math
+import socket
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,6 +131,15 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         trials.check_engine("ray")
 
 
+@pytest.fixture
+def taken_port() -> Iterator[None]:
+    # That of Dask's dashboard: a cluster of somebody else's has it, or this fixture.
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            taken.bind(("", 8787))
+        yield
+
+
 def worker(_: dict[str, Any]) -> dict[str, Any]:
     time.sleep(0.2)  # so that no worker is done with all before another begins
     return {"worker": distributed.get_worker().address}
@@ -137,6 +149,7 @@ def workers(rows: list[dict[str, Any]]) -> set[str]:
     return {row["worker"] for row in rows}
 
 
+@pytest.mark.usefixtures("taken_port")
 def test_a_local_dask_cluster(journal: trials.Journal) -> None:
     rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
@@ -145,15 +158,15 @@ def test_a_local_dask_cluster(journal: trials.Journal) -> None:
 def test_it_has_as_many_workers_as_jobs(
     journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without a dashboard: another test beside this one may have its port.
-    threads = partial(distributed.Client, processes=False, dashboard_address=None)
-    monkeypatch.setattr(distributed, "Client", threads)
+    monkeypatch.setattr(
+        distributed, "Client", partial(distributed.Client, processes=False)
+    )
     rows = trials.run(worker, TRIALS, journal, jobs=3, engine="dask")
     assert len(workers(rows)) == 3
 
 
 def test_a_dask_cluster_that_is_there(journal: trials.Journal) -> None:
-    threads = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    threads = {"threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=2, **threads) as cluster,
         dask.config.set({"scheduler-address": cluster.scheduler_address}),
