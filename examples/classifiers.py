@@ -113,13 +113,16 @@ def train(
     )
     done = runs.restore(model, folder, steps_per_epoch=len(batches))
     print(f"\n{folder.name}: {done} of {epochs} epochs done", flush=True)
+    last = done if ended() else epochs
+    if done < last:
+        runs.add_piece(folder, done)
     model.fit(
         batches,
         shuffle=False,  # done above; Keras would shuffle by the state of `random`
         validation_data=tuple(task.validation),
         validation_batch_size=EVALUATION_BATCH,
         initial_epoch=done,
-        epochs=done if ended() else epochs,
+        epochs=last,
         callbacks=[shuffle, *monitors(model), *runs.recorders(folder), *callbacks],
     )
     model.load_weights(folder / runs.BEST)

@@ -201,16 +201,13 @@ def learning(rows: Rows) -> str:
 
 
 def _times(rows: Rows) -> list[str]:
-    """Return the seconds of one trial and the hours of all.
-
-    From the medians of the sizes: whoever pauses a trial doesn't make it slower.
-    """
+    """Return the seconds of one trial, the median of a size, and the hours of all."""
     by_size: dict[int, list[float]] = {}
     for row in rows:
         by_size.setdefault(row["trial"]["units"], []).append(row["seconds"])
-    typical = [(statistics.median(found), len(found)) for found in by_size.values()]
-    hours = sum(seconds * count for seconds, count in typical) / 3600
-    return [f"{min(typical)[0]:.0f} to {max(typical)[0]:.0f}", f"{hours:.1f}"]
+    typical = [statistics.median(found) for found in by_size.values()]
+    hours = sum(row["seconds"] for row in rows) / 3600
+    return [f"{min(typical):.0f} to {max(typical):.0f}", f"{hours:.1f}"]
 
 
 def _all(found: Iterable[str]) -> str:
@@ -218,14 +215,25 @@ def _all(found: Iterable[str]) -> str:
 
 
 def _environment(row: Row) -> str:
-    found = row["environment"]
-    return f"{found['backend']}, {found.get('gpu') or found['device']}"
+    """Return the backend and the device that trained it, a GPU by its name."""
+    return _all(f"{one['backend']}, {_device(one)}" for one in _trained_by(row))
+
+
+def _device(environment: Row) -> str:
+    on_gpu = "cpu" not in environment["device"]
+    return str((on_gpu and environment.get("gpu")) or environment["device"])
 
 
 def _commit(row: Row) -> str:
     """Return the commit in short, and whether the code differed from it."""
-    commit, _, dirty = (row["environment"]["commit"] or "none").partition("-")
-    return commit[:7] + f" ({dirty})" * bool(dirty)
+    found = [(one["commit"] or "none").partition("-") for one in _trained_by(row)]
+    return _all(commit[:7] + f" ({dirty})" * bool(dirty) for commit, _, dirty in found)
+
+
+def _trained_by(row: Row) -> list[Row]:
+    """Return the environments of a row's pieces; rows before 0.5 have only the last."""
+    pieces = [piece["environment"] for piece in row.get("pieces", [])]
+    return pieces or [row["environment"]]
 
 
 def accuracies(points: Rows) -> str:
@@ -263,7 +271,7 @@ def training(points: Rows) -> str:
             str(row["trial"]["units"]),
             f"{row['parameters']:,}",
             permuted_mnist_plots.epochs_of(row),
-            str(row["settings"]["patience"]),
+            str(row["settings"]["patience"] or "none"),
             str(row["best_epoch"]),
             f"{row['validation_accuracy']:.3f}",
             f"{row['seconds'] / 60:.0f}",

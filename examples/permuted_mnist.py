@@ -12,7 +12,7 @@ weights of the best epoch.
 
 `--curves urnn-ours contrnn-ours` are these by a recipe of ours: they start from a cycle
 of their units (`classifiers.py`), and the rate falls to 0 along a cosine, over all
-`--epochs`, which then are part of the recipe.
+`--epochs`, which then are part of the recipe, whatever `--patience` is.
 
 Expected: at 96 units a test accuracy of 0.86 to 0.88 for the URNN, 0.91 by our recipe
 (`docs/experiments.md`). An epoch of 784 steps takes about a minute on two cores;
@@ -88,6 +88,7 @@ def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
     task = tasks.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
     runs.claim(arguments.output, settings)
+    journal.check(settings)
     wanted = [
         {"curve": curve, "units": units}
         for curve, units in itertools.product(arguments.curves, arguments.units)
@@ -96,15 +97,18 @@ def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
         if CURVES[point["curve"]].decays:  # by the number of epochs
             decay = {"epochs": arguments.epochs}
             runs.claim(arguments.output / name_of(point), decay)
+    found = latest(journal)
+    names = {name_of(point) for point in wanted} - found.keys()
+    runs.check_epochs((arguments.output / name for name in names), arguments.epochs)
     journal.set_torn_line_aside()
     for point in wanted:
         folder = arguments.output / name_of(point)
         folder.mkdir(exist_ok=True)
         try:
             with runs.alone(folder):
-                found = latest(journal).get(name_of(point))
-                if found is None or goes_on(
-                    found, arguments.epochs, arguments.patience
+                there = latest(journal).get(name_of(point))
+                if there is None or goes_on(
+                    there, arguments.epochs, arguments.patience
                 ):
                     journal.add(learn(point, task, arguments, settings))
         except runs.BusyError:
@@ -167,17 +171,18 @@ def latest(journal: trials.Journal) -> dict[str, dict[str, Any]]:
 def goes_on(row: dict[str, Any], epochs: int, patience: int) -> bool:
     """Whether a point that is there was ended by fewer epochs or less patience."""
     waited = row["epochs"] - row["best_epoch"]
-    return bool(row["epochs"] < epochs and waited < patience)
+    impatient = waited >= patience and not CURVES[row["trial"]["curve"]].decays
+    return bool(row["epochs"] < epochs and not impatient)
 
 
 class Patience(keras.callbacks.Callback):
-    """Ends training when the best epoch lies `patience` epochs back.
+    """Ends training when the best epoch lies `patience` epochs back, `None` never.
 
     `keras.callbacks.EarlyStopping` begins to count anew where a killed run goes on;
     the log knows all epochs.
     """
 
-    def __init__(self, folder: Path, patience: int) -> None:
+    def __init__(self, folder: Path, patience: int | None) -> None:
         super().__init__()
         self.folder, self.patience = folder, patience
 
@@ -187,7 +192,7 @@ class Patience(keras.callbacks.Callback):
 
     def exhausted(self) -> bool:
         epochs = runs.history(self.folder)
-        if not epochs:
+        if not epochs or self.patience is None:
             return False
         best = runs.best_epoch(epochs)["epoch"]
         return bool(len(epochs) - best >= self.patience)
@@ -202,7 +207,9 @@ def learn(
     """Train a point to its end; return what came out."""
     curve = CURVES[point["curve"]]
     folder = arguments.output / name_of(point)
-    patience = Patience(folder, arguments.patience)
+    # Where the rate falls, the best epochs are the last.
+    most = None if curve.decays else arguments.patience
+    patience = Patience(folder, most)
     keras.utils.set_random_seed(arguments.seed)
     model = classifiers.build(
         curve.layer, task.steps, point["units"], settings["policy"]
@@ -242,8 +249,9 @@ def learn(
         "settings": {
             **settings,
             "epochs": arguments.epochs,
-            "patience": arguments.patience,
+            "patience": most,
         },
+        "pieces": runs.pieces(folder),
         "environment": runs.environment(),
     }
 

@@ -4,6 +4,7 @@
 - `<model>/log.csv`: one row per epoch, by `keras.callbacks.CSVLogger`
 - `<model>/backup.weights.h5`: weights and optimizer after the latest epoch
 - `<model>/best.weights.h5`: those of the best validation accuracy so far
+- `<model>/pieces.json`: what trained its epochs, a piece for each time it went on
 - `result.json`: the whole story, written last
 """
 
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ RESULT = "result.json"
 LOG = "log.csv"
 BEST = "best.weights.h5"
 BACKUP = "backup.weights.h5"
+PIECES = "pieces.json"
 
 
 class RunError(RuntimeError):
@@ -89,7 +91,7 @@ def open_directory(
     if claim(output, settings):
         return
     if resume:
-        _check_epochs(output, epochs)
+        check_epochs((log.parent for log in output.glob(f"*/{LOG}")), epochs)
         return
     if not (output / RESULT).exists():
         raise RunError(
@@ -117,7 +119,7 @@ def claim(output: Path, settings: Mapping[str, Any]) -> bool:
         raise RunError(
             f"--output must be a directory that can be written. {error}."
         ) from error
-    _check_same_settings(output, settings)
+    check_same_settings(output, settings_of(output), settings)
     return False
 
 
@@ -154,15 +156,20 @@ def settings_of(output: Path) -> dict[str, Any]:
         ) from error
     try:
         settings: dict[str, Any] = json.loads(text)
-    except ValueError as error:
+        _fields(settings)
+    except (ValueError, AttributeError) as error:
         raise RunError(
-            f"{output / SETTINGS} is no JSON ({error}). Choose another --output."
+            f"{output / SETTINGS} is no JSON of settings ({error}). Choose another "
+            "--output."
         ) from error
     return settings
 
 
-def _check_same_settings(output: Path, settings: Mapping[str, Any]) -> None:
-    earlier, now = _fields(settings_of(output)), _fields(settings)
+def check_same_settings(
+    output: Path, there: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Raise RunError when settings that `output` holds are not these."""
+    earlier, now = _fields(there), _fields(settings)
     differing = [
         f"{field} ({earlier.get(field)} there, {now.get(field)} now)"
         for field in sorted({*earlier, *now})
@@ -184,12 +191,14 @@ def _fields(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_epochs(output: Path, epochs: int) -> None:
-    done = max((len(history(log.parent)) for log in output.glob(f"*/{LOG}")), default=0)
-    if epochs < done:
+def check_epochs(folders: Iterable[Path], epochs: int) -> None:
+    """Raise RunError when more than `epochs` are trained already in one of these."""
+    done = {len(history(folder)): folder for folder in folders}
+    most = max(done, default=0)
+    if epochs < most:
         raise RunError(
-            f"--epochs must be at least {done}, the number already trained in "
-            f"{output}. Received: {epochs}."
+            f"--epochs must be at least {most}, the number already trained in "
+            f"{done[most]}. Received: {epochs}."
         )
 
 
@@ -289,6 +298,22 @@ def _trim_log(log: Path, done: int) -> None:
     # A kill between the log's row and the backup leaves one row too many.
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(log, "".join(lines[: done + 1]))  # the header, then one a row
+
+
+def add_piece(directory: Path, done: int) -> None:
+    """Note what trains the epochs after these."""
+    earlier = [piece for piece in pieces(directory) if piece["epochs_before"] < done]
+    piece = {"epochs_before": done, "environment": environment()}
+    write_json(directory / PIECES, {"pieces": [*earlier, piece]})
+
+
+def pieces(directory: Path) -> list[dict[str, Any]]:
+    """Return what trained a model's epochs, and how many each began after."""
+    if not (directory / PIECES).exists():
+        return []
+    text = (directory / PIECES).read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = json.loads(text)["pieces"]
+    return found
 
 
 def history(directory: Path) -> list[dict[str, float]]:

@@ -30,6 +30,7 @@ models, sizes, ratios or realizations adds to what is in the directory.
 import argparse
 import itertools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         check_split(arguments)
         trials.check_engine(arguments.engine)
         runs.claim(arguments.output, settings)
+        journal.check(settings)
         learn = partial(synthetic_learning.learn, settings=settings)
         with runs.alone(arguments.output):
             trials.run(
@@ -165,15 +167,21 @@ def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **dict(zip(GROUP, key, strict=True)),
             "realizations": len(group),
-            "r2_about_zero": interval([row["r2_about_zero"] for row in group]),
-            "median": float(np.median([row["r2_about_zero"] for row in group])),
-            "r2_centered": interval([row["r2_centered"] for row in group]),
+            "r2_about_zero": interval([r2(row) for row in group]),
+            "median": float(np.median([r2(row) for row in group])),
+            "r2_centered": interval([r2(row, "r2_centered") for row in group]),
             "diverged": sum(row["diverged"] for row in group),
             "parameters": group[0]["parameters"],
             "seconds": round(float(np.mean([row["seconds"] for row in group])), 1),
         }
         for key, group in groups.items()
     ]
+
+
+def r2(row: dict[str, Any], kind: str = "r2_about_zero") -> float:
+    """Return R² on the test: of a model whose output overflows, minus infinity."""
+    found = row[kind]
+    return -math.inf if found is None else float(found)
 
 
 def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -194,7 +202,8 @@ def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         against = recipe if ("rnn", recipe, *of_half) in scores else "poster"
         half = scores.get(("rnn", against, *of_half))
         if model == "urnn" and half is not None:
-            difference = row["r2_about_zero"] - half["r2_about_zero"]
+            one, other = r2(row), r2(half)
+            difference = 0.0 if one == other else one - other  # infinities, too
             differences.setdefault((recipe, against, units, snr), []).append(difference)
     return [
         {
@@ -213,10 +222,13 @@ def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def interval(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the mean, and its 95 % interval by Student's t: None of one value."""
+    """Return the mean, and its 95 % interval by Student's t.
+
+    There is none of one value, nor where one of them is infinite.
+    """
     mean = float(np.mean(values))
     half = None
-    if len(values) > 1:
+    if len(values) > 1 and math.isfinite(mean):
         quantile = stats.t.ppf(0.975, len(values) - 1)
         half = float(quantile * stats.sem(values))
     return {"mean": mean, "half_width": half}

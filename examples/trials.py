@@ -47,6 +47,27 @@ class Journal:
         """Return the last row of each trial."""
         return {_key(row["trial"]): row for row in self.rows()}
 
+    def check(self, settings: dict[str, Any]) -> None:
+        """Raise RunError when no row can be added, or one has other settings.
+
+        Settings that a row or this run doesn't have are not compared.
+        """
+        try:
+            if self.path.exists():
+                with self.path.open("ab"):
+                    pass  # that it opens is all that is asked
+        except OSError as error:
+            raise runs.RunError(
+                f"--output must hold a journal that can be written. {error}."
+            ) from error
+        for row in self.rows():
+            there = row.get("settings", {})
+            both = there.keys() & settings.keys()
+            earlier, now = (
+                {name: of[name] for name in both} for of in (there, settings)
+            )
+            runs.check_same_settings(self.path.parent, earlier, now)
+
     def add(self, row: Row) -> None:
         """Append a row, and return when it is on the disk."""
         line = (runs.to_json(row) + "\n").encode()

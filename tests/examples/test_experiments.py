@@ -97,16 +97,43 @@ def test_trials_are_counted_by_model_and_recipe() -> None:
     rows = [
         trial("rnn", True, 10.0, "0123456789"),
         trial("rnn", False, 14.0, "0123456789-dirty"),
-        trial("rnn", False, 3e9, "0123456789"),  # was paused
-        trial("rnn", False, 3558.0, "0123456789", units=4),
+        trial("rnn", False, 3600.0, "0123456789"),  # was slowed, unlike the median
+        trial("rnn", False, 3576.0, "0123456789", units=4),
         trial("urnn", False, 3600.0, "0123456789"),
     ]
-    rows[-1]["environment"]["gpu"] = "H100"
+    for trained in rows[-2:]:  # a machine may have a GPU that isn't used
+        trained["environment"]["gpu"] = "H100"
+    rows[-1]["environment"]["device"] = "cuda:0"
     commits = "0123456; 0123456 (dirty)"
     assert experiments.learning(rows).splitlines()[2:] == [
-        f"| RNN | poster | 4 | 1 | 1 | 14 to 3558 | 1.0 | jax, cpu:0 | {commits} |",
+        f"| RNN | poster | 4 | 1 | 1 | 14 to 3576 | 2.0 | jax, cpu:0 | {commits} |",
         "| URNN | poster | 1 | 0 | 0 | 3600 to 3600 | 1.0 | jax, H100 | 0123456 |",
     ]
+
+
+def test_a_point_names_all_that_trained_it() -> None:
+    def environment(device: str, commit: str) -> Any:
+        return {"backend": "torch", "device": device, "commit": commit}
+
+    pieces = [environment("cuda:0", "0123456789"), environment("cpu", "abcdefghij")]
+    point: Any = {
+        "trial": {"curve": "urnn-ours", "units": 96},
+        "parameters": 10378,
+        "epochs": 40,
+        "stopped_early": False,
+        "decays": True,
+        "settings": {"patience": None},
+        "best_epoch": 40,
+        "validation_accuracy": 0.9,
+        "seconds": 600.0,
+        "pieces": [{"epochs_before": 0, "environment": one} for one in pieces],
+        "environment": pieces[1],
+    }
+    first = "| URNN, our recipe | 96 | 10,378 | 40 | none | 40 | 0.900 | 10 |"
+    (line,) = experiments.training([point]).splitlines()[2:]
+    assert line == f"{first} torch, cuda:0; torch, cpu | 0123456; abcdefg |"
+    (line,) = experiments.training([{**point, "pieces": []}]).splitlines()[2:]
+    assert line == f"{first} torch, cpu | abcdefg |"
 
 
 def test_accuracies_stand_beside_the_posters() -> None:

@@ -41,9 +41,9 @@ def run(output: Path, *flags: str) -> list[dict[str, Any]]:
 
 
 def numbers(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What does not depend on the clock."""
+    """What depends neither on the clock nor on when it was stopped."""
     return [
-        {key: row[key] for key in row if not key.startswith("seconds")}
+        {key: row[key] for key in row if not key.startswith(("seconds", "pieces"))}
         for row in points
     ]
 
@@ -115,8 +115,9 @@ def test_patience_ends_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("curve", permuted_mnist.CURVES)
 def test_more_of_what_ended_it_goes_on(curve: str) -> None:
     row = {"trial": {"curve": curve, "units": 4}, "epochs": 5, "best_epoch": 3}
+    decays = permuted_mnist.CURVES[curve].decays
     assert not permuted_mnist.goes_on(row, epochs=5, patience=9)
-    assert not permuted_mnist.goes_on(row, epochs=9, patience=2)
+    assert permuted_mnist.goes_on(row, epochs=9, patience=2) == decays
     assert permuted_mnist.goes_on(row, epochs=9, patience=3)
 
 
@@ -218,6 +219,7 @@ def test_the_rate_of_our_recipe_falls_to_nothing(
     (row,) = run(tmp_path, *flags)
     assert row["decays"]
     assert row["layer"] == layer
+    assert row["settings"]["patience"] is None
     assert "more --epochs" not in capsys.readouterr().out
     curve = permuted_mnist.CURVES[name]
     arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
@@ -230,6 +232,35 @@ def test_the_rate_of_our_recipe_falls_to_nothing(
     # So more epochs are another recipe.
     with pytest.raises(SystemExit, match=r"settings: epochs \(2 there, 4 now\)"):
         run(tmp_path, *flags, "--epochs", "4")
+
+
+@pytest.mark.usefixtures("few")
+def test_no_patience_ends_our_recipe(tmp_path: Path) -> None:
+    flags = ("--patience", "1", "--epochs", "6")
+    ours, poster = run(tmp_path, "--curves", "urnn-ours", "rnn-1e-4", *flags)
+    assert poster["stopped_early"]
+    assert not ours["stopped_early"]
+    assert ours["epochs"] == 6
+    accuracies = ours["validation_accuracies"]  # some epoch was no better
+    assert not all(np.diff(accuracies) > 0.0)
+
+
+@pytest.mark.usefixtures("few")
+def test_fewer_epochs_than_are_trained_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "--curves", "urnn")
+    (row,) = run(tmp_path, "--curves", "urnn", "--epochs", "1")
+    assert row["epochs"] == 2  # is there, and stays
+    (tmp_path / permuted_mnist.JOURNAL).unlink()
+    with pytest.raises(SystemExit, match=r"at least 2, .* in .*urnn-4. Received: 1"):
+        run(tmp_path, "--curves", "urnn", "--epochs", "1")
+
+
+@pytest.mark.usefixtures("few")
+def test_points_of_other_settings_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "--curves", "urnn")
+    (tmp_path / runs.SETTINGS).unlink()  # the journal knows them, too
+    with pytest.raises(SystemExit, match=r"settings: batch_size \(50 there, 25 now\)"):
+        run(tmp_path, "--batch-size", "25")
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -246,7 +277,13 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(runs.history(killed / "urnn-4")) < 6
-    assert numbers(run(killed, *flags)) == numbers(run(whole, *flags))
+    (found,), (expected,) = run(killed, *flags), run(whole, *flags)
+    assert numbers([found]) == numbers([expected])
+    first, second = found["pieces"]  # what the kill parted
+    assert first["epochs_before"] == 0
+    assert 1 <= second["epochs_before"] < 6  # the log is ahead of the backup
+    assert first["environment"]["commit"] == found["environment"]["commit"]
+    assert len(expected["pieces"]) == 1
 
 
 @pytest.mark.usefixtures("few")

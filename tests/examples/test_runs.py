@@ -191,8 +191,8 @@ def test_settings_that_differ_within_a_group_are_named(tmp_path: Path) -> None:
     assert "settings: system.on (0.6 there, 0.5 now)." in str(refusal.value)
 
 
-@pytest.mark.parametrize("text", ["{", ""])
-def test_settings_that_are_no_json_are_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["{", "", "[1]"])
+def test_settings_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / runs.SETTINGS).write_text(text)
     with pytest.raises(runs.RunError, match=r"settings.json is no JSON"):
         runs.settings_of(tmp_path)

@@ -248,7 +248,11 @@ def test_an_interval_by_students_t() -> None:
 
 
 def row(
-    model: str, units: int, realization: int, score: float, recipe: str = "poster"
+    model: str,
+    units: int,
+    realization: int,
+    score: float | None,
+    recipe: str = "poster",
 ) -> dict[str, Any]:
     trial = {"model": model, "recipe": recipe, "units": units, "snr": 20.0}
     return {"trial": {**trial, "realization": realization}, "r2_about_zero": score}
@@ -295,6 +299,23 @@ def test_an_rnn_that_diverged_counts_like_any_other() -> None:
     assert found["better"] == 1
     # Ranks 1 to 7 against 8: sums of 28 and 8, of which the smaller is 8.
     assert found["p_value"] == pytest.approx(0.195, abs=1e-3)
+
+
+def test_an_output_that_overflows_counts_as_the_worst() -> None:
+    # JSON has no infinity: R² is null there.
+    rows = [row("urnn", 4, number, 0.9) for number in range(3)]
+    rows += [row("rnn", 2, number, score) for number, score in enumerate([0.8, None])]
+    (found,) = synthetic.pairs(rows)
+    assert found["difference"] == {"mean": np.inf, "half_width": None}
+    assert found["better"] == 2
+    rest = {"r2_centered": None, "diverged": True, "parameters": 1, "seconds": 1.0}
+    (mean,) = synthetic.means([{**one, **rest} for one in rows[3:]])
+    assert mean["r2_about_zero"] == {"mean": -np.inf, "half_width": None}
+    assert mean["median"] == mean["r2_centered"]["mean"] == -np.inf
+    # Where both do, neither is better.
+    both = [row("urnn", 4, 1, None), row("rnn", 2, 1, None)]
+    (found,) = synthetic.pairs([rows[0], rows[3], *both])
+    assert found["difference"]["mean"] == pytest.approx(0.05)
 
 
 def low_marks(axes: Any) -> list[float]:

@@ -91,6 +91,21 @@ def test_no_row_is_written_onto_a_torn_one(journal: trials.Journal) -> None:
     assert journal.rows() == [row]
 
 
+def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(runs.RunError, match="--output must hold a journal that can be"):
+        trials.Journal(tmp_path).check({})
+
+
+def test_rows_of_other_settings_are_refused(journal: trials.Journal) -> None:
+    settings = {"seed": 0, "system": {"on": 0.6}, "epochs": 9}
+    journal.add({"trial": TRIALS[0]})  # of a function that has none
+    journal.add({"trial": TRIALS[1], "settings": {**settings, "patience": 3}})
+    journal.check({**settings, "newer": 1})
+    message = r"other settings: seed \(0 there, 1 now\), system.on \(0.6 there, 0.5 now"
+    with pytest.raises(runs.RunError, match=message):
+        journal.check({"seed": 1, "system": {"on": 0.5}})
+
+
 def test_numbers_that_json_lacks_become_null(journal: trials.Journal) -> None:
     journal.add({"trial": {"number": 0}, "scores": [math.nan, {"best": -math.inf}, 1]})
     assert journal.path.read_text() == (
