@@ -104,7 +104,9 @@ def test_patience_ends_it(tmp_path: Path) -> None:
     assert run(tmp_path, *flags[:-1], "50") == [row]
     # As after a kill between the last epoch and the row of the point.
     (tmp_path / permuted_mnist.JOURNAL).unlink()
-    assert numbers(run(tmp_path, *flags)) == numbers([row])
+    (again,) = run(tmp_path, *flags)
+    assert numbers([again]) == numbers([row])
+    assert again["pieces"] == row["pieces"]  # no epoch was trained
     # Unless one has more patience.
     (later,) = run(tmp_path, *flags, "--patience", "3")
     assert later["epochs"] > row["epochs"]

@@ -41,6 +41,20 @@ def test_new_directory_records_the_settings(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a" / "b" / runs.SETTINGS).read_text()) == SETTINGS
 
 
+def test_each_piece_of_a_training_is_noted_once(tmp_path: Path) -> None:
+    def began() -> list[int]:
+        return [piece["epochs_before"] for piece in runs.pieces(tmp_path)]
+
+    assert began() == []
+    for done in (0, 3, 3, 5):  # the second was killed before an epoch was done
+        runs.add_piece(tmp_path, done)
+    assert began() == [0, 3, 5]
+    runs.add_piece(tmp_path, 0)  # anew
+    assert began() == [0]
+    (piece,) = runs.pieces(tmp_path)
+    assert piece["environment"] == runs.environment()
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_other_settings_are_refused_field_by_field(trained: Path, resume: bool) -> None:
     other = {"units": 5, "seed": 1}

@@ -17,6 +17,7 @@ import synthetic
 import synthetic_learning
 import synthetic_plots
 import synthetic_system as task
+import trials
 
 SMALL = ["--length", "20", "--sequences", "30", "--epochs", "2", "--units", "2", "3"]
 
@@ -77,7 +78,15 @@ def test_each_model_of_each_size(
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     arguments = synthetic.parse_arguments([*SMALL, "--output", str(tmp_path)])
     runs.claim(tmp_path, synthetic.run_settings(arguments))
-    with pytest.raises(SystemExit, match=r"learning_rate \(0.01 there, 0.1 now\)"):
+    message = r"learning_rate \(0.01 there, 0.1 now\)"
+    with pytest.raises(SystemExit, match=message):
+        run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
+    # The lines of the trials know them, too.
+    settings = runs.settings_of(tmp_path)
+    (tmp_path / runs.SETTINGS).unlink()
+    line = {"trial": {"realization": 0}, "settings": settings}
+    trials.Journal(tmp_path / synthetic.JOURNAL).add(line)
+    with pytest.raises(SystemExit, match=message):
         run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
 
 
