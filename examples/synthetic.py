@@ -187,10 +187,10 @@ def r2(row: dict[str, Any], kind: str = "r2_about_zero") -> float:
 def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Compare URNNs with RNNs of half their units, realization by realization.
 
-    With the RNN of the same recipe where there is one, else of the poster's. A
-    difference above 0 is in its favour. `p_value` is that of Wilcoxon's signed-rank
-    test, two-sided: single RNNs that diverge weigh no more there than others, while
-    they rule the mean.
+    With the RNN of the same recipe and with that of the poster's, where there are such.
+    A difference above 0 is in the URNN's favour. `p_value` is that of Wilcoxon's
+    signed-rank test, two-sided: single RNNs that diverge weigh no more there than
+    others, while they rule the mean.
     """
     scores = {
         tuple(row["trial"][name] for name in (*GROUP, "realization")): row
@@ -198,13 +198,13 @@ def pairs(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     }
     differences: dict[tuple[Any, ...], list[float]] = {}
     for (model, recipe, units, snr, realization), row in scores.items():
-        of_half = (units / 2, snr, realization)
-        against = recipe if ("rnn", recipe, *of_half) in scores else "poster"
-        half = scores.get(("rnn", against, *of_half))
-        if model == "urnn" and half is not None:
-            one, other = r2(row), r2(half)
-            difference = 0.0 if one == other else one - other  # infinities, too
-            differences.setdefault((recipe, against, units, snr), []).append(difference)
+        for against in dict.fromkeys((recipe, "poster")):
+            half = scores.get(("rnn", against, units / 2, snr, realization))
+            if model == "urnn" and half is not None:
+                one, other = r2(row), r2(half)
+                difference = 0.0 if one == other else one - other  # infinities, too
+                key = (recipe, against, units, snr)
+                differences.setdefault(key, []).append(difference)
     return [
         {
             "recipe": recipe,
