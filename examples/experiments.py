@@ -30,7 +30,7 @@ Rows = list[Row]
 
 def main() -> None:
     learned, points = figures_2_and_3(), figure_4()
-    page = fill(PAGE.read_text(encoding="utf-8"), learned, points, one_epoch())
+    page = fill(PAGE.read_text(encoding="utf-8"), learned, points)
     PAGE.write_text(page, encoding="utf-8")
     synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
     permuted_mnist_plots.draw(points, DOCS / "images")
@@ -40,6 +40,11 @@ def figures_2_and_3() -> Rows:
     """Return the committed trials of figures 2 and 3."""
     journal = trials.Journal(RESULTS / "synthetic" / synthetic.JOURNAL)
     return list(journal.latest().values())
+
+
+def one_realization() -> Rows:
+    """Return the poster's preset for one realization, timed on two quiet cores."""
+    return trials.Journal(RESULTS / "synthetic_time" / synthetic.JOURNAL).rows()
 
 
 def figure_4() -> Rows:
@@ -53,7 +58,7 @@ def one_epoch() -> Rows:
     return trials.Journal(RESULTS / "permuted_epoch" / permuted_mnist.JOURNAL).rows()
 
 
-def fill(page: str, learned: Rows, points: Rows, epochs: Rows) -> str:
+def fill(page: str, learned: Rows, points: Rows) -> str:
     """Return the page with the tables of these results."""
     found = synthetic.summary(learned)
     made = {
@@ -62,9 +67,10 @@ def fill(page: str, learned: Rows, points: Rows, epochs: Rows) -> str:
         "pairs": pairs(found["pairs"]),
         "systems": systems(learned),
         "figures_2_and_3_runs": learning(learned),
+        "figures_2_and_3_time": preset_time(one_realization()),
         "figure_4": accuracies(points),
         "figure_4_runs": training(points),
-        "figure_4_epoch": epoch_times(epochs),
+        "figure_4_epoch": epoch_times(one_epoch()),
     }
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
@@ -208,6 +214,15 @@ def _times(rows: Rows) -> list[str]:
     typical = [statistics.median(found) for found in by_size.values()]
     hours = sum(row["seconds"] for row in rows) / 3600
     return [f"{min(typical):.0f} to {max(typical):.0f}", f"{hours:.1f}"]
+
+
+def preset_time(rows: Rows) -> str:
+    """Return how long the poster's preset takes, from one realization of its 30."""
+    seconds = sum(row["seconds"] for row in rows)
+    cells = [str(len(rows)), f"{seconds / 60:.1f}", f"{30 * seconds / 2 / 3600:.1f}"]
+    cells += [_all(map(_environment, rows)), _all(map(_commit, rows))]
+    head = ["trials", "minutes, one by one", "hours of 30, two at a time"]
+    return tables.table([*head, "on", "commit"], [cells])
 
 
 def _all(found: Iterable[str]) -> str:

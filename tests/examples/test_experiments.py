@@ -13,7 +13,7 @@ import trials
 def test_the_page_has_the_tables_of_the_results() -> None:
     page = experiments.PAGE.read_text(encoding="utf-8")
     learned, points = experiments.figures_2_and_3(), experiments.figure_4()
-    assert experiments.fill(page, learned, points, experiments.one_epoch()) == page
+    assert experiments.fill(page, learned, points) == page
     names = [found[2] for found in experiments.BLOCK.finditer(page)]
     assert names == [
         "figures_2_and_3",
@@ -21,6 +21,7 @@ def test_the_page_has_the_tables_of_the_results() -> None:
         "pairs",
         "systems",
         "figures_2_and_3_runs",
+        "figures_2_and_3_time",
         "figure_4",
         "figure_4_runs",
         "figure_4_epoch",
@@ -136,6 +137,14 @@ def test_a_point_names_all_that_trained_it() -> None:
     assert line == f"{first} torch, cpu | abcdefg |"
 
 
+def test_the_whole_preset_takes_thirty_times_one_realization() -> None:
+    environment = {"backend": "jax", "device": "cpu:0", "commit": "0123456789"}
+    rows = [{"seconds": s, "environment": environment} for s in (90.0, 150.0)]
+    assert experiments.preset_time(rows).splitlines()[2:] == [
+        "| 2 | 4.0 | 1.0 | jax, cpu:0 | 0123456 |"
+    ]
+
+
 def test_accuracies_stand_beside_the_posters() -> None:
     point = {"trial": {"curve": "urnn", "units": 96}, "test_accuracy": 0.868}
     other = {"trial": {"curve": "urnn", "units": 16}, "test_accuracy": 0.6329}
@@ -159,7 +168,9 @@ def test_every_row_says_what_made_it() -> None:
     for row in [*points, *epochs]:
         assert {"batch_size", "patience"} <= row["settings"].keys()
         assert row["trial"]["curve"] in permuted_mnist_plots.LOOKS
-    learned = experiments.figures_2_and_3()
+    timed = experiments.one_realization()
+    assert len(timed) == 7 * 2 * 2  # sizes, models, ratios
+    learned = [*experiments.figures_2_and_3(), *timed]
     assert all("system" in row["settings"] for row in learned)
     for row in [*points, *epochs, *learned]:
         assert {"seed", "backend"} <= row["settings"].keys()
