@@ -17,7 +17,7 @@ from keras_urnn.layers import (
     UnitaryRNNCell,
 )
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "ContractiveProjection",
