@@ -1,6 +1,7 @@
 """Figure 4: test accuracy by hidden units, ours and theirs; how it came about."""
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,8 @@ def epochs(points: Points) -> Figure:
     """The validation accuracy of each size by the epoch, a panel for each curve."""
     curves = by_curve(points)
     with rc_context(STYLE):
-        shown = Figure(figsize=(3.2 * len(curves), 3.6), layout="constrained")
-        panels = shown.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-        for axes, (curve, rows) in zip(panels, curves.items(), strict=True):
+        shown, panels = _panels(len(curves), (3.2, 3.6), sharey=True)
+        for axes, (curve, rows) in zip(panels.flat, curves.items(), strict=False):
             for place, row in enumerate(rows, start=1):
                 accuracies = row["validation_accuracies"]
                 color = str(0.85 * (1.0 - place / len(rows)))  # the larger, the darker
@@ -94,7 +94,8 @@ def epochs(points: Points) -> Figure:
             axes.set(title=LOOKS[curve]["label"], xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend(title="units")
-        panels[0].set(ylabel="validation accuracy (star: kept)")
+        for axes in panels[:, 0]:
+            axes.set(ylabel="validation accuracy (star: kept)")
     return shown
 
 
@@ -102,9 +103,8 @@ def confusion(points: Points) -> Figure:
     """Who was taken for whom, by the largest network of each curve."""
     curves = by_curve(points)
     with rc_context(STYLE):
-        shown = Figure(figsize=(3.4 * len(curves), 3.8), layout="constrained")
-        panels = shown.subplots(1, len(curves), squeeze=False)[0]
-        for axes, (curve, rows) in zip(panels, curves.items(), strict=True):
+        shown, panels = _panels(len(curves), (3.4, 3.8))
+        for axes, (curve, rows) in zip(panels.flat, curves.items(), strict=False):
             largest = rows[-1]
             counts = np.array(largest["confusion"])
             shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -122,6 +122,23 @@ def confusion(points: Points) -> Figure:
                 yticks=range(len(counts)),
             )
     return shown
+
+
+def _panels(
+    count: int, size: tuple[float, float], sharey: bool = False
+) -> tuple[Figure, Any]:
+    """Return a figure with so many panels, in two rows where they are more than three.
+
+    `size` is that of a panel, in inches.
+    """
+    rows = 1 if count <= 3 else 2
+    columns = math.ceil(count / rows)
+    whole = (size[0] * columns, size[1] * rows)
+    shown = Figure(figsize=whole, layout="constrained")
+    panels = shown.subplots(rows, columns, squeeze=False, sharey=sharey)
+    for axes in panels.flat[count:]:
+        axes.set_axis_off()
+    return shown, panels
 
 
 def by_curve(points: Points) -> dict[str, Points]:
