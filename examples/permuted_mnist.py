@@ -87,8 +87,8 @@ def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
     settings = run_settings(arguments)
     task = tasks.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
-    runs.claim(arguments.output, settings)
     journal.check(settings)
+    runs.claim(arguments.output, settings)
     wanted = [
         {"curve": curve, "units": units}
         for curve, units in itertools.product(arguments.curves, arguments.units)

@@ -68,8 +68,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         settings = run_settings(arguments)
         check_split(arguments)
         trials.check_engine(arguments.engine)
-        runs.claim(arguments.output, settings)
         journal.check(settings)
+        runs.claim(arguments.output, settings)
         learn = partial(synthetic_learning.learn, settings=settings)
         with runs.alone(arguments.output):
             trials.run(

@@ -263,6 +263,18 @@ def test_points_of_other_settings_are_refused(tmp_path: Path) -> None:
     (tmp_path / runs.SETTINGS).unlink()  # the journal knows them, too
     with pytest.raises(SystemExit, match=r"settings: batch_size \(50 there, 25 now\)"):
         run(tmp_path, "--batch-size", "25")
+    assert not (tmp_path / runs.SETTINGS).exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "hidden"), [(1, (1, 1), 0), (3, (1, 3), 0), (5, (2, 3), 1)]
+)
+def test_panels_stand_in_two_rows_at_most(
+    count: int, shape: tuple[int, int], hidden: int
+) -> None:
+    _, panels = permuted_mnist_plots._panels(count, (3.0, 3.0))
+    assert panels.shape == shape
+    assert [axes.axison for axes in panels.flat] == [True] * count + [False] * hidden
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     trials.Journal(tmp_path / synthetic.JOURNAL).add(line)
     with pytest.raises(SystemExit, match=message):
         run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
+    # What is refused leaves nothing that a later run would meet.
+    assert not (tmp_path / runs.SETTINGS).exists()
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
