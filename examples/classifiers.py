@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import runs
 import tasks
+from checkpoints import BEST, add_piece, load, recorders, restore
+from files import RunError
 from free_rnn import free_rnn
 
 import keras_urnn as ku
@@ -64,7 +65,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 def check_batch_size(batch_size: int, task: tasks.Task) -> None:
     samples = len(task.train.y)
     if batch_size > samples:
-        raise runs.RunError(
+        raise RunError(
             f"--batch-size must be at most the number of training images, "
             f"{samples}. Received: {batch_size}."
         )
@@ -111,11 +112,11 @@ def train(
     shuffle = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: batches.start_epoch(epoch)
     )
-    done = runs.restore(model, folder, steps_per_epoch=len(batches))
+    done = restore(model, folder, steps_per_epoch=len(batches))
     print(f"\n{folder.name}: {done} of {epochs} epochs done", flush=True)
     last = done if ended() else epochs
     if done < last:
-        runs.add_piece(folder, done)
+        add_piece(folder, done)
     model.fit(
         batches,
         shuffle=False,  # done above; Keras would shuffle by the state of `random`
@@ -123,9 +124,14 @@ def train(
         validation_batch_size=EVALUATION_BATCH,
         initial_epoch=done,
         epochs=last,
-        callbacks=[shuffle, *monitors(model), *runs.recorders(folder), *callbacks],
+        callbacks=[
+            shuffle,
+            *monitors(model),
+            *recorders(folder),
+            *callbacks,
+        ],
     )
-    model.load_weights(folder / runs.BEST)
+    load(model, folder / BEST)
 
 
 def monitors(model: Any) -> list[keras.callbacks.Callback]:

@@ -31,10 +31,13 @@ from typing import Any
 
 import classifiers
 import keras
+import machine
 import numpy as np
 import plots
 import runs
 import tasks
+from checkpoints import summary
+from files import one_sentence, write_json
 from flags import fill_in, positive, seed
 
 import keras_urnn as ku
@@ -119,9 +122,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "script": "examples/demo.py",
         "settings": {**settings, "epochs": arguments.epochs},
         "samples": {part: len(split.y) for part, split in task._asdict().items()},
-        "environment": runs.environment(),
+        "environment": machine.environment(),
         "training": {
-            kind: runs.summary(arguments.output / kind) for kind in settings["models"]
+            kind: summary(arguments.output / kind) for kind in settings["models"]
         },
         "models": {kind: measure(model, task) for kind, model in models.items()},
         "equivalence": equivalence,
@@ -182,13 +185,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    print(f"Keras {keras.__version__}, {keras.config.backend()} on {runs.device()}")
-    try:
+    print(f"Keras {keras.__version__}, {keras.config.backend()} on {machine.device()}")
+    with one_sentence("demo.py"):
         result = run(arguments)
-    except (tasks.MissingDataError, runs.RunError) as error:
-        raise SystemExit(f"demo.py: {error}") from error
-    plots.demo(result, arguments.output / PICTURE)
-    runs.write_json(arguments.output / runs.RESULT, result)
+        plots.demo(result, arguments.output / PICTURE)
+        write_json(arguments.output / runs.RESULT, result)
     print_summary(result, arguments.output)
     if result["equivalence"] and not result["equivalence"]["equivalent"]:
         raise SystemExit("demo.py: the converted model is not equivalent.")

@@ -17,7 +17,7 @@ import permuted_mnist_plots
 import synthetic
 import synthetic_plots
 import tables
-import trials
+from files import one_sentence, write_text
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -29,33 +29,33 @@ Rows = list[Row]
 
 
 def main() -> None:
-    learned, points = figures_2_and_3(), figure_4()
-    page = fill(PAGE.read_text(encoding="utf-8"), learned, points)
-    PAGE.write_text(page, encoding="utf-8")
-    synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
-    permuted_mnist_plots.draw(points, DOCS / "images")
+    with one_sentence("experiments.py"):
+        learned, points = figures_2_and_3(), figure_4()
+        write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), learned, points))
+        synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
+        permuted_mnist_plots.draw(points, DOCS / "images")
 
 
 def figures_2_and_3() -> Rows:
     """Return the committed trials of figures 2 and 3."""
-    journal = trials.Journal(RESULTS / "synthetic" / synthetic.JOURNAL)
+    journal = synthetic.journal_of(RESULTS / "synthetic")
     return list(journal.latest().values())
 
 
 def one_realization() -> Rows:
     """Return the poster's preset for one realization, timed on two quiet cores."""
-    return trials.Journal(RESULTS / "synthetic_time" / synthetic.JOURNAL).rows()
+    return synthetic.journal_of(RESULTS / "synthetic_time").rows()
 
 
 def figure_4() -> Rows:
     """Return the committed points of figure 4."""
-    journal = trials.Journal(RESULTS / "permuted" / permuted_mnist.JOURNAL)
+    journal = permuted_mnist.journal_of(RESULTS / "permuted")
     return list(permuted_mnist.latest(journal).values())
 
 
 def one_epoch() -> Rows:
     """Return an epoch of the largest URNN of figure 4 on two cores, by backend."""
-    return trials.Journal(RESULTS / "permuted_epoch" / permuted_mnist.JOURNAL).rows()
+    return permuted_mnist.journal_of(RESULTS / "permuted_epoch").rows()
 
 
 def fill(page: str, learned: Rows, points: Rows) -> str:

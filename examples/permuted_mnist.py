@@ -35,13 +35,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import checkpoints
 import classifiers
 import keras
+import machine
 import numpy as np
 import permuted_mnist_plots
 import runs
 import tasks
 import trials
+from files import RunError, check, one_sentence, write_json
 from flags import fill_in, positive, seed, use_backend
 from sklearn.metrics import confusion_matrix
 
@@ -77,6 +80,40 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 JOURNAL = "points.jsonl"
+ROW = {  # what is read of a point; the last two are not in rows before 0.5
+    "trial": {"curve": tuple(CURVES), "units": int},
+    "parameters": int,
+    "epochs": int,
+    "best_epoch": int,
+    "stopped_early": bool,
+    "test_accuracy": float,
+    "validation_accuracy": float,
+    "validation_accuracies": [float],
+    "confusion": [[int]],
+    "seconds": float,
+    "settings": {"dataset": tasks.DATASETS, "patience": int | None},
+    "environment": machine.ENVIRONMENT,
+    "pieces?": [checkpoints.PIECE],
+    "decays?": bool,
+}
+
+
+def journal_of(folder: Path) -> trials.Journal:
+    """Return the finished points of a folder."""
+    return trials.Journal(folder / JOURNAL, check_row)
+
+
+def check_row(row: dict[str, Any]) -> None:
+    """Raise ValueError for what is no finished point."""
+    check(row, ROW)
+    epochs = len(row["validation_accuracies"])
+    if not 1 <= row["best_epoch"] <= row["epochs"] == epochs:
+        raise ValueError(
+            f"its best epoch is {row['best_epoch']} of {row['epochs']}, and there are "
+            f"validation accuracies of {epochs}"
+        )
+    if [len(counts) for counts in row["confusion"]] != [tasks.CLASSES] * tasks.CLASSES:
+        raise ValueError("'confusion' must be a square of all classes")
 
 
 def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
@@ -125,7 +162,7 @@ def publish(journal: trials.Journal) -> list[dict[str, Any]]:
         points = points_of(journal)
         permuted_mnist_plots.draw(points, output)
         result = {"script": "examples/permuted_mnist.py", "points": points}
-        runs.write_json(output / runs.RESULT, result)
+        write_json(output / runs.RESULT, result)
     return points
 
 
@@ -137,7 +174,7 @@ def points_of(journal: trials.Journal) -> list[dict[str, Any]]:
     """
     points = list(latest(journal).values())
     if not points:
-        raise runs.RunError(
+        raise RunError(
             f"--output {journal.path.parent} holds no finished point yet. Wait for the "
             "process that is at it, or run the same command without --plot-only."
         )
@@ -178,7 +215,7 @@ def goes_on(row: dict[str, Any], epochs: int, patience: int) -> bool:
 class Patience(keras.callbacks.Callback):
     """Ends training when the best epoch lies `patience` epochs back, `None` never.
 
-    `keras.callbacks.EarlyStopping` begins to count anew where a killed run goes on;
+    `keras.callbacks.EarlyStopping` begins to count again where a killed run goes on;
     the log knows all epochs.
     """
 
@@ -191,10 +228,10 @@ class Patience(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def exhausted(self) -> bool:
-        epochs = runs.history(self.folder)
+        epochs = checkpoints.history(self.folder)
         if not epochs or self.patience is None:
             return False
-        best = runs.best_epoch(epochs)["epoch"]
+        best = checkpoints.best_epoch(epochs)["epoch"]
         return bool(len(epochs) - best >= self.patience)
 
 
@@ -228,7 +265,7 @@ def learn(
         ended=patience.exhausted,
     )
     guessed = classifiers.guess(model, task.test)
-    summary = runs.summary(folder)
+    summary = checkpoints.summary(folder)
     return {
         "trial": point,
         "layer": curve.layer,
@@ -251,8 +288,8 @@ def learn(
             "epochs": arguments.epochs,
             "patience": most,
         },
-        "pieces": runs.pieces(folder),
-        "environment": runs.environment(),
+        "pieces": checkpoints.pieces(folder),
+        "environment": machine.environment(),
     }
 
 
@@ -319,13 +356,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     use_backend(arguments.backend)
-    print(f"Keras {keras.__version__}, {keras.config.backend()} on {runs.device()}")
-    journal = trials.Journal(arguments.output / JOURNAL)
+    print(f"Keras {keras.__version__}, {keras.config.backend()} on {machine.device()}")
+    journal = journal_of(arguments.output)
     try:
-        run(arguments, journal)
-        points = publish(journal)
-    except (tasks.MissingDataError, runs.RunError) as error:
-        raise SystemExit(f"permuted_mnist.py: {error}") from error
+        with one_sentence("permuted_mnist.py"):
+            run(arguments, journal)
+            points = publish(journal)
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from here") from None
     print_summary(points, arguments.output)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import runs
+from files import at_once
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # draws without a screen, unlike pyplot
@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
 
 def write(figure: Figure, path: Path) -> None:
     """Write a PNG, which several processes may do at a time."""
-    with runs.at_once(path) as unfinished:
+    with at_once(path) as unfinished:
         figure.savefig(unfinished, dpi=100, format="png")
 
 

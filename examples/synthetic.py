@@ -37,12 +37,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import machine
 import numpy as np
 import runs
 import synthetic_learning
 import synthetic_plots
 import synthetic_system as task
 import trials
+from files import RunError, check, one_sentence, write_json
 from flags import decibels, fill_in, positive, seed, share
 from scipy import stats
 
@@ -57,11 +59,35 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 JOURNAL = "trials.jsonl"
 GROUP = ("model", "recipe", "units", "snr")  # what realizations have in common
+ROW = {  # what is read of a trial
+    "trial": {
+        "model": tuple(synthetic_learning.LAYERS),
+        "recipe": tuple(synthetic_learning.RECIPES),
+        "units": int,
+        "snr": float,
+        "realization": int,
+    },
+    "r2_about_zero": float | None,
+    "r2_centered": float | None,
+    "diverged": bool,
+    "best_epoch": int,
+    "parameters": int,
+    "on": [float],
+    "measured_snr": float,
+    "seconds": float,
+    "settings": dict,
+    "environment": machine.ENVIRONMENT,
+}
+
+
+def journal_of(folder: Path) -> trials.Journal:
+    """Return the finished trials of a folder."""
+    return trials.Journal(folder / JOURNAL, partial(check, shape=ROW))
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run what is missing; return the means of all that is in the directory."""
-    journal = trials.Journal(arguments.output / JOURNAL)
+    journal = journal_of(arguments.output)
     if arguments.plot_only:
         settings = runs.settings_of(arguments.output)
     else:
@@ -77,7 +103,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             )
     rows = list(journal.latest().values())
     if not rows:
-        raise runs.RunError(
+        raise RunError(
             f"--output {arguments.output} holds no finished trial. Run the same "
             "command without --plot-only first."
         )
@@ -96,7 +122,7 @@ def check_split(arguments: argparse.Namespace) -> None:
     parts = {"train": first, "choose the epoch": second - first, "test": whole - second}
     empty = [name for name, size in parts.items() if size < 1]
     if empty:
-        raise runs.RunError(
+        raise RunError(
             f"--sequences {whole} and --test-ratio {ratio:g} leave none to "
             f"{' and none to '.join(empty)}. Take more sequences, or another ratio."
         )
@@ -307,15 +333,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    print(f"Keras {keras.__version__}, {keras.config.backend()} on {runs.device()}")
+    print(f"Keras {keras.__version__}, {keras.config.backend()} on {machine.device()}")
     try:
-        result = run(arguments)
-    except runs.RunError as error:
-        raise SystemExit(f"synthetic.py: {error}") from error
+        with one_sentence("synthetic.py"):
+            result = run(arguments)
+            synthetic_plots.draw(result, arguments.output)
+            write_json(arguments.output / runs.RESULT, result)
     except KeyboardInterrupt:
         raise SystemExit("\nstopped; the same command goes on from here") from None
-    synthetic_plots.draw(result, arguments.output)
-    runs.write_json(arguments.output / runs.RESULT, result)
     print_summary(result, arguments.output)
 
 

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import keras
+import machine
 import numpy as np
-import runs
 import synthetic_system as task
 from free_rnn import free_rnn
 
@@ -116,7 +116,7 @@ def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 1),
         "settings": settings,
-        "environment": runs.environment(),
+        "environment": machine.environment(),
     }
 
 

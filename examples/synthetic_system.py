@@ -11,7 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import runs
+from files import RunError
 from numpy.typing import NDArray
 from scipy.optimize import root
 
@@ -80,7 +80,7 @@ def _adjusted_bias(system: System, x: Array, on: float) -> Array:
     # The shares are steps of a finite sample: differences over 0.01 see past them.
     found = root(excess, np.full(len(scale), -0.3), options={"eps": 1e-2})
     if np.abs(found.fun).max() > ON_TOLERANCE:
-        raise runs.RunError(
+        raise RunError(
             f"no bias turns each unit on for {on:.0%} of the time; the closest are on "
             f"for {found.fun + on} of it. Choose another --seed, or an --on closer to "
             f"{Recipe().on}."

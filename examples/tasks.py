@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from files import RunError
 from numpy.typing import NDArray
 
 DATASETS = ("digits", "mnist")
@@ -29,7 +30,7 @@ MNIST_VALIDATION = 5_000
 Array = NDArray[Any]
 
 
-class MissingDataError(RuntimeError):
+class MissingDataError(RunError):
     """The data can't be had; the message says what to do."""
 
 
@@ -119,7 +120,7 @@ def _mnist(data_dir: str | None) -> Task:
 
 
 def _check_directory(directory: str | None) -> None:
-    # tensorflow-datasets would create a mistyped directory and download anew.
+    # tensorflow-datasets would create a mistyped directory and download again.
     if directory is not None and not Path(directory).is_dir():
         raise MissingDataError(
             f"The data directory must exist. Received: {directory!r}. Create it "

@@ -32,10 +32,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import machine
 import numpy as np
 import plots
 import runs
 import tables
+from files import one_sentence, write_json
 from flags import positive, seed
 from numpy.typing import NDArray
 
@@ -258,7 +260,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "relu_bias": RELU_BIAS,
             "level": LEVEL,
         },
-        "environment": runs.environment(),
+        "environment": machine.environment(),
         "relu": relu,
         "fits": fits,
         "level": {kind: level(rows) for kind, rows in fits.items()},
@@ -285,14 +287,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    print(f"Keras {keras.__version__}, {keras.config.backend()} on {runs.device()}")
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemExit(f"theorems.py: --output: {error}") from error
-    result = run(arguments)
-    plots.theorems(result, arguments.output / PICTURE)
-    runs.write_json(arguments.output / RESULT, result)
+    print(f"Keras {keras.__version__}, {keras.config.backend()} on {machine.device()}")
+    with one_sentence("theorems.py"):
+        runs.make_directory(arguments.output)
+        result = run(arguments)
+        write_json(arguments.output / RESULT, result)
+        plots.theorems(result, arguments.output / PICTURE)
     for table in tables.theorems(result).values():
         print(f"\n{table}")
     print()

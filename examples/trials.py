@@ -18,18 +18,28 @@ import joblib
 import keras
 import runs
 from filelock import FileLock
+from files import RunError, from_json, reading, to_json, writing
 
 # An engine, and the package that it needs.
 ENGINES = {"local": "joblib", "ray": "ray", "dask": "distributed"}
 Trial = dict[str, Any]
 Row = dict[str, Any]
+ROW = {"trial": dict, "settings?": dict}  # what every function's rows have
 
 
 class Journal:
-    """A file of JSON lines, one for each finished trial, that processes may share."""
+    """A file of JSON lines, one for each finished trial, that processes may share.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file, which the first row makes.
+        check_row: raises ValueError for a row that its function can't have returned.
+    """
+
+    def __init__(
+        self, path: Path, check_row: Callable[[Row], None] = lambda _: None
+    ) -> None:
         self.path = path
+        self.check_row = check_row
         self.lock = FileLock(path.with_name(path.name + ".lock"))
 
     def rows(self) -> list[Row]:
@@ -39,7 +49,7 @@ class Journal:
             RunError: when another line is no row.
         """
         lines = self._lines()
-        if lines and not _is_row(lines[-1]):
+        if lines and not _is_whole(lines[-1]):
             del lines[-1]
         return [self._row(number, line) for number, line in enumerate(lines, start=1)]
 
@@ -57,7 +67,7 @@ class Journal:
                 with self.path.open("ab"):
                     pass  # that it opens is all that is asked
         except OSError as error:
-            raise runs.RunError(
+            raise RunError(
                 f"--output must hold a journal that can be written. {error}."
             ) from error
         for row in self.rows():
@@ -69,20 +79,30 @@ class Journal:
             runs.check_same_settings(self.path.parent, earlier, now)
 
     def add(self, row: Row) -> None:
-        """Append a row, and return when it is on the disk."""
-        line = (runs.to_json(row) + "\n").encode()
-        with self.lock:
+        """Append a row, and return when it is on the disk.
+
+        Raises:
+            RunError: when it can't be written. The journal is what it was.
+        """
+        line = (to_json(row) + "\n").encode()
+        with self.lock, writing(self.path):
             self.set_torn_line_aside()  # another process may have left one since
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            whole = self.path.stat().st_size if self.path.exists() else 0
+            try:
+                with self.path.open("ab") as file:
+                    file.write(line)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, whole)
+                raise
 
     def set_torn_line_aside(self) -> None:
         """Move a last line that is not whole to a file of its own, with a warning."""
         with self.lock:
             lines = self._lines()
-            if not lines or _is_row(lines[-1]):
+            if not lines or _is_whole(lines[-1]):
                 return
             aside = self.path.with_name(self.path.name + ".torn")
             with aside.open("ab") as file:
@@ -98,20 +118,18 @@ class Journal:
         return self.path.read_bytes().splitlines(True) if self.path.exists() else []
 
     def _row(self, number: int, line: bytes) -> Row:
-        try:
-            return _read(line)
-        except ValueError as error:
-            raise runs.RunError(
-                f"line {number} of {self.path} is not that of a trial ({error}). Take "
-                "it out, and its trial will be run again."
-            ) from error
+        remedy = "Remove that line, and its trial will be run again."
+        with reading(f"line {number} of {self.path}", remedy):
+            row: Row = from_json(line, ROW)
+            self.check_row(row)
+        return row
 
 
 def check_engine(name: str) -> None:
     """Raise RunError when the engine's package is not installed."""
     package = ENGINES[name]
     if find_spec(package) is None:
-        raise runs.RunError(
+        raise RunError(
             f"--engine {name} needs the package {package}, which is not installed: "
             f"pip install {package}"
         )
@@ -157,17 +175,10 @@ def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> Row:
     return {"trial": trial, **function(trial)}
 
 
-def _read(line: bytes) -> Row:
-    row = json.loads(line)
-    if not isinstance(row, dict) or not isinstance(row.get("trial"), dict):
-        raise ValueError("its JSON names no trial")
-    return row
-
-
-def _is_row(line: bytes) -> bool:
+def _is_whole(line: bytes) -> bool:
     try:
-        _read(line)
-    except ValueError:
+        json.loads(line)
+    except (ValueError, RecursionError):
         return False
     return line.endswith(b"\n")
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import checkpoints
 import classifiers
 import demo
 import keras
@@ -68,11 +69,11 @@ def test_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert str(tmp_path) not in (tmp_path / runs.RESULT).read_text()
 
 
-def repeat_last_row(log: Path) -> None:
+def add_row(log: Path) -> None:
     """Leave what a kill between an epoch's log and its backup leaves."""
-    last = log.read_text().splitlines()[-1]
+    number, _, rest = log.read_text().splitlines()[-1].partition(",")
     with log.open("a") as file:
-        file.write(f"{last}\n")
+        file.write(f"{int(number) + 1},{rest}\n")
 
 
 @pytest.mark.each_backend
@@ -81,7 +82,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     flags = ("--models", "unitary")
     whole = run(tmp_path / "whole", *flags, "--epochs", "3")
     run(tmp_path / "parts", *flags, "--epochs", "2")
-    repeat_last_row(tmp_path / "parts" / "unitary" / runs.LOG)
+    add_row(tmp_path / "parts" / "unitary" / checkpoints.LOG)
     parts = run(tmp_path / "parts", *flags, "--epochs", "3", "--resume")
 
     np.testing.assert_allclose(

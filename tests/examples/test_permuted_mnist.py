@@ -1,5 +1,6 @@
 """Figure 4 at a size that takes seconds."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import checkpoints
 import classifiers
 import keras
 import numpy as np
@@ -20,6 +22,7 @@ import runs
 import tasks
 import trials
 from filelock import Timeout
+from files import RunError
 
 SMALL = ["--units", "4", "--batch-size", "50", "--epochs", "2"]
 
@@ -50,7 +53,7 @@ def numbers(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def last_norm(output: Path, point: dict[str, Any]) -> float | None:
     """The norm of the recurrent kernel after the last epoch, where the log has it."""
-    log = runs.history(output / permuted_mnist.name_of(point["trial"]))
+    log = checkpoints.history(output / permuted_mnist.name_of(point["trial"]))
     return log[-1].get("spectral_norm")
 
 
@@ -186,7 +189,8 @@ def test_an_epoch_in_the_log_alone_is_trained_again(tmp_path: Path) -> None:
     (whole,) = run(tmp_path / "whole", *flags, "40")
     run(tmp_path / "killed", *flags, str(whole["epochs"] - 1))
     (tmp_path / "killed" / permuted_mnist.JOURNAL).unlink()
-    logs = [tmp_path / kind / "rnn-1e-4-4" / runs.LOG for kind in ("whole", "killed")]
+    name = Path("rnn-1e-4-4", checkpoints.LOG)
+    logs = [tmp_path / kind / name for kind in ("whole", "killed")]
     shutil.copyfile(*logs)  # with the row that ends it, which no backup has
     (found,) = run(tmp_path / "killed", *flags, "40")
     assert numbers([found]) == numbers([whole])
@@ -285,12 +289,12 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--output", str(killed)], stdout=subprocess.DEVNULL
     )
-    while len(runs.history(killed / "urnn-4")) < 2:
+    while len(checkpoints.history(killed / "urnn-4")) < 2:
         assert process.poll() is None, "ended before it was killed"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert len(runs.history(killed / "urnn-4")) < 6
+    assert len(checkpoints.history(killed / "urnn-4")) < 6
     (found,), (expected,) = run(killed, *flags), run(whole, *flags)
     assert numbers([found]) == numbers([expected])
     first, second = found["pieces"]  # what the kill parted
@@ -298,6 +302,43 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
     assert 1 <= second["epochs_before"] < 6  # the log is ahead of the backup
     assert first["environment"]["commit"] == found["environment"]["commit"]
     assert len(expected["pieces"]) == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_what_is_spoilt_ends_it_in_a_sentence(tmp_path: Path) -> None:
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+    flags = ("--curves", "urnn")
+    run(tmp_path, *flags, "--epochs", "1")
+    before = contents()
+    folder = Path("urnn-4")
+    kept = (checkpoints.BACKUP, checkpoints.LOG, checkpoints.PIECES)
+    for name in (*(folder / one for one in kept), Path(permuted_mnist.JOURNAL)):
+        (tmp_path / name).write_text('{"trial": {"curve": "urnn", "units": 4}}\n')
+        sentence = rf"^permuted_mnist.py: .*{name} is spoilt .* Remove [^\n]*$"
+        with pytest.raises(SystemExit, match=sentence):
+            run(tmp_path, *flags)
+        (tmp_path / name).write_bytes(before[tmp_path / name])
+        assert contents() == before
+
+
+@pytest.mark.usefixtures("few")
+def test_a_full_disk_ends_it_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes) -> None:
+        if path.name.endswith(checkpoints.BACKUP):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_text(content.decode())
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", write)
+        sentence = rf"{checkpoints.BACKUP} can't be .*: No space left .* Free space"
+        with pytest.raises(SystemExit, match=sentence):
+            run(tmp_path, "--curves", "urnn")
+    (row,) = run(tmp_path, "--curves", "urnn")
+    assert row["epochs"] == 2
 
 
 @pytest.mark.usefixtures("few")
@@ -317,7 +358,7 @@ def test_compiled_as_asked(
 ) -> None:
     def fit(model: Any, *_: Any, **__: Any) -> None:
         found.append(model.jit_compile)
-        raise runs.RunError("seen")
+        raise RunError("seen")
 
     found: list[bool] = []
     monkeypatch.setattr(keras.Sequential, "fit", fit)

@@ -1,10 +1,12 @@
 """The pictures: drawn from a result alone, with what a reader needs on them."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import plots
 import pytest
+from files import RunError
 from matplotlib.figure import Figure
 
 
@@ -63,11 +65,12 @@ def test_a_picture_that_fails_leaves_the_old_one(
 ) -> None:
     def stop(_: Figure, path: Path, **__: Any) -> None:
         path.write_text("half a picture")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     old = tmp_path / "a.png"
     old.write_text("old")
     monkeypatch.setattr(Figure, "savefig", stop)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunError, match=r"a\.png can't be .*: disk full\. Free space"):
         plots.write(Figure(), old)
     assert old.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import experiments
 import keras
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ import synthetic
 import synthetic_learning
 import synthetic_plots
 import synthetic_system as task
-import trials
 
 SMALL = ["--length", "20", "--sequences", "30", "--epochs", "2", "--units", "2", "3"]
 
@@ -84,12 +84,27 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     # The lines of the trials know them, too.
     settings = runs.settings_of(tmp_path)
     (tmp_path / runs.SETTINGS).unlink()
-    line = {"trial": {"realization": 0}, "settings": settings}
-    trials.Journal(tmp_path / synthetic.JOURNAL).add(line)
+    row = {**experiments.one_realization()[0], "settings": settings}
+    synthetic.journal_of(tmp_path).add(row)
     with pytest.raises(SystemExit, match=message):
         run(tmp_path, "--models", "rnn", "--learning-rate", "0.1")
     # What is refused leaves nothing that a later run would meet.
     assert not (tmp_path / runs.SETTINGS).exists()
+
+
+def test_what_is_spoilt_ends_it_in_a_sentence(tmp_path: Path) -> None:
+    journal = tmp_path / synthetic.JOURNAL
+    journal.write_bytes(2 * b'{"trial": {"units": 2}}\n')
+    sentence = r"^synthetic.py: line 1 of .*trials.jsonl is spoilt .* Remove [^\n]*$"
+    with pytest.raises(SystemExit, match=sentence):
+        run(tmp_path)
+    assert list(tmp_path.iterdir()) == [journal]
+    (tmp_path / runs.SETTINGS).write_text("{}")
+    with pytest.raises(SystemExit, match=sentence):
+        run(tmp_path, "--plot-only")
+    (tmp_path / runs.SETTINGS).write_text("[]")
+    with pytest.raises(SystemExit, match=r"settings.json is spoilt .* Remove it"):
+        run(tmp_path, "--plot-only")
 
 
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path) -> None:

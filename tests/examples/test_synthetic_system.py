@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import runs
 import synthetic_system as task
+from files import RunError
 from scipy import stats
 from sklearn.metrics import r2_score
 
@@ -107,5 +107,5 @@ def test_both_r_squared(data: task.Data) -> None:
 
 def test_a_share_that_was_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "ON_TOLERANCE", 0.0)
-    with pytest.raises(runs.RunError, match=r"no bias turns each unit on for 60%"):
+    with pytest.raises(RunError, match=r"no bias turns each unit on for 60%"):
         system()
