@@ -59,6 +59,6 @@ def _said(*command: str) -> str:
     root = Path(__file__).parents[1]
     try:
         found = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    except FileNotFoundError:  # the command itself is not installed
+    except OSError:  # the command is not installed, or can't be run
         return ""
     return found.stdout.strip()

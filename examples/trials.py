@@ -105,7 +105,7 @@ class Journal:
             if not lines or _is_whole(lines[-1]):
                 return
             aside = self.path.with_name(self.path.name + ".torn")
-            with aside.open("ab") as file:
+            with writing(aside), aside.open("ab") as file:
                 file.write(lines[-1])
             os.truncate(self.path, sum(map(len, lines[:-1])))
         print(

@@ -81,7 +81,6 @@ def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--plot-only") == points
 
 
-@pytest.mark.each_backend
 @pytest.mark.usefixtures("few")
 def test_what_is_done_is_not_done_again_and_more_epochs_go_on(tmp_path: Path) -> None:
     flags = ("--curves", "urnn", "--patience", "9")
@@ -373,6 +372,19 @@ def test_the_recurrent_layer_alone_in_mixed_precision() -> None:
     assert model.layers[-1].compute_dtype == "float32"
 
 
+def test_another_backend_is_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execv(*command: Any) -> None:
+        raise RuntimeError(command, os.environ["KERAS_BACKEND"])
+
+    other = "jax" if keras.config.backend() == "torch" else "torch"
+    monkeypatch.setenv("KERAS_BACKEND", keras.config.backend())
+    monkeypatch.setattr(os, "execv", execv)
+    with pytest.raises(RuntimeError) as began:
+        permuted_mnist.main(["--backend", other])
+    assert began.value.args == ((sys.executable, sys.orig_argv), other)
+
+
+@pytest.mark.long  # two interpreters import everything, one after the other
 def test_another_backend_is_another_process(tmp_path: Path) -> None:
     other = "jax" if keras.config.backend() == "torch" else "torch"
     script = permuted_mnist.__file__

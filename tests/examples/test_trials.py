@@ -164,12 +164,14 @@ def workers(rows: list[dict[str, Any]]) -> set[str]:
     return {row["worker"] for row in rows}
 
 
+@pytest.mark.long  # two workers import all that a trial needs
 @pytest.mark.usefixtures("taken_port")
 def test_a_local_dask_cluster(journal: trials.Journal) -> None:
     rows = trials.run(square, TRIALS, journal, jobs=2, engine="dask")
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
 
 
+@pytest.mark.usefixtures("taken_port")
 def test_it_has_as_many_workers_as_jobs(
     journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
