@@ -1,6 +1,5 @@
 """Training one model on one realization of the synthetic task."""
 
-import gc
 import time
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -79,7 +78,6 @@ def learn(trial: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     first, second = split(system.sequences, settings["test_ratio"])
     # Else the process keeps each model, and what was compiled for it.
     keras.utils.clear_session()
-    gc.collect()
     keras.utils.set_random_seed((settings["seed"] + trial["realization"]) % 2**32)
     model = build_model(trial["model"], trial["units"], system, recipe.start)
     steps = settings["epochs"] * -(-first // settings["batch_size"])
