@@ -145,6 +145,17 @@ def arithmetic_dtype(layer: Any) -> str:
     return str(layer.compute_dtype)
 
 
+def averaging_dtype(layer: Any) -> str:
+    """The dtype that Keras' layers normalize in, and average over all steps.
+
+    For layers of dtype float64 it is float32 on JAX, too: `keras.ops.mean` and the
+    normalizations cast to `keras.backend.result_type`, which never has 64 bits.
+    """
+    if keras.config.backend() == "jax" and layer.compute_dtype == "float64":
+        return "float32"
+    return arithmetic_dtype(layer)
+
+
 def as_stored(array: Array, dtype: str) -> Array:
     """The numbers that a variable of `dtype` holds once `array` is assigned to it."""
     if dtype == "float64":

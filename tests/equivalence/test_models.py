@@ -160,7 +160,7 @@ def test_a_model_is_converted(make: Callable[[], Any], tmp_path: Any) -> None:
 def behind_a_convolution() -> Any:
     x = keras.Input((STEPS, FEATURES), name="x")
     h = contractive(return_sequences=True, name="before")(x)
-    h = L.Conv1D(2, 3, name="convolution")(h)
+    h = L.Conv1DTranspose(2, 3, name="convolution")(h)
     return randomize(keras.Model(x, contractive(name="behind")(h)))
 
 
@@ -187,7 +187,7 @@ def test_a_layer_that_trains_at_inference_has_no_range(
 
 def test_a_unitary_layer_behind_an_unknown_range_is_copied() -> None:
     x = keras.Input((STEPS, FEATURES), name="x")
-    h = L.Conv1D(2, 3)(contractive(return_sequences=True)(x))
+    h = L.Conv1DTranspose(2, 3)(contractive(return_sequences=True)(x))
     model = randomize(keras.Model(x, ku.UnitaryRNN(2, name="copied")(h)))
     converted = to_unitary(model, input_bound=2.0)
     report = verify_equivalence(
@@ -519,14 +519,14 @@ def test_the_state_of_an_lstm_has_no_bound_but_a_promised_one() -> None:
 
 def same_names() -> Any:
     x = sequence("x")
-    one = inner(L.Conv1D(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
-    other = inner(L.Conv1D(3, 2), contractive(name="c"), name="other")
+    one = inner(L.Conv1DTranspose(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
+    other = inner(L.Conv1DTranspose(3, 2), contractive(name="c"), name="other")
     return functional(x, other(one(x)))
 
 
 def test_a_bound_names_a_layer_in_a_nested_model() -> None:
     x = sequence("x")
-    nested = inner(L.Conv1D(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
+    nested = inner(L.Conv1DTranspose(3, 2), contractive(FEATURES, **SEQUENCE, name="c"))
     model = functional(x, contractive(name="behind")(nested(x)))
     with pytest.raises(ValueError, match="what enters 'c'"):
         to_unitary(model, input_bound={"x": BOUND})

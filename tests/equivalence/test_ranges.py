@@ -27,6 +27,7 @@ from keras_urnn.equivalence.intervals import (
 from keras_urnn.equivalence.ranges import RULES, layer_ranges
 from keras_urnn.equivalence.recurrent_ranges import cells_of, recurrence_of
 from tests.equivalence.networks import Array, seeds
+from tests.equivalence.test_front_end_ranges import ROWS as FRONT_ENDS
 from tests.helpers import precision, to_numpy
 
 L = keras.layers
@@ -62,20 +63,7 @@ SINGLE: dict[str, Factory] = {
     "gaussian-dropout": lambda: L.GaussianDropout(0.5),
     "gaussian-noise": lambda: L.GaussianNoise(1.0),
     "spatial-dropout": lambda: L.SpatialDropout1D(0.5),
-    "upsampling": lambda: L.UpSampling1D(2),
-    "cropping": lambda: L.Cropping1D(1),
-    "padding": lambda: L.ZeroPadding1D(1),
     "masking": lambda: L.Masking(0.5),
-    "flatten": lambda: L.Flatten(),
-    "reshape": lambda: L.Reshape((FEATURES, STEPS)),
-    "permute": lambda: L.Permute((2, 1)),
-    "global-average": lambda: L.GlobalAveragePooling1D(),
-    "global-max": lambda: L.GlobalMaxPooling1D(),
-    "global-max-channels": lambda: L.GlobalMaxPooling1D(data_format="channels_first"),
-    "average": lambda: L.AveragePooling1D(2),
-    "average-same": lambda: L.AveragePooling1D(4, padding="same"),
-    "max": lambda: L.MaxPooling1D(2),
-    "max-same": lambda: L.MaxPooling1D(4, padding="same"),
     "dense-no-bias": lambda: L.Dense(3, use_bias=False),
     **{
         f"dense-{name}": dense(name)
@@ -256,7 +244,8 @@ def test_float64_on_torch_is_float32_for_the_layers_of_keras() -> None:
 
 def test_the_tables_name_every_supported_layer() -> None:
     made = {type(make()) for make in [*SINGLE.values(), *MERGING.values()]}
-    elsewhere = {L.InputLayer, L.RepeatVector, L.Embedding, L.Activation}
+    made |= {type(row.make()) for row in FRONT_ENDS.values()}
+    elsewhere = {L.InputLayer, L.Embedding, L.Activation}
     assert set(RULES) <= made | elsewhere
 
 
@@ -295,13 +284,6 @@ def test_an_embedding_gives_the_rows_of_its_table(seed: int) -> None:
     np.testing.assert_allclose(
         found.upper, to_numpy(layer.embeddings).max(axis=0), rtol=1e-5
     )
-
-
-def test_a_repeated_vector_keeps_its_range() -> None:
-    entering = interval(0)
-    layer = L.RepeatVector(3)
-    x = draw(entering, 0)[:, 0]
-    assert_inside(layer(x), layer_range(layer, [entering]))
 
 
 KNOWN = [*EXACT, *PIECEWISE, *CURVED, *LOWEST]
@@ -452,7 +434,6 @@ def test_a_masked_recurrent_layer_holds_its_initial_state_or_gives_zeros() -> No
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: L.Conv1D(2, 3),
         lambda: L.Lambda(lambda x: x),
         lambda: L.Dense(2, activation="log_softmax"),
         lambda: L.SimpleRNN(2, activation="softplus"),
