@@ -89,7 +89,9 @@ def to_unitary(
             that the inputs can take. In a dict an entry bounds what enters the model
             by the input of that name, what enters the recurrent layer of that name,
             or what leaves any other layer: it is needed behind layers whose range
-            can't be derived. The inputs of an `Embedding` need none.
+            can't be derived, as a `Lambda` or a subclass (`equivalence.ranges` knows
+            Keras' layers of dense, convolved, normalized, pooled and reshaped
+            sequences). The inputs of an `Embedding` need none.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for
             ever unless the activation is bounded, for smaller biases over a few

@@ -163,7 +163,8 @@ def built(row: Row) -> Any:
     generator = np.random.default_rng(1)
     if not isinstance(layer, L.Normalization):
         for weight in layer.weights:
-            weight.assign(generator.normal(size=weight.shape))
+            drawn = generator.normal(size=weight.shape)
+            weight.assign(np.abs(drawn) if "variance" in weight.path else drawn)
     return layer
 
 
