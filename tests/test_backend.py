@@ -22,7 +22,7 @@ def observe_products(monkeypatch, look):
         seen.append(look(a))
         return _backend.matmul(a, b)
 
-    for module in (linalg, linalg.iterations):
+    for module in (linalg.polar, linalg.clipping, linalg.iterations):
         monkeypatch.setattr(module, "matmul", matmul)
     return seen
 

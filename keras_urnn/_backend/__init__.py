@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_urnn._backend.own_derivative import with_derivative
+
 
 @contextmanager
 def full_precision() -> Iterator[None]:
@@ -113,66 +115,64 @@ def fold(step: Callable[..., Any], table: Any, first: Any, end: Any, x: Any) -> 
 
 
 def call(
-    function: Callable[..., Any], tensor: Any, *, xla: bool = False, **settings: Any
+    function: Callable[..., Any],
+    tensor: Any,
+    derivative: Callable[..., Any],
+    *,
+    xla: bool = False,
+    **settings: Any,
 ) -> Any:
     """`function(tensor, **settings)`, traced once for each shape and its settings.
 
-    Outside of a compiled step JAX compiles each loop and branch anew at every call,
+    Outside of a compiled step JAX compiles each loop and branch again at every call,
     which takes 100 times as long as running it. TensorFlow traces a step of training
     several times, and half of that time would go into a projection in it; with `xla`
     it compiles the function for itself, in a step that it doesn't compile, too.
+
+    `derivative(tensor, direction, **settings)` is as for `with_derivative`.
     """
     backend = keras.config.backend()
-    if backend == "torch":
-        return function(tensor, **settings)
     items = tuple(settings.items())
+    if backend == "torch":
+        return _with_settings(function, derivative, items)(tensor)
     if backend == "jax":
-        return _jitted(function, items)(tensor)
+        return _jitted(function, derivative, items)(tensor)
     import tensorflow as tf
 
     tensor = tf.convert_to_tensor(tensor)  # Keras' leaves a variable as it is
     wide = product_dtype(tensor.dtype.name)
-    return _traced(function, items, xla, tensor.shape, tensor.dtype, wide)(tensor)
+    traced = _traced(function, items, xla, tensor.shape, tensor.dtype, wide)
+    return with_derivative(traced, partial(derivative, **settings))(tensor)
+
+
+Settings = tuple[tuple[str, Any], ...]
+
+
+def _with_settings(
+    function: Callable[..., Any], derivative: Callable[..., Any], settings: Settings
+) -> Callable[[Any], Any]:
+    values = dict(settings)
+    return with_derivative(partial(function, **values), partial(derivative, **values))
 
 
 @cache
 def _jitted(
-    function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]
+    function: Callable[..., Any], derivative: Callable[..., Any], settings: Settings
 ) -> Callable[[Any], Any]:
     import jax
 
-    return jax.jit(partial(function, **dict(settings)))
+    return jax.jit(_with_settings(function, derivative, settings))
 
 
 @cache
 def _traced(
-    function: Callable[..., Any],
-    settings: tuple[tuple[str, Any], ...],
-    xla: bool,
-    *_: Hashable,
+    function: Callable[..., Any], settings: Settings, xla: bool, *_: Hashable
 ) -> Callable[[Any], Any]:
     import tensorflow as tf
 
     # One for each shape: TensorFlow warns of a function that is traced for many.
     whole = partial(function, **dict(settings))
-    traced = tf.function(whole, autograph=False)
-    if not xla:
-        return traced
-    compiled = tf.function(whole, autograph=False, jit_compile=True)
-
-    @tf.custom_gradient
-    def with_gradient(tensor: Any) -> tuple[Any, Callable[[Any], Any]]:
-        # XLA has no gradient of a loop whose number of rounds depends on the numbers.
-        def gradient(upstream: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(tensor)
-                again = traced(tensor)
-            return tape.gradient(again, tensor, upstream)
-
-        return compiled(tf.stop_gradient(tensor)), gradient
-
-    result: Callable[[Any], Any] = with_gradient
-    return result
+    return tf.function(whole, autograph=False, jit_compile=xla or None)
 
 
 @contextmanager

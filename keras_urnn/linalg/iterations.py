@@ -138,7 +138,9 @@ def matrix_sign(a: Tensor) -> Tensor:
     norm = ops.maximum(ops.sqrt(frobenius(matmul(a, a))), least)
     low = ops.convert_to_tensor(lows, dtype=a.dtype)
     first = _count(low[1:] <= ops.min(least / norm))
-    end = _count((1.0 - low) * ops.max(norm) > 8.0 * epsilon)
+    # A norm beyond the dtype's numbers asks for all steps, NaN like Inf: the others of
+    # its batch are to have theirs.
+    end = len(steps) - _count((1.0 - low[:-1]) * ops.max(norm) <= 8.0 * epsilon)
     return fold(cubic, steps, first, end, a / norm)
 
 

@@ -1,0 +1,90 @@
+"""The orthogonal factor of the polar decomposition: the nearest orthogonal matrix."""
+
+import math
+from functools import partial
+
+from keras import ops
+
+from keras_urnn import _backend
+from keras_urnn._backend import matmul
+from keras_urnn.linalg.derivatives import polar_derivative
+from keras_urnn.linalg.iterations import (
+    EPSILON,
+    Tensor,
+    frobenius,
+    gram_defect,
+    newton_schulz,
+    root_excess,
+)
+from keras_urnn.linalg.working_form import in_working_form, scaled_to_unit
+
+
+def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
+    """The nearest matrix with orthonormal columns (rows, where it is wide).
+
+    For the SVD `W = U Σ Vᵀ` this is `U Vᵀ`, the orthogonal factor of the polar
+    decomposition, and the nearest such matrix in every unitarily invariant norm. It
+    is unique where `W` has full rank; elsewhere one of the nearest is returned.
+
+    A matrix that is orthogonal to the rounding of its dtype is returned unchanged,
+    bit for bit. One with an entry that is not finite is returned as it is, so that
+    the caller sees it and no SVD spins on it. The derivative is that of
+    `derivatives.polar_derivative`, whatever the method.
+
+    Args:
+        matrix: tensor of shape `(..., rows, columns)`.
+        method: `"newton_schulz"` iterates `X ← X + X (I - XᵀX) / 2` after scaling
+            where needed: matrix products only, but NaN where the rank is deficient
+            to rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, with the SVD
+            where that does not converge. Defaults to `"auto"`.
+
+    Returns:
+        A tensor of the shape and dtype of `matrix`.
+
+    Reference:
+        - Higham, Functions of Matrices, 2008, chapter 8
+    """
+    return _backend.call(_polar_factor, matrix, polar_derivative, method=method)
+
+
+def _polar_factor(matrix: Tensor, method: str) -> Tensor:
+    epsilon = EPSILON[ops.dtype(matrix)]
+    return in_working_form(partial(_tall_polar, method=method, epsilon=epsilon), matrix)
+
+
+def _tall_polar(x: Tensor, method: str, epsilon: float) -> Tensor:
+    defect = gram_defect(x)
+    if method == "svd":
+        factor = _svd_polar(scaled_to_unit(x))
+    else:
+        excess, near = root_excess(x, -defect)
+        factor = ops.cond(
+            ops.all(near), lambda: x - excess, lambda: _from_afar(x, defect, method)
+        )
+    return ops.where(_is_rounding(defect, epsilon), x, factor)
+
+
+def _from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
+    # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
+    scaled = ops.cond(
+        ops.all(frobenius(defect) < 1.0), lambda: x, lambda: scaled_to_unit(x)
+    )
+    factor, converged = newton_schulz(scaled)
+    if method == "auto":
+        return ops.cond(ops.all(converged), lambda: factor, lambda: _svd_polar(scaled))
+    return ops.where(converged, factor, math.nan)
+
+
+def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:
+    """Whether `I - XᵀX` is what rounding leaves of an orthogonal `X`."""
+    largest = ops.max(ops.abs(defect), axis=(-2, -1), keepdims=True)
+    n = defect.shape[-1]
+    small = largest <= min(4.0 * n, 16.0) * epsilon
+    return ops.logical_and(small, frobenius(defect) <= 4.0 * math.sqrt(n) * epsilon)
+
+
+def _svd_polar(x: Tensor) -> Tensor:
+    """`U Vᵀ`, and one Newton-Schulz step: some SVDs leave 1e-6 in float32."""
+    u, _, vt = ops.svd(x, full_matrices=False)
+    x = matmul(u, vt)
+    return x + 0.5 * matmul(x, gram_defect(x))
