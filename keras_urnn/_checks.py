@@ -1,6 +1,7 @@
 """Argument checks: what was passed, what was expected, what to do."""
 
 import math
+import reprlib
 from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
@@ -8,11 +9,49 @@ from typing import Any
 import numpy as np
 
 
+class _Short(reprlib.Repr):
+    """A `repr` with a few entries of what is long, and of arrays the shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = 8
+        # Many strings are findings in words, which have to be told in full.
+        self.maxstring, self.maxother = 2000, 300
+
+    def repr1(self, x: Any, level: int) -> str:
+        try:
+            shape, dtype = tuple(x.shape), x.dtype
+        except (AttributeError, RuntimeError, TypeError, ValueError):
+            return super().repr1(x, level)
+        if isinstance(x, np.ndarray | np.generic) and x.size <= 8:
+            return repr(x)
+        ends = ""
+        if isinstance(x, np.ndarray) and x.size and x.dtype.kind in "iuf":
+            ends = f", from {x.min():.6g} to {x.max():.6g}"
+        return f"<{type(x).__name__} of shape {shape}, dtype {dtype}{ends}>"
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes out no integer of more than 4300 digits.
+        if x.bit_length() > 200:
+            return f"<int of {x.bit_length()} bits>"
+        return repr(x)
+
+
+_SHORT = _Short()
+
+
+def shown(value: Any) -> str:
+    """How an error writes a value out: in short, as arrays of thousands of numbers."""
+    found = _SHORT.repr(value)
+    # Lists in lists may still be long. Strings are findings in words.
+    whole = isinstance(value, str) or len(found) <= 500
+    return found if whole else f"{found[:400]} ..."
+
+
 def message(argument: str, expected: str, received: Any, advice: str) -> str:
     """One sentence each: the expectation, what came, and the way out."""
-    return (
-        f"`{argument}` must be {expected}. Received: {argument}={received!r}. {advice}"
-    )
+    found = shown(received)
+    return f"`{argument}` must be {expected}. Received: {argument}={found}. {advice}"
 
 
 def error(argument: str, expected: str, received: Any, advice: str) -> ValueError:
@@ -32,11 +71,12 @@ def is_integer(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a real, finite number; `True` and `False` are not."""
-    return (
-        isinstance(value, Real)
-        and not isinstance(value, bool)
-        and math.isfinite(float(value))
-    )
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer or a fraction beyond the largest double
+        return False
 
 
 def numbers(argument: str, value: Any, size: int, advice: str) -> list[float]:
@@ -51,11 +91,21 @@ def numbers(argument: str, value: Any, size: int, advice: str) -> list[float]:
     return [float(number) for number in given]
 
 
-def positive_integer(argument: str, value: Any, advice: str) -> int:
-    """Return `value` as an `int`, or raise."""
-    if not is_integer(value) or value < 1:
-        raise error(argument, "a positive integer", value, advice)
+def positive_integer(
+    argument: str, value: Any, advice: str, most: int | None = None
+) -> int:
+    """Return `value` as an `int`, or raise; at most `most`, where that is given."""
+    if not is_integer(value) or value < 1 or (most is not None and value > most):
+        limit = "" if most is None else f", at most {most}"
+        raise error(argument, f"a positive integer{limit}", value, advice)
     return int(value)
+
+
+def boolean(argument: str, value: Any, advice: str) -> bool:
+    """Return `value` as a `bool` where it is `True` or `False`, or raise."""
+    if not isinstance(value, bool | np.bool_):
+        raise type_error(argument, "True or False", value, advice)
+    return bool(value)
 
 
 def rate(argument: str, value: Any) -> float:

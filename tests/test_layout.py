@@ -12,6 +12,7 @@ RANKS = {
     "_checks": 0,
     "_serialization": 0,
     "_backend": 0,
+    "_numbers": 1,
     "linalg": 1,
     "initializers": 2,
     "constraints": 2,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_urnn import _checks
+from keras_urnn import _checks, _numbers
 from keras_urnn.equivalence.intervals import Interval, symmetric
 
 InputBound = ArrayLike | Mapping[str, ArrayLike] | None
@@ -14,9 +14,9 @@ InputBound = ArrayLike | Mapping[str, ArrayLike] | None
 _EXPECTED = "a positive, finite number, or an array of them, one per feature"
 _ADVICE = (
     "It is the largest |x| that the inputs can take: the added states are switched "
-    "off for all inputs within it, and for those only. Take the largest value of "
-    "your data, e.g. `input_bound=abs(x).max()`; for a feature that is always 0 any "
-    "positive number will do."
+    "off for all inputs within it, and for those only. From data take "
+    "`input_bound=keras_urnn.measure_input_bound(x)`; for a feature that is always 0 "
+    "any positive number will do."
 )
 
 
@@ -62,15 +62,10 @@ class InputBounds:
 
 
 def _checked(bound: Any) -> Interval:
-    try:
-        # NumPy would read "1.0" and True as numbers.
-        if np.asarray(bound).dtype.kind in "bSU":
-            raise TypeError
-        values = np.asarray(bound, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE) from None
-    usable = values.ndim <= 1 and values.size > 0
-    if bound is None or not usable or not np.all(np.isfinite(values) & (values > 0)):
+    values = _numbers.real_numbers(
+        "input_bound", bound, _EXPECTED, _ADVICE, outwards=True
+    )
+    if values.ndim > 1 or values.size == 0 or not np.all(values > 0.0):
         raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE)
     return symmetric(values)
 

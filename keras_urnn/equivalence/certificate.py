@@ -15,9 +15,9 @@ from keras_urnn.equivalence.layer_certificate import certify_layers
 from keras_urnn.equivalence.model_certificate import certify_models
 from keras_urnn.equivalence.observations import Observation
 from keras_urnn.equivalence.recurrent_ranges import cells_of
-from keras_urnn.equivalence.refusals import checked_horizon
+from keras_urnn.equivalence.refusals import check_layer, checked_horizon
 from keras_urnn.equivalence.report import EquivalenceReport
-from keras_urnn.equivalence.trials import Sampling
+from keras_urnn.equivalence.trials import checked_sampling
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 
@@ -76,11 +76,12 @@ def verify_equivalence(
         input_bound: as for `to_unitary`.
         horizon: integer or `None`. As for `to_unitary`. Defaults to `None`.
         steps: positive integer. The length of the runs; at most `horizon`, and the
-            length that a model is made for. Defaults to `1000`.
+            length that a model is made for. `steps * batch_size` may be at most
+            100,000. Defaults to `1000`.
         batch_size: positive integer. The number of random sequences, and the number
-            of added states, those that see most of the others, that are driven.
-            Defaults to `8`.
-        seed: integer. Seeds the random inputs. Defaults to `0`.
+            of added states, those that see most of the others, that are driven. At
+            most 1,000. Defaults to `8`.
+        seed: integer, at least 0. Seeds the random inputs. Defaults to `0`.
         search: boolean. Whether to climb, by the gradient, to inputs on which the two
             differ most, and compare there too: it takes seconds a cell. Models that
             take tokens, or keep states, are not searched as a whole. Defaults to
@@ -95,6 +96,7 @@ def verify_equivalence(
     Raises:
         ValueError: when the two are of other kinds, have no weights yet or weights that
             are not finite, and when an argument is not usable.
+        TypeError: when one of the two is no Keras layer, or `search` is no boolean.
 
     Example:
         ```python
@@ -109,11 +111,11 @@ def verify_equivalence(
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        _checks.positive_integer(name, value, "It is the size of the runs.")
-    generator = np.random.default_rng(seed)
-    sampling = Sampling(min(steps, horizon or steps), batch_size, generator)
-    trial = Trial(sampling, horizon, search)
+    check_layer("original", original)
+    check_layer("converted", converted)
+    sampling = checked_sampling(steps, batch_size, seed, horizon)
+    advice = "False leaves out the search for inputs on which the two differ."
+    trial = Trial(sampling, horizon, _checks.boolean("search", search, advice))
     if isinstance(original, keras.Model) or isinstance(converted, keras.Model):
         if readouts is not None:
             advice = "Models have outputs of their own: leave it out."

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
 from keras_urnn.equivalence.models import convert_model
 from keras_urnn.equivalence.recurrent import entering_layer, plan_cell, plan_layer
@@ -132,6 +133,8 @@ def to_unitary(
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 1
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
+    advice = "True looks for scales of the states that add fewer of them."
+    minimize_states = _checks.boolean("minimize_states", minimize_states, advice)
     if isinstance(target, keras.Model):
         return convert_model(target, bounds, horizon, minimize_states)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
@@ -144,7 +147,7 @@ def to_unitary(
         plan = plan_cell(target, entering, horizon, target.name, None, minimize_states)
         return plan.build(None, entering.lower.size)
     advice = "Only what theorem 1 speaks about can be converted."
-    name = getattr(target, "name", repr(target))
+    name = getattr(target, "name", _checks.shown(target))
     raise refusal(
         "a recurrent cell, layer or model", name, type(target).__name__, advice
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
 from keras_urnn.equivalence.exposed import exposing_layers
 from keras_urnn.equivalence.graph import leaves
@@ -190,7 +191,7 @@ def prove(
 
 def _check_kind(target: Any) -> None:
     """Raise unless `target` is a cell, a recurrent layer or two of them."""
-    name, kind = getattr(target, "name", repr(target)), type(target)
+    name, kind = getattr(target, "name", _checks.shown(target)), type(target)
     if kind is keras.layers.Bidirectional:
         _check_kind(target.forward_layer)
         _check_kind(target.backward_layer)

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_urnn import _checks
+from keras_urnn import _checks, _numbers
 from keras_urnn.equivalence.bounds import InputBounds, fit
 from keras_urnn.equivalence.entrances import Entrances
 from keras_urnn.equivalence.findings import Findings, Trial, examine
-from keras_urnn.equivalence.intervals import Array, Interval, to_float64
+from keras_urnn.equivalence.intervals import Array, Interval
 from keras_urnn.equivalence.pairs import CellPair, claims
 from keras_urnn.equivalence.recurrent import entering_cells
 from keras_urnn.equivalence.recurrent_ranges import (
@@ -133,7 +133,7 @@ def _described(cells: list[Any]) -> str:
 
 def _check_recurrent(target: Any) -> None:
     """Raise unless `target` is a built recurrent cell or layer."""
-    name = getattr(target, "name", repr(target))
+    name = getattr(target, "name", _checks.shown(target))
     recurrent = isinstance(target, keras.layers.RNN | keras.layers.Bidirectional)
     if not recurrent and not hasattr(target, "state_size"):
         advice = (
@@ -172,10 +172,13 @@ def _checked_readouts(
     if len(cells[0]) != 1 or len(cells[1]) != 1:
         found = f"two arrays, for {len(cells[0])} and {len(cells[1])} cells"
         raise _checks.error("readouts", expected, found, advice)
-    first, second = (to_float64(readout) for readout in readouts)
+    first, second = (
+        _numbers.real_numbers("readouts", readout, expected, advice)
+        for readout in readouts
+    )
     rows = [visible_units(one[0]) for one in cells]
     shapes = [first.shape, second.shape]
-    if [shape[:-1] for shape in shapes] != [(row,) for row in rows]:
+    if [shape[:-1] for shape in shapes] != [(row,) for row in rows] or 0 in shapes[0]:
         found = f"shapes {shapes}, for cells of {rows[0]} and {rows[1]} outputs"
         raise _checks.error("readouts", expected, found, advice)
     return first, second

@@ -262,13 +262,33 @@ def _ball(
     first, v = np.linalg.norm(start.largest), np.linalg.norm(drive)
     if horizon is None:
         return float(max(first, v / _contraction(norm, growth)))
-    radius = reached = float(first)
-    for _ in range(horizon):
-        reached = (norm + growth) * reached + float(v)
-        radius = max(radius, reached)
-        if not np.isfinite(radius):
-            break
-    return radius
+    reached = _after(horizon, (norm - 1.0) + growth, float(first), float(v))
+    # From step to step it only grows, or only shrinks.
+    return max(float(first), reached)
+
+
+def _after(horizon: int, excess: float, first: float, drive: float) -> float:
+    """What `r <- a r + v`, `a = 1 + excess`, makes of `first` in `horizon` steps.
+
+    `aᵏ first + v (aᵏ - 1) / (a - 1)`, with `aᵏ = exp(k log a)`. The exponent is at
+    most 710 where that is a number, and rounded by 5 units; so the sum is rounded by
+    less than one part in 2^40, and is rounded up by as much.
+    """
+    if not np.isfinite(first + drive):
+        return float("inf")
+    steps = float(horizon)
+    if excess == 0.0:
+        reached = first + steps * drive
+    else:
+        # A step forgets all where `a` is 0, and may grow beyond every number.
+        with np.errstate(divide="ignore", over="ignore"):
+            exponent = steps * float(np.log1p(excess))
+            factors = float(np.exp(exponent)), float(np.expm1(exponent) / excess)
+        # Infinity times 0 would not be a number.
+        reached = sum(
+            a * b for a, b in zip(factors, (first, drive), strict=True) if b > 0.0
+        )
+    return reached * (1.0 + 2.0**-40)
 
 
 def _drive(recurrence: Recurrence, flat: FlatActivation, driven: Interval) -> Array:

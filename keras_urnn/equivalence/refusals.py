@@ -34,6 +34,9 @@ _NEAREST = {
 }
 _OF_KERAS = [getattr(keras.activations, name) for name in dir(keras.activations)]
 
+# Beyond it no sequence can be, and a double wouldn't hold every number.
+LONGEST_HORIZON = 2**63 - 1
+
 _AT_NORM_1 = (
     "At norm 1 the states may grow without bound: give the largest number of steps as "
     "`horizon`, train a `ContractiveRNN`, or use an activation of bounded range, as "
@@ -56,8 +59,19 @@ def checked_horizon(horizon: Any) -> int | None:
     """Return `horizon` where it is `None` or a positive integer, or raise."""
     if horizon is None:
         return None
-    advice = "It is the largest number of steps between two resets of the state."
-    return _checks.positive_integer("horizon", horizon, advice)
+    advice = (
+        "It is the largest number of steps between two resets of the state; None is "
+        "for any number of steps."
+    )
+    return _checks.positive_integer("horizon", horizon, advice, LONGEST_HORIZON)
+
+
+def check_layer(argument: str, target: Any) -> None:
+    """Raise unless `target` is a layer of Keras, as cells and models are."""
+    if not isinstance(target, keras.Layer):
+        advice = "Two networks are compared; data for them are drawn by themselves."
+        expected = "a recurrent cell or layer, or a model"
+        raise _checks.type_error(argument, expected, target, advice)
 
 
 def check_cell(cell: Any, name: str) -> None:

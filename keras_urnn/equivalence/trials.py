@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_urnn import _backend
+from keras_urnn import _backend, _checks
 from keras_urnn._backend import matmul
 from keras_urnn.equivalence.double import Run, run_in_float64
 from keras_urnn.equivalence.intervals import Array, Interval
@@ -17,6 +17,11 @@ from keras_urnn.equivalence.search import climb, most_different
 
 # How long the sequences are that are searched by gradient.
 SEARCHED_STEPS = 100
+# How many steps all random sequences together may have. PyTorch, the slowest, runs a
+# step in some 0.1 ms, several times.
+MOST_STEPS = 100_000
+# Models have lengths of their own, and may need a thousand times the memory a step.
+MOST_SEQUENCES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,25 @@ class Sampling:
         high[0], high[1:2] = True, False
         corners = np.where(high, entering.upper, entering.lower)
         return np.concatenate([uniform, np.broadcast_to(corners, size)])
+
+
+def checked_sampling(
+    steps: Any, batch_size: Any, seed: Any, horizon: int | None
+) -> Sampling:
+    """The `Sampling` of these arguments of `verify_equivalence`, or raise."""
+    advice = (
+        f"The two networks are run for {MOST_STEPS:,} steps at most, all random "
+        f"sequences taken together, and on {MOST_SEQUENCES:,} of them at most; what a "
+        "proof says holds for any number."
+    )
+    steps = _checks.positive_integer("steps", steps, advice, MOST_STEPS)
+    most = min(MOST_SEQUENCES, MOST_STEPS // steps)
+    batch_size = _checks.positive_integer("batch_size", batch_size, advice, most)
+    if not _checks.is_integer(seed) or seed < 0:
+        advice = "It seeds the random inputs."
+        raise _checks.error("seed", "an integer of at least 0", seed, advice)
+    generator = np.random.default_rng(int(seed))
+    return Sampling(min(steps, horizon or steps), batch_size, generator)
 
 
 def trial_inputs(pair: CellPair, sampling: Sampling) -> Array:

@@ -5,19 +5,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_urnn import _checks
+from keras_urnn import _checks, _numbers
 from keras_urnn.layers.contractive_rnn import ContractiveRNNCell
 from keras_urnn.theory.system import (
     System,
     check_activation,
     check_cell,
-    real_array,
     system_of,
 )
 
 Array = NDArray[np.float64]
 
 _STEEPEST = 0.25  # σ' = σ (1 - σ) at 0
+# Seen: 12 steps at most, at norms up to 4 (1 - 1e-16).
+_NEWTON_STEPS, _HALVINGS = 100, 30
 
 
 class Linearization(NamedTuple):
@@ -202,7 +203,7 @@ def linearization(cell: Any, x: ArrayLike) -> Linearization:
 def _checked_input(x: ArrayLike, features: int) -> Array:
     expected = f"an array of shape ({features},)"
     advice = "It is one input, the same at all steps."
-    array = real_array("x", x, expected, advice)
+    array = _numbers.real_numbers("x", x, expected, advice)
     if array.shape != (features,):
         found = f"an array of shape {array.shape}"
         raise _checks.error("x", expected, found, advice)
@@ -217,10 +218,23 @@ def _fixed_point(system: System, x: Array) -> Array:
         found = f"spectral norm {rate / _STEEPEST:.6g}"
         advice = "There may be several fixed points; a contractive RNN has one."
         raise _checks.error("cell", "of spectral norm below 4", found, advice)
-    driven = x @ system.kernel + system.bias
-    # The error, at first √n at most, shrinks by `rate` a step: down to 2^-60.
-    steps = np.log(2.0**-60 / system.units) / np.log(rate) if rate > 0.0 else 0.0
+    driven, matrix = x @ system.kernel + system.bias, system.recurrent_matrix
     state = np.full(system.units, 0.5)
-    for _ in range(int(np.ceil(steps)) + 1):
-        state = expit(state @ system.recurrent_matrix + driven)
-    return state
+    found = expit(state @ matrix + driven)
+    # Newton's steps, each halved until the residual shrinks: the derivative
+    # `I - R diag(σ')` is invertible everywhere, as `‖R diag(σ')‖ <= rate < 1`, so that
+    # nothing but the fixed point holds them up. Steps of the recurrence itself would
+    # be `40 / (1 - rate)`, without end where the norm is next to 4.
+    for _ in range(_NEWTON_STEPS):
+        residual = float(np.linalg.norm(found - state))
+        jacobian = np.eye(system.units) - matrix * (found * (1.0 - found))
+        step = np.linalg.solve(jacobian.T, found - state)
+        for halvings in range(_HALVINGS):
+            new = state + 2.0**-halvings * step
+            found_there = expit(new @ matrix + driven)
+            if np.linalg.norm(found_there - new) < residual:
+                break
+        else:
+            break  # down to rounding
+        state, found = new, found_there
+    return found

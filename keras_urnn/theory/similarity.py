@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_urnn import _checks
-from keras_urnn.theory.system import System, check_cell, real_array, system_of
+from keras_urnn import _checks, _numbers
+from keras_urnn.theory.system import System, check_cell, system_of
 
 Array = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ def _check_step(cell: Any, system: System) -> None:
 
 
 def _checked_transform(T: ArrayLike, units: int) -> Array:
-    matrix = real_array("T", T, _EXPECTED, _ADVICE)
+    matrix = _numbers.real_numbers("T", T, _EXPECTED, _ADVICE)
     if matrix.shape != (units, units):
         found = f"an array of shape {matrix.shape}"
         raise _checks.error("T", f"{_EXPECTED}, n = {units}", found, _ADVICE)

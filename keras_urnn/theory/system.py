@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_urnn import _checks
+from keras_urnn import _checks, _numbers
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON
 from keras_urnn.equivalence.recurrent_ranges import (
     SIMPLE_CELLS,
@@ -91,24 +91,11 @@ def check_activation(cell: Any, activation: str, advice: str) -> None:
         raise _checks.error("cell", expected, f"activation={name!r}", advice)
 
 
-def real_array(argument: str, value: Any, expected: str, advice: str) -> Array:
-    """Return `value` as a finite float64 array, or raise."""
-    array = np.asarray(value)
-    # NumPy would read "1.0" and True as numbers, and drop imaginary parts.
-    if array.dtype.kind not in "iuf":
-        found = f"an array of dtype {array.dtype}"
-        raise _checks.error(argument, f"{expected}, real numbers", found, advice)
-    if not np.all(np.isfinite(array)):
-        found = "an array with NaN or Inf"
-        raise _checks.error(argument, f"{expected}, finite", found, advice)
-    return array.astype(np.float64)
-
-
 def _checked_readout(readout: ArrayLike, units: int) -> Array:
     expected = f"None or an array of shape ({units}, outputs)"
     advice = "It is the paper's C, transposed: the outputs are `h @ readout`."
-    array = real_array("readout", readout, expected, advice)
-    if array.ndim != 2 or len(array) != units:
+    array = _numbers.real_numbers("readout", readout, expected, advice)
+    if array.ndim != 2 or len(array) != units or array.shape[1] == 0:
         found = f"an array of shape {array.shape}"
         raise _checks.error("readout", expected, found, advice)
     return array

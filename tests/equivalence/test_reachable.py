@@ -1,6 +1,7 @@
 """No input within the bound takes a recurrence out of its ball and its box."""
 
 import dataclasses
+from fractions import Fraction
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_urnn.equivalence.intervals import Interval, symmetric
-from keras_urnn.equivalence.reachable import Recurrence, reachable_states
+from keras_urnn.equivalence.reachable import Recurrence, _after, reachable_states
 from tests.equivalence.networks import (
     BOUND,
     BOUNDED,
@@ -232,3 +233,29 @@ def test_the_ball_bounds_what_the_box_does_not() -> None:
     bounds = reachable_states(network, ENTERING, None)
     readout = np.ones((16, 1))
     assert bounds.supremum(readout) <= 4.0 * bounds.radius * (1.0 + 1e-12)
+
+
+# How far the factor of a step is from 1, by which a ball grows.
+EXCESSES = [-1.0, -0.5, -1e-3, -1e-12, 0.0, 2.0**-52, 1e-9, 1e-3, 0.5, 7.0]
+
+
+@pytest.mark.parametrize("excess", EXCESSES)
+def test_the_ball_over_a_horizon_is_that_of_its_steps(excess: float) -> None:
+    for first, drive in ((0.0, 0.3), (2.0, 0.0), (2.0, 0.3), (0.0, 0.0)):
+        exact, factor = Fraction(first), 1 + Fraction(excess)
+        for steps in range(1, 60):
+            exact = factor * exact + Fraction(drive)
+            found = Fraction(_after(steps, excess, first, drive))
+            assert exact <= found <= exact * (1 + Fraction(2) ** -39)
+
+
+@pytest.mark.parametrize("excess", EXCESSES)
+@pytest.mark.parametrize("steps", [10**9, 10**18, 2**63 - 1])
+def test_a_horizon_of_any_length_takes_no_time(steps: int, excess: float) -> None:
+    found = _after(steps, excess, 2.0, 0.25)
+    grows = steps * excess > 700.0
+    assert np.isinf(found) == grows
+    if excess == 0.0:
+        assert found >= 2.0 + steps * 0.25
+    if excess < -1e-6:  # by then it is at the fixed point
+        np.testing.assert_allclose(found, -0.25 / excess, rtol=1e-11)

@@ -131,3 +131,16 @@ def test_copies_in_a_unitary_rnn_count_as_the_proof_says() -> None:
 def test_bad_input_is_refused(make: Any, x: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         linearization(make(), x)
+
+
+@pytest.mark.parametrize("below", [1e-3, 1e-9, 1e-14])
+def test_a_norm_next_to_4_takes_no_longer(below: float) -> None:
+    # The fixed point is 1/2, where the slope is 1/4: next to a bifurcation.
+    R = (4.0 - below) * np.array([[1.0, 0.0], [0.0, -1.0]])
+    cell = cell_of(R, bias=-R.sum(axis=0) / 2.0, activation="sigmoid", dtype="float64")
+    near = linearization(cell, [0.0, 0.0])
+    np.testing.assert_allclose(near.state, 0.5, rtol=1e-15)
+    near = linearization(cell, [0.1, -0.3])
+    h, driven = near.state, near.state @ R + [0.1, -0.3] - R.sum(axis=0) / 2.0
+    # One rounding of sums of a few terms of size 4.
+    np.testing.assert_allclose(h, 1.0 / (1.0 + np.exp(-driven)), rtol=4e-15)
