@@ -108,6 +108,15 @@ def boolean(argument: str, value: Any, advice: str) -> bool:
     return bool(value)
 
 
+def refuse_complex(argument: str, *tensors: Any) -> None:
+    """Raise where a tensor is complex: a cast would keep the real part alone."""
+    for tensor in tensors:
+        dtype = getattr(tensor, "dtype", None)
+        if "complex" in str(dtype):
+            advice = "Concatenate real and imaginary parts along the last axis."
+            raise type_error(argument, "real", f"dtype {dtype}", advice)
+
+
 def rate(argument: str, value: Any) -> float:
     """Return the dropout rate `value` as a `float`, or raise."""
     if not is_number(value) or not 0.0 <= value < 1.0:

@@ -25,7 +25,7 @@ def unitarity_error(target: Any) -> float:
 
     Raises:
         ValueError: where there are fewer than two axes, or the layer is not built.
-        TypeError: for another layer.
+        TypeError: for another layer, or a complex matrix.
 
     Example:
         ```python
@@ -54,6 +54,7 @@ def spectral_norm(target: Any) -> float:
 
     Raises:
         ValueError: where there are fewer than two axes, or the layer is not built.
+        TypeError: for another layer, or a complex matrix.
 
     Example:
         ```python
@@ -77,6 +78,7 @@ def _as_array(target: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
             target,
             "Pass the matrix itself: `layer.kernel`, say.",
         )
+    _checks.refuse_complex("target", target)
     matrix = np.asarray(ops.convert_to_numpy(target), dtype="float64")
     if matrix.ndim < 2:
         raise ValueError(

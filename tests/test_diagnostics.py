@@ -57,3 +57,11 @@ def test_refuses_a_vector_and_an_unbuilt_layer():
         unitarity_error(np.ones(3))
     with pytest.raises(ValueError, match="must be built"):
         spectral_norm(ku.UnitaryRNN(3))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, keras.ops.convert_to_tensor])
+def test_refuses_complex_matrices(convert):
+    matrix = convert(np.eye(2, dtype="complex64"))
+    for diagnostic in (unitarity_error, spectral_norm):
+        with pytest.raises(TypeError, match="`target` must be real"):
+            diagnostic(matrix)

@@ -1,5 +1,6 @@
 """What the caller promises about the inputs: the argument `input_bound`."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +19,22 @@ _ADVICE = (
     "`input_bound=keras_urnn.measure_input_bound(x)`; for a feature that is always 0 "
     "any positive number will do."
 )
+
+
+_UNNAMED = (
+    "Give it a name, `keras.Input(..., name=...)`, or take the one that Keras made up: "
+    "`input_bound={model.inputs[0].name: ...}`."
+)
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether Keras made this name of an input up."""
+    return re.fullmatch(r"keras_tensor(_\d+)?", name) is not None
+
+
+def written(name: str) -> str:
+    """How an error calls an input, or a layer, of this name."""
+    return "an input that has no name" if is_unnamed(name) else repr(name)
 
 
 class InputBounds:
@@ -43,7 +60,10 @@ class InputBounds:
         """Raise where the dict has a name that is not among `known`."""
         unknown = [name for name in self._named if name not in known]
         if unknown:
-            advice = f"The names here are {sorted(known)}."
+            named = sorted(name for name in known if not is_unnamed(name))
+            advice = f"The names here are {named}."
+            if len(named) < len(known):
+                advice += f" An input has none. {_UNNAMED}"
             expected = "a dict by the names of inputs and layers"
             raise _checks.error("input_bound", expected, unknown, advice)
 
@@ -54,6 +74,11 @@ class InputBounds:
     def of_input(self, name: str) -> Interval:
         """The range of the inputs called `name`, or raise."""
         interval = self._named.get(name, self._default)
+        if interval is None and is_unnamed(name):
+            expected = "a dict with a bound for each input, and one has no name"
+            raise _checks.error(
+                "input_bound", expected, self.given, f"{_UNNAMED} {_ADVICE}"
+            )
         if interval is None:
             advice = f"Add it: `input_bound={{{name!r}: ...}}`. {_ADVICE}"
             expected = f"a dict with a bound for {name!r}"
@@ -74,7 +99,8 @@ def fit(interval: Interval, features: int, name: str, given: Any) -> Interval:
     """Write `interval` out for `features` features, or raise."""
     if interval.lower.ndim and interval.lower.shape != (features,):
         expected = (
-            f"a number or an array of {features} numbers, the features of {name!r}"
+            f"a number or an array of {features} numbers, the features of "
+            f"{written(name)}"
         )
         raise _checks.error("input_bound", expected, given, _ADVICE)
     return interval.spread(features)

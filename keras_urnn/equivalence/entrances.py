@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from keras_urnn.equivalence.bounds import InputBounds, fit
+from keras_urnn.equivalence.bounds import InputBounds, fit, written
 from keras_urnn.equivalence.graph import Graph, table_sizes
 from keras_urnn.equivalence.intervals import Interval
 from keras_urnn.equivalence.refusals import refusal
@@ -41,7 +41,8 @@ def _promised(tensor: Any, bounds: InputBounds) -> Interval:
             "Text has no bound, and is not what is verified: split the model "
             "behind the lookup, and convert the part that takes its numbers."
         )
-        raise refusal("a model of numbers", tensor.name, "an input of text", advice)
+        name = written(tensor.name).strip("'")
+        raise refusal("a model of numbers", name, "an input of text", advice)
     return fit_tensor(bounds.of_input(tensor.name), tensor, tensor.name, bounds)
 
 

@@ -21,6 +21,7 @@ from keras_urnn.equivalence.rescaling import (
     admissible,
     exponent_range,
 )
+from keras_urnn.layers.contractive_rnn import ContractiveRNNCell
 
 # Of the activations that are constant on no half-line, the nearest that is; "relu"
 # for all others.
@@ -39,8 +40,8 @@ LONGEST_HORIZON = 2**63 - 1
 
 _AT_NORM_1 = (
     "At norm 1 the states may grow without bound: give the largest number of steps as "
-    "`horizon`, train a `ContractiveRNN`, or use an activation of bounded range, as "
-    "'relu6' or 'hard_tanh'."
+    "`horizon`, {retrain}, or use an activation of bounded range, as 'relu6' or "
+    "'hard_tanh'."
 )
 
 
@@ -128,9 +129,9 @@ def check_convertible(cell: Any, name: str, horizon: int | None) -> Recurrence:
     _check_activation(cell, name)
     recurrence = admissible(recurrence_of(cell), horizon)
     if isinstance(recurrence, Obstruction):
-        raise _no_scaling(recurrence_of(cell), recurrence, name, horizon)
+        raise _no_scaling(cell, recurrence_of(cell), recurrence, name, horizon)
     _check_scale(recurrence, name)
-    _check_norm(recurrence, name, horizon)
+    _check_norm(cell, recurrence, name, horizon)
     return recurrence
 
 
@@ -198,15 +199,35 @@ def _way_out(activation: Any) -> str:
     )
 
 
+def _retrain(cell: Any) -> str:
+    """How to come from norm 1 to a smaller one."""
+    if type(cell) is not ContractiveRNNCell:
+        return "train a `ContractiveRNN`"
+    return f"train it with a `max_norm` below 1 (it has {cell.max_norm:g})"
+
+
+def _project(cell: Any) -> str:
+    """How to come to a norm of at most 1."""
+    if type(cell) is not ContractiveRNNCell:
+        return (
+            "Train a `ContractiveRNN`, or use `ContractiveProjection` as "
+            "`recurrent_constraint`."
+        )
+    return (
+        "Its weights were set and not projected since; assign "
+        "`cell.recurrent_kernel.constraint(cell.recurrent_kernel)` to its "
+        "`recurrent_kernel`, or train a step."
+    )
+
+
 def _no_scaling(
-    recurrence: Recurrence, found: Obstruction, name: str, horizon: int | None
+    cell: Any, recurrence: Recurrence, found: Obstruction, name: str, horizon: Any
 ) -> ValueError:
     at_norm_1 = recurrence.norm <= 1.0 + recurrence.tolerance
     advice = (
-        _AT_NORM_1
+        _AT_NORM_1.format(retrain=_retrain(cell))
         if horizon is None and at_norm_1
-        else "A `horizon` helps at norm 1, not above: train a `ContractiveRNN`, or use "
-        "`ContractiveProjection` as `recurrent_constraint`."
+        else f"A `horizon` helps at norm 1, not above. {_project(cell)}"
     )
     received = (
         f"its recurrent matrix has spectral norm {recurrence.norm:.6g}, and no "
@@ -225,14 +246,16 @@ def _check_scale(recurrence: Recurrence, name: str) -> None:
         raise refusal(expected, name, received, advice)
 
 
-def _check_norm(recurrence: Recurrence, name: str, horizon: int | None) -> None:
+def _check_norm(
+    cell: Any, recurrence: Recurrence, name: str, horizon: int | None
+) -> None:
     found = f"its recurrent matrix has spectral norm {recurrence.norm:.6g}"
     if recurrence.norm > 1.0 + recurrence.tolerance:
         advice = (
-            "A matrix of norm above 1 is no corner of an orthogonal one, whatever the "
-            "horizon. Train a `ContractiveRNN`, or use `ContractiveProjection` as "
-            "`recurrent_constraint`."
+            "A matrix of norm above 1 is no corner of an orthogonal one, with any "
+            f"horizon. {_project(cell)}"
         )
         raise refusal("of spectral norm below 1", name, found, advice)
     if horizon is None and not recurrence.is_bounded:
-        raise refusal("of spectral norm below 1", name, found, _AT_NORM_1)
+        advice = _AT_NORM_1.format(retrain=_retrain(cell))
+        raise refusal("of spectral norm below 1", name, found, advice)

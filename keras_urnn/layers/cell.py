@@ -112,6 +112,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
     def call(
         self, sequence: Tensor, states: Any, training: bool = False
     ) -> tuple[Tensor, Any]:
+        _checks.refuse_complex("sequence", sequence)
+        _checks.refuse_complex("states", *keras.tree.flatten(states))
         h = self.join_states(states)
         input_mask = self.get_dropout_mask(sequence)
         state_mask = self.get_recurrent_dropout_mask(h)

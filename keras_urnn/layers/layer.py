@@ -79,7 +79,9 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
+        _checks.refuse_complex("sequences", sequences)
         if initial_state is not None:
+            _checks.refuse_complex("initial_state", *keras.tree.flatten(initial_state))
             initial_state = self._fill(initial_state)
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training

@@ -80,6 +80,7 @@ class Projection(Parametrization):
 
     def assign(self, matrix: Any) -> None:
         kernel = self._cell.recurrent_kernel
+        _checks.refuse_complex("matrix", matrix)
         value = np.asarray(ops.convert_to_numpy(matrix), dtype="float64")
         if value.shape != tuple(kernel.shape):
             advice = "Pass the recurrent matrix itself."

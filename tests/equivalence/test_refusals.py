@@ -1,5 +1,6 @@
 """What can't be converted is refused with the reason and the way out."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -247,6 +248,43 @@ def test_a_target_is_refused(make: Callable[[], Any], words: list[str]) -> None:
 def test_a_norm_above_1_is_refused_whatever_the_horizon() -> None:
     with pytest.raises(ValueError, match=r"spectral norm 1\.25.*not above"):
         to_unitary(stuck(1.25), input_bound=1.0, horizon=10)
+
+
+def of_norm(norm: float, **kwargs: Any) -> Any:
+    """A contractive layer whose matrix was set to one of this norm."""
+    layer = build(ku.ContractiveRNN(3, name="mine", **kwargs))
+    layer.cell.recurrent_kernel.assign(norm * np.eye(3))
+    return layer
+
+
+@pytest.mark.parametrize("horizon", [None, 10])
+def test_a_contractive_layer_is_not_told_to_be_one(horizon: int | None) -> None:
+    wrong = "train a `ContractiveRNN`|Train a|`recurrent_constraint`"
+    cases = [(of_norm(1.25), "were set and not projected.*constraint")]
+    if horizon is None:
+        cases.append((of_norm(1.0, max_norm=1.0), "a `max_norm` below 1 .it has 1"))
+    for layer, words in cases:
+        with pytest.raises(ValueError, match=words) as caught:
+            to_unitary(layer, input_bound=1.0, horizon=horizon)
+        assert not re.search(wrong, str(caught.value))
+    # The advice is followed.
+    layer = cases[0][0]
+    kernel = layer.cell.recurrent_kernel
+    kernel.assign(kernel.constraint(kernel))
+    assert to_unitary(layer, input_bound=1.0, horizon=horizon).built
+
+
+def test_an_input_without_a_name_is_called_so() -> None:
+    unnamed, named = keras.Input((5, FEATURES)), keras.Input((5, FEATURES), name="y")
+    model = keras.Model([unnamed, named], here()(L.Add()([unnamed, named])))
+    for bound in ({"y": 1.0}, {"x": 1.0, "y": 1.0}, [1.0, 1.0], {"y": 1.0, None: 1.0}):
+        with pytest.raises(ValueError, match=r"no name|has none") as caught:
+            to_unitary(model, input_bound=bound)
+        assert "keras_tensor" not in str(caught.value)
+    bound = {model.inputs[0].name: 1.0, "y": 1.0}
+    with pytest.raises(ValueError, match=r"has none.*model.inputs\[0\]\.name"):
+        to_unitary(model, input_bound={**bound, "z": 1.0})
+    assert to_unitary(model, input_bound=bound).built
 
 
 # The activation of Keras that is constant on a half-line and nearest to each other.

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import keras_urnn as ku
-from tests.helpers import CELLS, LAYERS, UNITS
+from tests.helpers import CELLS, LAYERS, UNITS, each_layer
 
 MAKERS = {f"{name}-cell": make for name, make in CELLS.items()} | LAYERS
 CONTRACTIVE = {name: make for name, make in MAKERS.items() if "contractive" in name}
@@ -120,3 +121,27 @@ def test_contractive_arguments_are_not_the_unitary_ones() -> None:
     for make in (ku.UnitaryRNN, ku.UnitaryRNNCell):
         with pytest.raises((TypeError, ValueError), match="max_norm"):
             make(UNITS, max_norm=0.9)
+
+
+@each_layer
+def test_refuses_what_loses_its_imaginary_part(make_layer: Callable[..., Any]) -> None:
+    layer = make_layer(2)
+    layer.build((2, 4, 3))
+    wrapped = keras.layers.Bidirectional(make_layer(2))
+    x, h = np.ones((2, 4, 3), "float32"), np.ones((2, 2), "float32")
+    z, g = (keras.ops.convert_to_tensor(a + 0j, "complex64") for a in (x, h))
+    real = keras.ops.convert_to_tensor(x[:, 0])
+    entrance = keras.Input((4, 3), dtype="complex64")
+    calls: dict[str, Callable[[], Any]] = {
+        "sequences": lambda: layer(z),
+        " sequences": lambda: wrapped(z),
+        "  sequences": lambda: keras.Model(entrance, layer(entrance))(z),
+        "initial_state": lambda: layer(x, initial_state=g),
+        " initial_state": lambda: layer(x, initial_state=[g]),
+        "sequence": lambda: layer.cell(z[:, 0], [h]),
+        "states": lambda: layer.cell(real, [g]),
+        "matrix": lambda: layer.cell.parametrization.assign(np.eye(2) + 0j),
+    }
+    for argument, call in calls.items():
+        with pytest.raises(TypeError, match=f"`{argument.strip()}` must be real"):
+            call()
