@@ -101,6 +101,13 @@ def positive_integer(
     return int(value)
 
 
+def positive_number(argument: str, value: Any, advice: str) -> float:
+    """Return `value` as a `float` where it is above 0 and finite, or raise."""
+    if not is_number(value) or not value > 0.0:
+        raise error(argument, "a positive, finite number", value, advice)
+    return float(value)
+
+
 def boolean(argument: str, value: Any, advice: str) -> bool:
     """Return `value` as a `bool` where it is `True` or `False`, or raise."""
     if not isinstance(value, bool | np.bool_):

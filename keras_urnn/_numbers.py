@@ -18,8 +18,6 @@ from keras_urnn import _checks
 
 Array = NDArray[np.float64]
 
-# Integers beyond it may have no double of their own.
-_LARGEST_EXACT = 2**53
 # What NumPy and the backends raise where they can't make an array.
 _UNREADABLE = (AttributeError, RuntimeError, TypeError, ValueError)
 
@@ -109,8 +107,8 @@ def _read(value: Any) -> Any:
         return np.asarray(value)
     parts = [_read(part) if _holds_parts(part) else part for part in value]
     array = np.asarray(parts)
-    if array.dtype.kind == "f" and np.any(np.abs(array) >= _LARGEST_EXACT):
-        # Beside floats NumPy rounds integers.
+    if array.dtype.kind == "f" and np.any(np.abs(array) >= np.float64(2**53)):
+        # Beside floats NumPy rounds integers, those from 2^53 on.
         return np.array(parts, dtype=object)
     return array
 

@@ -21,6 +21,8 @@ _ADVICE = (
 )
 
 
+# Squares of it, and products with weights, are numbers of float64.
+_LARGEST = 2.0**500
 _UNNAMED = (
     "Give it a name, `keras.Input(..., name=...)`, or take the one that Keras made up: "
     "`input_bound={model.inputs[0].name: ...}`."
@@ -92,6 +94,10 @@ def _checked(bound: Any) -> Interval:
     )
     if values.ndim > 1 or values.size == 0 or not np.all(values > 0.0):
         raise _checks.error("input_bound", _EXPECTED, bound, _ADVICE)
+    if np.max(values) > _LARGEST:
+        expected = f"at most {_LARGEST:.3g}"
+        advice = "Nothing could be computed with such inputs, or with their squares."
+        raise _checks.error("input_bound", expected, bound, advice)
     return symmetric(values)
 
 

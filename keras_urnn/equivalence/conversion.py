@@ -119,6 +119,7 @@ def to_unitary(
             subclassed, takes text, trains a recurrent layer at inference
             (`training=True`), gives an `initial_state` to `keras.layers.RNN` over
             cells, or has a layer that can't be made from its config.
+        TypeError: when `minimize_states` is no boolean.
 
     Example:
         ```python

@@ -178,7 +178,8 @@ def _checked_readouts(
     )
     rows = [visible_units(one[0]) for one in cells]
     shapes = [first.shape, second.shape]
-    if [shape[:-1] for shape in shapes] != [(row,) for row in rows] or 0 in shapes[0]:
+    fits = [shape[:-1] for shape in shapes] == [(row,) for row in rows]
+    if not fits or first.size == 0 or second.size == 0:
         found = f"shapes {shapes}, for cells of {rows[0]} and {rows[1]} outputs"
         raise _checks.error("readouts", expected, found, advice)
     return first, second

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_urnn import _checks
 from keras_urnn.equivalence.dilation import (
     dilate,
     dilates_but_for_rounding,
     norm_tolerance,
 )
 from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.scales import Scaling, scale, similar
+from keras_urnn.equivalence.scales import Scaling, checked_matrix, scale, similar
 from keras_urnn.equivalence.scaling import connected, find_scaling
 
 Array = NDArray[np.float64]
@@ -54,12 +55,19 @@ def minimize_added_states(
     Returns:
         A `Scaling` of norm at most 1 up to rounding, or an `Obstruction`.
 
+    Raises:
+        ValueError: when the matrix is not square, real and finite, or `epsilon` is not
+            positive and finite.
+
     Example:
         import numpy as np
 
         shift = np.diag([3.0, 0.2, 7.0], k=1)
         ku.equivalence.minimize_added_states(shift).matrix  # three entries, all 1
     """
+    recurrent_matrix = checked_matrix(recurrent_matrix)
+    advice = "It is the distance of 1 from the next number of the precision."
+    epsilon = _checks.positive_number("epsilon", epsilon, advice)
     d = np.ones(len(recurrent_matrix))
     for states in connected(recurrent_matrix, "weak"):
         found = _scale_connected(recurrent_matrix[np.ix_(states, states)], epsilon)

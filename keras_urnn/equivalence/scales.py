@@ -1,9 +1,11 @@
 """Positive scales of the states, and what becomes of the recurrent matrix."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keras_urnn import _checks, _numbers
 
 Array = NDArray[np.float64]
 
@@ -26,6 +28,19 @@ class Scaling(NamedTuple):
     norm: float
     exact: bool
     matrix: Array
+
+
+def checked_matrix(recurrent_matrix: Any) -> Array:
+    """Return a recurrent matrix in float64, or raise."""
+    expected = "a square matrix of finite numbers"
+    advice = "It is the matrix `R` of `h @ R`."
+    matrix = _numbers.real_numbers(
+        "recurrent_matrix", recurrent_matrix, expected, advice
+    )
+    if matrix.ndim != 2 or len(matrix) != matrix.shape[1] or matrix.size == 0:
+        found = f"shape {matrix.shape}"
+        raise _checks.error("recurrent_matrix", expected, found, advice)
+    return matrix
 
 
 def scale(recurrent_matrix: Array, d: Array) -> Scaling:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_urnn import _checks
 from keras_urnn.equivalence import obstructions
 from keras_urnn.equivalence.obstructions import WORTHLESS, Obstruction
 from keras_urnn.equivalence.scales import (
     LARGEST_EXPONENT,
     Scaling,
+    checked_matrix,
     rounded,
     scale,
     schur_test,
@@ -59,6 +61,10 @@ def find_scaling(
     Returns:
         A `Scaling`, or an `Obstruction` where none was found.
 
+    Raises:
+        ValueError: when the matrix is not square, real and finite, or a norm is not
+            positive and finite.
+
     Example:
         import numpy as np
 
@@ -71,6 +77,10 @@ def find_scaling(
         - Boyd, El Ghaoui, Feron, Balakrishnan, Linear Matrix Inequalities, 1994,
           section 3.1: the problem in `D²`, and its dual
     """
+    recurrent_matrix = checked_matrix(recurrent_matrix)
+    advice = "It is compared with the spectral norm of the scaled matrix."
+    target = _checks.positive_number("target", target, advice)
+    below = _checks.positive_number("below", below, advice)
     unscaled = scale(recurrent_matrix, np.ones(len(recurrent_matrix)))
     if unscaled.norm < below:
         return unscaled

@@ -9,6 +9,9 @@ from keras_urnn import _checks, parametrizations
 from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
 
+# A recurrent matrix of more takes over 17 GB in float32, and a decomposition days.
+MOST_UNITS: Final = 2**16
+
 # The arguments of the cells' `__init__` that their layers pass on.
 CELL_ARGUMENTS: Final = (
     "units",
@@ -53,7 +56,9 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         state_scale: Any,
         **kwargs: Any,
     ) -> None:
-        units = _checks.positive_integer("units", units, "It is the number of states.")
+        units = _checks.positive_integer(
+            "units", units, "It is the number of states.", MOST_UNITS
+        )
         for name in ("dropout", "recurrent_dropout"):
             kwargs[name] = _checks.rate(name, kwargs[name])
         _refuse_constraint(kwargs["recurrent_constraint"], type(self).__name__)

@@ -29,7 +29,7 @@ class ContractiveRNNCell(StructuredRNNCell):
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
-        units: positive integer. The number of states, and of outputs.
+        units: positive integer, at most 65,536. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
             identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to
             `"relu"`.
@@ -169,7 +169,7 @@ class ContractiveRNN(StructuredRNN):
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
-        units: positive integer. The number of states, and of outputs.
+        units: positive integer, at most 65,536. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
             identity. `"relu"` is what `keras_urnn.to_unitary` converts. Defaults to
             `"relu"`.

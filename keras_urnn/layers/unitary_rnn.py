@@ -26,7 +26,7 @@ class UnitaryRNNCell(StructuredRNNCell):
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
-        units: positive integer. The number of states, and of outputs.
+        units: positive integer, at most 65,536. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
             identity. `"relu"` is the paper's: it can switch states off exactly.
             Defaults to `"relu"`.
@@ -158,7 +158,7 @@ class UnitaryRNN(StructuredRNN):
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     Args:
-        units: positive integer. The number of states, and of outputs.
+        units: positive integer, at most 65,536. The number of states, and of outputs.
         activation: string, callable or None. Any Keras activation, or None for the
             identity. `"relu"` is the paper's: it can switch states off exactly.
             Defaults to `"relu"`.

@@ -5,6 +5,8 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.layers.contractive_rnn import ContractiveRNNCell
 
+LARGEST = 4096  # three matrices of it take 0.4 GB in float64
+
 
 def tight_example(n: int) -> ContractiveRNNCell:
     """Return the contractive ReLU RNN of `n` states that needs `2 n` unitary ones.
@@ -21,13 +23,14 @@ def tight_example(n: int) -> ContractiveRNNCell:
     on/off patterns that are constant in time, and `n + 1` for all others.
 
     Args:
-        n: positive integer. The number of states, of inputs and of outputs.
+        n: positive integer, at most 4096. The number of states, of inputs and of
+            outputs.
 
     Returns:
         A built `ContractiveRNNCell`. The readout is the identity.
 
     Raises:
-        ValueError: when `n` is not a positive integer.
+        ValueError: when `n` is not a positive integer, or larger.
 
     Example:
         ```python
@@ -39,7 +42,7 @@ def tight_example(n: int) -> ContractiveRNNCell:
     Reference:
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), Theorem 2
     """
-    n = _checks.positive_integer("n", n, "It is the number of states.")
+    n = _checks.positive_integer("n", n, "It is the number of states.", LARGEST)
     cell = ContractiveRNNCell(n, "relu", name="tight_example")
     cell.build((None, n))
     cell.set_weights([np.eye(n), 0.5 * np.eye(n), np.ones(n)])
