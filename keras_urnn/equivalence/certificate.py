@@ -35,21 +35,34 @@ def verify_equivalence(
 ) -> EquivalenceReport:
     """Check whether two cells, layers or models compute the same.
 
-    **Proof.** Where one can be the unitary equivalent of the other by theorem 1, every
-    recurrent cell is checked against it: the original's recurrent matrix is the corner
-    of the converted one, bit for bit; kernel, bias and initial state are the
-    original's; the added states get no input, start at rest, and have biases below the
-    bound on what the reachable states send them; the matrix is orthogonal. Nothing is
-    taken from the conversion but its weights. The flags of each recurrent layer
-    (`return_sequences`, `go_backwards`, `merge_mode`, ...) and the weights of all other
-    layers of a model must be the original's. The two may come in either order: what
-    `prune_inactive` leaves of a unitary network is checked as what it came from.
+    **Proof.** `"equivalent"` says that the two give the same outputs in exact
+    arithmetic, for all inputs within the bound and all times (with a `horizon`, for so
+    many steps since a reset). It is said where that is proved, and never because runs
+    agree:
 
-    Two cells of linear activation are decided by their Markov parameters,
+    - One cell is what theorem 1 makes of the other. The original's recurrent matrix is
+      the corner of the converted one, bit for bit; kernel, bias and initial state are
+      the original's; the added states get no input, start at rest, and have biases
+      below the bound on what the reachable states send them; the matrix is orthogonal.
+      Nothing is taken from the conversion but its weights. (In a `state_scale` that
+      isn't a power of two, which only ReLU allows, the matrix is the original's in that
+      scale, each entry rounded once.) The two may come in either order: what
+      `prune_inactive` leaves of a unitary network is checked as what it came from.
+    - Both cells are the same recurrence with the same numbers.
+    - Both are linear, and their Markov parameters and the outputs without inputs,
 
-        K R^j C = K' R'^j C'    for j = 0, ..., n + n',
+          K R^j C = K' R'^j C'    for j = 0, ..., n + n',
 
-    and the outputs under one input: equal there, equal for ever (Cayley and Hamilton).
+      are the same in exact arithmetic: equal there, equal for ever (Cayley and
+      Hamilton). Equal to rounding is not enough, as it may show after a million steps.
+
+    Around the cells everything else has to be the same: the class of each layer, one
+    whose code is known; dtype policies; the flags of recurrent layers
+    (`return_sequences`, `go_backwards`, `merge_mode`, ...); of the other layers of a
+    model settings, functions, and weights, bit by bit; and the wiring, from the outputs
+    back to the inputs. Names don't matter, nor what only training reads. Of a layer of
+    your own all attributes are compared, too. What can't be compared is named in
+    `reasons`, and nothing is claimed.
 
     **Disproof.** Each pair of cells runs side by side, in its own dtype and in float64,
     over random inputs, constant corners of the range of its inputs, the inputs that
@@ -62,12 +75,13 @@ def verify_equivalence(
     inputs that stay in that region, others are a difference. Layers of other cells, and
     models, are also run as a whole (tokens for an `Embedding`), and what then enters
     each recurrent layer, inputs and initial states, must stay in the range that the
-    proof is for (inside `TimeDistributed` it is not looked at). Layers of models are
-    compared by their names, one by one in nested models, too. A stateful model starts
+    proof is for (inside `TimeDistributed` it is not looked at). A stateful model starts
     at rest, goes on from batch to batch, and is put back into the state that it was in.
 
     What is neither proved nor disproved is reported as `"not decided"`: two networks
-    that differ on no input that was tried, and that theorem 1 doesn't relate.
+    that differ on no input that was tried, and that no proof relates. A weight that is
+    another in its last digit is such a case, and so are flags that no run shows, as
+    `zero_output_for_mask` without a mask.
 
     Args:
         original: cell, layer or model.

@@ -104,11 +104,3 @@ def numbers_of(relu: Any) -> ReluNumbers:
 def _as_computed(number: float, layer: Any) -> float:
     # As Keras' own: TensorFlow reads Python's numbers as float32, float64 or not.
     return float(to_float64(keras.ops.cast([number], layer.compute_dtype))[0])
-
-
-def same_activation(one: Any, other: Any) -> bool:
-    """Whether two activations are the same function, as far as it is known."""
-    if type(one) is type(other) is keras.layers.ReLU:
-        names = ("max_value", "negative_slope", "threshold", "compute_dtype")
-        return all(getattr(one, name) == getattr(other, name) for name in names)
-    return bool(one == other)

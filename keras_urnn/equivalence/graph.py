@@ -155,7 +155,8 @@ def check_model(model: Any) -> None:
     functional = type(keras.Model(probe, probe))  # the class has no public name
     sequential = keras.Sequential
     bases = [kind for kind in (sequential, functional) if isinstance(model, kind)]
-    if not bases or type(model).call is not bases[0].call:
+    replaced = "call" in vars(model)
+    if replaced or not bases or type(model).call is not bases[0].call:
         advice = (
             "Build it from `keras.Sequential` or the functional API, or convert its "
             "recurrent layers one by one."
@@ -171,14 +172,15 @@ def check_model(model: Any) -> None:
 def leaves(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The layers of a model by their paths, those in nested models and each step."""
     for layer in model.layers:
-        yield from _unfolded(layer, f"{path}{layer.name}")
+        yield from unfolded(layer, f"{path}{layer.name}")
 
 
-def _unfolded(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
+def unfolded(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The layers that a layer consists of, by their paths; most are but one."""
     if isinstance(layer, keras.Model):
         yield from leaves(layer, f"{path}/")
     elif type(layer) is keras.layers.TimeDistributed:
-        yield from _unfolded(layer.layer, f"{path}/{layer.layer.name}")
+        yield from unfolded(layer.layer, f"{path}/{layer.layer.name}")
     else:
         yield path, layer
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_urnn.equivalence.bounds import InputBounds
@@ -10,7 +11,8 @@ from keras_urnn.equivalence.findings import Findings, Trial, examine
 from keras_urnn.equivalence.graph import check_model, graph_of, leaves
 from keras_urnn.equivalence.hindrances import is_converted
 from keras_urnn.equivalence.intervals import arithmetic_dtype
-from keras_urnn.equivalence.layer_certificate import are_copies, cell_pairs
+from keras_urnn.equivalence.layer_certificate import cell_pairs
+from keras_urnn.equivalence.matching import Matching, matched
 from keras_urnn.equivalence.model_runs import entered, trial_batches
 from keras_urnn.equivalence.observations import (
     OUTPUT_TOLERANCE,
@@ -20,9 +22,10 @@ from keras_urnn.equivalence.pairs import CellPair, claims
 from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
 from keras_urnn.equivalence.runs import observe
+from keras_urnn.equivalence.sameness import difference
 from keras_urnn.equivalence.survey import Survey, Use
 from keras_urnn.equivalence.whole import compare_models
-from keras_urnn.equivalence.wiring import layer_objections, paired_layers
+from keras_urnn.equivalence.wiring import recurrent_objections
 
 
 def certify_models(
@@ -35,13 +38,16 @@ def certify_models(
         for cell in cells_of(layer) if is_converted(layer) else []:
             check_learned(cell, path)
     first, second = original, converted
-    if _claims(converted, original) and not _claims(original, converted):
-        # The second may be what is left of the first.
-        first, second = converted, original
+    matching = matched(first, second)
+    if not _claims(matching):
+        turned = matched(second, first)
+        if _claims(turned):
+            # The second may be what is left of the first.
+            first, second, matching = converted, original, turned
     found, tolerance = Findings(), None
     try:
         survey = Survey(first, bounds, trial.horizon)
-        found.add(_certified(first, second, survey, trial))
+        found.add(_certified(first, survey, matching, trial))
         if found.pairs and not found.gaps:
             tolerance = _tolerance(first, found.pairs, trial.sampling.steps)
     except NotCoveredError as reason:
@@ -51,22 +57,32 @@ def certify_models(
     return found
 
 
-def _claims(original: Any, converted: Any) -> bool:
+def _claims(matching: Matching) -> bool:
     """Whether a model may be what theorem 1 makes of another, by its layers."""
     return all(
-        other is not None and claims(cells_of(layer), cells_of(other))
-        for layer, other in paired_layers(original, converted).values()
+        claims(cells_of(layer), cells_of(other))
+        for _, layer, other in matching.layers.values()
         if is_converted(layer)
     )
 
 
-def _certified(original: Any, converted: Any, survey: Survey, trial: Trial) -> Findings:
-    """Each pair of layers, alone and in a run of the original as a whole."""
-    found = Findings()
-    for path, (old, new) in paired_layers(original, converted).items():
-        found.gaps += layer_objections(path, old, new, converted.name)
-        if is_converted(old) and new is not None:
+def _certified(
+    original: Any, survey: Survey, matching: Matching, trial: Trial
+) -> Findings:
+    """Each pair of layers, alone and in a run of the original as a whole.
+
+    Two models are equivalent where they are wired alike, each recurrent layer is what
+    theorem 1 makes of its counterpart, or a copy, and all others are copies: then
+    equal tensors enter counterparts, and leave them, one call after the other.
+    """
+    found = Findings(gaps=list(matching.gaps))
+    for path, old, new in matching.layers.values():
+        if is_converted(old):
             found.add(_of_a_layer(path, survey.uses[id(old)], new, trial))
+        else:
+            # A copy, class, settings, dtypes and weights, computes the same.
+            words = difference(old, new)
+            found.gaps += [] if words is None else [f"{path}: {words}"]
     first = {id(pair.old): pair for pair in found.pairs if pair.is_comparable}
     batches = trial_batches(original, survey.entrances, trial.sampling)
     for one in entered(original, survey, batches):
@@ -83,10 +99,14 @@ def _certified(original: Any, converted: Any, survey: Survey, trial: Trial) -> F
 def _of_a_layer(path: str, use: Use, new: Any, trial: Trial) -> Findings:
     """The cells of a layer against those of its conversion, or of its copy."""
     found, layers = Findings(), (use.layer, new)
+    found.gaps += recurrent_objections(path, *layers)
+    if not isinstance(new, keras.layers.RNN | keras.layers.Bidirectional):
+        return found
     try:
         pairs = cell_pairs(path, layers, use.entering, use.starts, trial.horizon)
     except NotCoveredError as reason:
-        if not are_copies(*layers):
+        # Where theorem 1 says nothing a copy still computes the same.
+        if difference(*layers) is not None:
             found.gaps.append(f"{path}: no proof by theorem 1: {reason}")
         return found
     for pair in pairs:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
-from keras_urnn.equivalence.flat_activations import same_activation
+from keras_urnn.equivalence.exact import same_linear_maps
 from keras_urnn.equivalence.intervals import Array, Interval, symmetric
 from keras_urnn.equivalence.reachable import Recurrence
 from keras_urnn.equivalence.recurrent_ranges import (
@@ -17,8 +17,10 @@ from keras_urnn.equivalence.recurrent_ranges import (
     visible_units,
 )
 from keras_urnn.equivalence.rescaling import in_scale
+from keras_urnn.equivalence.sameness import policy_of, same
 from keras_urnn.equivalence.unitary_weights import added_bias_bounds
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
+from keras_urnn.parametrizations import Projection
 
 # What rounding the entries to the weights' dtype leaves of max|UᵀU - I|. An entry
 # changed by 1e-4 moves it by 1e-4 / sqrt(2 n) or more: seen up to n = 4096 in float32.
@@ -112,9 +114,16 @@ class CellPair:
     def in_one_scale(self) -> tuple[Recurrence, Recurrence]:
         """The numbers of both, the original's in the scale of the converted one."""
         old, new = self.recurrences
-        if new.scale is None or not self.is_conversion or self.is_unitary_already:
+        d = new.d[: self.states]
+        if np.array_equal(old.d, d) or not (self.is_conversion and self.may_scale):
             return old, new
-        return in_scale(old, new.d[: self.states]), new
+        return in_scale(old, d), new
+
+    @property
+    def may_scale(self) -> bool:
+        """Whether the original computes the same in other scales of its states."""
+        flat = self.recurrences[0].flat
+        return flat is not None and flat.homogeneous and not self.is_unitary_already
 
     @property
     def is_exact(self) -> bool:
@@ -133,9 +142,13 @@ class CellPair:
         states = ("initial_state", "centre", "d")
         return (
             all(_same(getattr(new, x), getattr(old, x)) for x in (*weights, *states))
-            and same_activation(self.new.activation, self.old.activation)
+            and same(self.new.activation, self.old.activation)
             and visible_units(self.new) == visible_units(self.old)
         )
+
+    def is_one_linear_map(self, horizon: int | None) -> bool:
+        """Whether both are linear, and answer all inputs alike in exact arithmetic."""
+        return same_linear_maps(self.recurrences, self.seen_through, horizon)
 
     @property
     def largest_added_bias(self) -> float:
@@ -162,19 +175,41 @@ def claims(old: Sequence[Any], new: Sequence[Any]) -> bool:
 
 
 def objections(pair: CellPair, horizon: int | None) -> list[str]:
-    """What a proof of the equivalence of the two cells would lack, in words."""
-    findings: dict[str, bool] = {}
-    if pair.is_conversion or pair.is_copy:
-        findings |= _of_the_readouts(pair)
-    if pair.is_conversion:
-        old, new = pair.in_one_scale
-        findings |= _of_the_cell(pair) | _of_the_first_states(old, new)
-        findings |= _of_the_added_states(pair, old, new, horizon)
-    elif not pair.is_copy:
-        findings[f"no proof by theorem 1: {pair.hindrance}"] = False
+    """What a proof of the equivalence of the two cells would lack, in words.
+
+    There are three proofs, each for two cells of one dtype policy:
+
+    - both are linear, and all that an input or the start does to the outputs, at any
+      step, is the same in exact arithmetic;
+    - one is what theorem 1 makes of the other: the first states repeat the original,
+      and the added ones never leave their rest, so that they send zeros;
+    - both are the same recurrence with the same numbers, seen in the same way.
+    """
+    findings = _of_the_arithmetic(pair)
+    if not pair.is_one_linear_map(horizon):
+        if pair.is_conversion or pair.is_copy:
+            findings |= _of_the_readouts(pair)
+        if pair.is_conversion:
+            old, new = pair.in_one_scale
+            findings |= _of_the_cell(pair) | _of_the_first_states(old, new)
+            findings |= _of_the_added_states(pair, old, new, horizon)
+        elif not pair.is_copy:
+            findings[f"no proof by theorem 1: {pair.hindrance}"] = False
     return [
         f"{pair.name}: {finding}" for finding, holds in findings.items() if not holds
     ]
+
+
+def _of_the_arithmetic(pair: CellPair) -> dict[str, bool]:
+    cells = (pair.old, pair.new)
+    policies = [policy_of(cell) for cell in cells]
+    maps = [getattr(cell, "parametrization", None) for cell in cells]
+    return {
+        "the dtype policy is another": policies[0] == policies[1],
+        "nothing is known of its parametrization": all(
+            one is None or type(one) is Projection for one in maps
+        ),
+    }
 
 
 def _of_the_readouts(pair: CellPair) -> dict[str, bool]:
@@ -189,9 +224,9 @@ def _of_the_cell(pair: CellPair) -> dict[str, bool]:
     return {
         f"the recurrent matrix is not orthogonal (error {error:.3g})": error
         <= tolerance,
-        "the activation is another": same_activation(
-            pair.new.activation, pair.old.activation
-        ),
+        "the activation is another": same(pair.new.activation, pair.old.activation),
+        "the state scale is another": pair.may_scale
+        or np.array_equal(pair.recurrences[0].d, pair.recurrences[1].d[: pair.states]),
         "a copy has another number of states": (
             pair.new.units == pair.states or not pair.is_unitary_already
         ),

@@ -27,7 +27,8 @@ def observe(pair: CellPair, x: Array) -> Observation:
     # The original may compute in less: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
     if not pair.is_conversion:
-        nudged = _run(pair.old, nudge(x, *dtypes))
+        moved = nudge(x, *dtypes)
+        nudged = _run(pair.old, moved), _run(pair.new, moved)
         return _compare_any(pair, states, nudged, dtypes)
     seen = _compare_conversion(pair, states, dtypes, 1.0 if pair.is_exact else 10.0)
     seen = replace(seen, inside=_stays_inside(x, pair.entering))
@@ -42,7 +43,9 @@ def observe_in_float64(pair: CellPair, x: Array) -> Observation:
     stored = [one.stored_dtype for one in pair.recurrences]
     if not pair.is_conversion:
         # Weights that are rounded move outputs as much as inputs that are.
-        nudged = trajectory(pair.recurrences[0], nudge(x, *stored)).states
+        moved = nudge(x, *stored)
+        first, second = (trajectory(one, moved).states for one in pair.recurrences)
+        nudged = first, second
         seen = _compare_any(pair, states, nudged, stored)
     else:
         exact = [activation_dtype(pair.old.activation)]
@@ -66,11 +69,16 @@ def _compare_conversion(
 
 
 def _compare_any(
-    pair: CellPair, states: tuple[Array, Array], nudged: Array, dtypes: Sequence[str]
+    pair: CellPair,
+    states: tuple[Array, Array],
+    nudged: tuple[Array, Array],
+    dtypes: Sequence[str],
 ) -> Observation:
+    """Compare any two; what rounding does to the worse of them is measured."""
     expected, found = _seen(pair, states)
-    nudged = nudged @ pair.seen_through[0]
-    return compare_nudged(pair.name, expected, found, nudged, dtypes)
+    first, second = _seen(pair, nudged)
+    moved = np.maximum(np.abs(first - expected), np.abs(second - found))
+    return compare_nudged(pair.name, expected, found, expected + moved, dtypes)
 
 
 def _seen(pair: CellPair, states: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,12 +1,13 @@
-"""What surrounds the converted cells: the flags of their layers, and other layers."""
+"""What surrounds the cells: the code, the dtypes and the flags of recurrent layers."""
 
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_urnn.equivalence.graph import leaves
-from keras_urnn.equivalence.hindrances import is_converted
+from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
+from keras_urnn.equivalence.sameness import attributes, policy_of
+from keras_urnn.layers.contractive_rnn import ContractiveRNN
+from keras_urnn.layers.unitary_rnn import UnitaryRNN
 
 _FLAGS = (
     "return_sequences",
@@ -16,67 +17,98 @@ _FLAGS = (
     "unroll",
     "zero_output_for_mask",
 )
+# The layers whose code is known, and which of them does the work of which.
+_COUNTERPARTS = {
+    keras.layers.RNN: (keras.layers.RNN,),
+    keras.layers.SimpleRNN: (keras.layers.SimpleRNN, UnitaryRNN),
+    ContractiveRNN: (ContractiveRNN, UnitaryRNN),
+    UnitaryRNN: (UnitaryRNN,),
+}
+_CELLS = (*SIMPLE_CELLS, keras.layers.StackedRNNCells)
 
 
-def flag_objections(old: Any, new: Any) -> list[str]:
-    """In what a converted layer or cell goes through its sequence another way."""
+def recurrent_objections(name: str, old: Any, new: Any) -> list[str]:
+    """In what a recurrent layer or cell may run through a sequence in another way.
+
+    Where there are none, both are loops of known code over their cells, and put out
+    the same where the cells do.
+    """
     if isinstance(old, keras.layers.Bidirectional):
-        return _of_both_directions(old, new)
+        return _of_both_directions(name, old, new)
     if not isinstance(old, keras.layers.RNN):
-        return []  # a cell has none
+        # A cell has no flags.
+        is_cell = type(new) in SIMPLE_CELLS
+        kind = type(new).__name__
+        wrong = [] if is_cell else [f"{name}: not a cell, but a {kind}"]
+        return wrong + _replaced(name, old, new)
     if not isinstance(new, keras.layers.RNN):
-        return [f"{old.name}: not a recurrent layer, but a {type(new).__name__}"]
-    return _differing(old, new, _FLAGS)
-
-
-def _of_both_directions(old: Any, new: Any) -> list[str]:
-    if not isinstance(new, keras.layers.Bidirectional):
-        return [f"{old.name}: not a Bidirectional layer, but a {type(new).__name__}"]
+        return [f"{name}: not a recurrent layer, but a {type(new).__name__}"]
     return (
-        _differing(old, new, ("merge_mode",))
-        + flag_objections(old.forward_layer, new.forward_layer)
-        + flag_objections(old.backward_layer, new.backward_layer)
+        _of_the_classes(name, old, new)
+        + _differing(name, old, new, _FLAGS)
+        + _of_the_policies(name, old, new)
+        + _replaced(name, old, new, old.cell, new.cell)
     )
 
 
-def _differing(old: Any, new: Any, names: tuple[str, ...]) -> list[str]:
+def _of_both_directions(name: str, old: Any, new: Any) -> list[str]:
+    if not isinstance(new, keras.layers.Bidirectional):
+        return [f"{name}: not a Bidirectional layer, but a {type(new).__name__}"]
+    kinds = {type(old), type(new)} - {keras.layers.Bidirectional}
+    return (
+        [_unknown(name, kind) for kind in kinds]
+        + _differing(name, old, new, ("merge_mode", "return_state"))
+        + _of_the_policies(name, old, new)
+        + _replaced(name, old, new)
+        + recurrent_objections(name, old.forward_layer, new.forward_layer)
+        + recurrent_objections(name, old.backward_layer, new.backward_layer)
+    )
+
+
+def _of_the_classes(name: str, old: Any, new: Any) -> list[str]:
+    """Whether the code of both is known, and the one's loop does what the other's."""
+    of_layers = {type(one) for one in (old, new) if type(one) not in _COUNTERPARTS}
+    of_cells = {type(one.cell) for one in (old, new) if type(one.cell) not in _CELLS}
+    if of_layers or of_cells:
+        return [_unknown(name, kind) for kind in (*of_layers, *of_cells)]
+    if type(new) not in _COUNTERPARTS[type(old)]:
+        kinds = type(new).__name__, type(old).__name__
+        return [f"{name}: it is a {kinds[0]}, not a {kinds[1]}"]
+    on_jax = keras.config.backend() == "jax"
+    unrolled = old.unroll and old.zero_output_for_mask and type(old) is not type(new)
+    if on_jax and unrolled:
+        # Keras' own loop then repeats outputs at masked steps, and ours gives zeros.
+        return [
+            f"{name}: on JAX a masked step of a {type(old).__name__} that is "
+            "unrolled puts out something else"
+        ]
+    return []
+
+
+def _unknown(name: str, kind: type[Any]) -> str:
+    return f"{name}: nothing is proved of what a {kind.__name__} computes"
+
+
+def _differing(name: str, old: Any, new: Any, flags: tuple[str, ...]) -> list[str]:
     return [
-        f"{old.name}: `{name}` is {getattr(new, name)!r}, not {getattr(old, name)!r}"
-        for name in names
-        if getattr(new, name) != getattr(old, name)
+        f"{name}: `{flag}` is {getattr(new, flag)!r}, not {getattr(old, flag)!r}"
+        for flag in flags
+        if getattr(new, flag) != getattr(old, flag)
     ]
 
 
-def paired_layers(original: Any, converted: Any) -> dict[str, tuple[Any, Any]]:
-    """The layers of two models that have the same path; `None` where one is missing.
-
-    Those of nested models are taken one by one; a shared layer comes once for each
-    layer that it is paired with.
-    """
-    others, pairs = dict(leaves(converted)), {}
-    seen: set[tuple[int, int]] = set()
-    for path, layer in leaves(original):
-        other = others.get(path)
-        if (id(layer), id(other)) not in seen:
-            seen.add((id(layer), id(other)))
-            pairs[path] = (layer, other)
-    return pairs
+def _of_the_policies(name: str, old: Any, new: Any) -> list[str]:
+    if policy_of(old) == policy_of(new):
+        return []
+    return [f"{name}: its dtype policy is not the original's"]
 
 
-def layer_objections(path: str, layer: Any, other: Any, name: str) -> list[str]:
-    """In what a layer of the converted model called `name` is not as it should be."""
-    if other is None:
-        return [f"{path}: not in {name}"]
-    if is_converted(layer):
-        return flag_objections(layer, other)
-    same = _same(layer, other)
-    return [] if same else [f"{path}: its weights are not the original's"]
-
-
-def _same(layer: Any, copy: Any) -> bool:
-    if not isinstance(layer, keras.Layer):
-        return True  # an operation has no weights
-    weights, copied = layer.get_weights(), copy.get_weights()
-    return len(weights) == len(copied) and all(
-        np.array_equal(a, b) for a, b in zip(weights, copied, strict=True)
-    )
+def _replaced(name: str, *layers: Any) -> list[str]:
+    """Methods of a layer or cell that were replaced on the object itself."""
+    found = {
+        key
+        for layer in layers
+        for key, value in attributes(layer).items()
+        if callable(value) and callable(getattr(type(layer), key, None))
+    }
+    return [f"{name}: its `{key}` was replaced" for key in sorted(found)]

@@ -10,7 +10,6 @@ from keras_urnn.equivalence.flat_activations import (
     FLAT_ACTIVATIONS,
     FlatActivation,
     flat_activation,
-    same_activation,
 )
 from tests.equivalence.networks import CONVERTED, RELU_LAYERS, relu_layer
 from tests.helpers import Array, precision, to_numpy
@@ -138,12 +137,3 @@ def test_the_numbers_of_a_layer_are_those_of_its_dtype() -> None:
     assert flat is not None
     assert flat.value == flat.edge == 0.10009765625
     assert known((None, 0.0, 0.3)).edge == np.float32(0.3)
-
-
-def test_two_activations_are_the_same_by_what_they_compute() -> None:
-    assert same_activation(A.relu, A.relu)
-    assert not same_activation(A.relu, A.relu6)
-    assert same_activation(ReLU(2.0, name="a"), ReLU(2.0, name="b"))
-    for other in (ReLU(), ReLU(2.0, 0.1), ReLU(2.0, threshold=1.0), A.relu6):
-        assert not same_activation(ReLU(2.0), other)
-    assert not same_activation(ReLU(2.0), ReLU(2.0, dtype="float16"))
