@@ -8,7 +8,7 @@ QUIET := 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long mutants bench benchmark lint format docs clean
+.PHONY: help demo test test-long fuzz mutants bench benchmark lint format docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,11 +19,16 @@ demo: .venv/demo.stamp  ## train on real digits, convert, compare: writes demo/
 
 test: .venv/dev.stamp  ## run the tests on the three backends, or on BACKEND=jax
 	@echo "== test: $(BACKEND)"
-	$(PY) tests/run_backends.py $(BACKEND)
+	$(PY) -m tests.run_backends $(BACKEND)
 
 test-long: .venv/dev.stamp  ## run what takes longer, record it in tests/results/
 	@echo "== test-long: $(BACKEND)"
-	$(PY) tests/run_backends.py --long $(BACKEND)
+	$(PY) -m tests.run_backends --long $(BACKEND)
+
+fuzz: .venv/dev.stamp  ## 50,000 calls and 2,500 pairs, recorded in tests/results/
+	@echo "== fuzz: tests/fuzz.py, tests/certificate_hunt.py"
+	$(PY) -m tests.fuzz --record
+	$(PY) -m tests.certificate_hunt --record
 
 mutants: .venv/dev.stamp  ## break the package line by line: each must be caught
 	@echo "== mutants: tests/mutants/mutants.toml"

@@ -1,6 +1,6 @@
 """Run the suite on each backend, in a process of its own, and add up the outcomes.
 
-    python tests/run_backends.py [--long] [backend ...]
+    python -m tests.run_backends [--long] [backend ...]
 
 The last line is the total, `N passed, N failed, N skipped`. The exit status is 0 only
 where every backend ran at least one test and none failed. A backend that is not
@@ -10,19 +10,17 @@ installed ends pytest before its first test: that counts as a failure.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.recording import ROOT, about, record
+
 BACKENDS = ("tensorflow", "jax", "torch")
 LONG_RESULTS = ROOT / "tests" / "results" / "long.json"
 PROCESSES = 2
@@ -55,7 +53,8 @@ def main() -> int:
         backend: run_backend(backend, arguments.long) for backend in arguments.backends
     }
     if arguments.long:
-        record(outcomes)
+        found = {backend: asdict(one) | about() for backend, one in outcomes.items()}
+        record(LONG_RESULTS, "make test-long", found)
     print()
     for backend, outcome in outcomes.items():
         print(f"{backend}: {outcome}")
@@ -119,28 +118,6 @@ def add(outcomes: list[Outcome]) -> Outcome:
         failed=sum(one.failed for one in outcomes),
         skipped=sum(one.skipped for one in outcomes),
     )
-
-
-def record(outcomes: dict[str, Outcome]) -> None:
-    """Write each backend's outcome, and what it was of; leave those of the others."""
-    packages = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy")
-    about = {
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": git("status", "--porcelain") != "",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: version(name) for name in packages},
-    }
-    earlier = json.loads(LONG_RESULTS.read_text(encoding="utf-8"))["outcomes"]
-    new = {backend: {**asdict(one), **about} for backend, one in outcomes.items()}
-    results = {"command": "make test-long", "outcomes": {**earlier, **new}}
-    LONG_RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
-def git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":
