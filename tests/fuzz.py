@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ from tests.recording import ROOT, about, record
 
 RESULTS = ROOT / "tests" / "results" / "fuzz.json"
 # A process for so many: what backends compile and keep would fill the memory.
-CALLS_A_PROCESS = 5_000
+CALLS_A_PROCESS = 10_000
 
 
 @dataclass
@@ -89,19 +90,26 @@ def main() -> int:
     found = 0
     for backend in arguments.backend:
         start = time.monotonic()
-        tally = Tally()
-        for outcome in outcomes(backend, arguments.seed, arguments.calls):
-            tally.add(outcome)
-            if tally.calls % 1000 == 0:
-                seconds = time.monotonic() - start
-                print(f"{backend}: {tally.calls} calls, {seconds:.0f} s", flush=True)
+        tally = fuzz(backend, arguments.seed, arguments.calls)
         seconds = round(time.monotonic() - start, 1)
         entry = {"seed": arguments.seed, "seconds": seconds, **tally.as_dict()}
-        print(json.dumps({key: entry[key] for key in ("calls", "outcomes")}))
+        print(f"{backend}: {seconds} s, {entry['outcomes']}", flush=True)
         found += len(tally.finds)
         if arguments.record:
             record(RESULTS, "make fuzz", {backend: {**entry, **about()}})
     return int(found > 0)
+
+
+def fuzz(backend: str, seed: int, calls: int) -> Tally:
+    """Make the calls, and print what is found and how far they are."""
+    tally, start = Tally(), time.monotonic()
+    with compiled_once():
+        for outcome in outcomes(backend, seed, calls):
+            tally.add(outcome)
+            if tally.calls % 1000 == 0:
+                seconds = time.monotonic() - start
+                print(f"{backend}: {tally.calls} calls, {seconds:.0f} s", flush=True)
+    return tally
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -177,6 +185,16 @@ def ended(index: int, status: int, errors: str) -> dict[str, Any]:
         "raw": False,
         "is_allowed": False,
     }
+
+
+@contextmanager
+def compiled_once() -> Iterator[None]:
+    """Let all processes of a run share what JAX compiles: most of their time."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+        yield
 
 
 def environment(backend: str) -> dict[str, str]:

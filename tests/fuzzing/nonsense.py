@@ -70,7 +70,7 @@ COLLECTIONS = [
     lambda draw: (float(i) for i in range(3)),
     lambda draw: iter([]),
     lambda draw: _nested(3),
-    lambda draw: _nested(3000),
+    lambda draw: _nested(70),
     lambda draw: _own_member(),
     lambda draw: [any_array(draw) for _ in range(draw.below(4))],
     lambda draw: [any_value(draw) for _ in range(draw.below(4))],

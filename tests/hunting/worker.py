@@ -10,8 +10,6 @@ import time
 import warnings
 from typing import Any
 
-import keras
-
 from tests.fuzzing.draws import Draw
 from tests.hunting import differing, equal
 from tests.hunting.pairs import Pair
@@ -22,7 +20,6 @@ KINDS = {"differing": differing.FAMILIES, "equal": equal.FAMILIES}
 def pair_of(kind: str, seed: int, index: int) -> tuple[str, Pair]:
     """The family and the pair that the seed and the index decide."""
     draw = Draw(seed, index)
-    keras.utils.set_random_seed(draw.below(2**31))
     families = KINDS[kind]
     weights = [weight for weight, _ in families.values()]
     name = draw.weighted(list(families), weights)
