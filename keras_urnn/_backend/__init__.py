@@ -212,6 +212,16 @@ def _without_gradients(function: Callable[..., Any], *tensors: Any) -> Any:
         return function(*tensors)
 
 
+def inference(model: Any) -> Callable[[Any], Any]:
+    """A model as a function of its inputs, compiled, without gradients. Keep it.
+
+    Not `predict_on_batch` on TensorFlow, which warns of retracing at the fifth model.
+    """
+    if keras.config.backend() == "tensorflow":
+        return compiled(partial(model, training=False))
+    return model.predict_on_batch
+
+
 def gradients(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
     """The gradients of a scalar function of a list of tensors, as a function of it.
 

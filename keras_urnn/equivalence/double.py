@@ -1,11 +1,11 @@
-"""A recurrence in float64, whatever its dtype and the backend's: nothing but its map.
+"""A recurrence in float64 NumPy, whatever its dtype is: nothing but its map.
 
 With the weights as they are stored, two networks that compute the same then agree to
-12 digits, and a difference that float32 would hide is one.
+12 digits, and a difference that float32 would hide is one. Only the activation is the
+backend's: to compile a whole loop takes JAX and TensorFlow longer than to run it here.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -13,13 +13,9 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _backend
-from keras_urnn._backend import matmul
 from keras_urnn.equivalence.flat_activations import numbers_of
-from keras_urnn.equivalence.intervals import Array
+from keras_urnn.equivalence.intervals import Array, to_float64
 from keras_urnn.equivalence.reachable import Recurrence
-
-# From a tensor of inputs `(batch, time, features)` to pre-activations and states.
-Run = Callable[[Any], tuple[Any, Any]]
 
 
 class Trajectory(NamedTuple):
@@ -35,54 +31,67 @@ class Trajectory(NamedTuple):
 
 
 def trajectory(recurrence: Recurrence, x: Array) -> Trajectory:
-    """Run a recurrence from its state at rest."""
-    activation = _in_float64(recurrence.activation)
+    """Run a recurrence from its state at rest.
+
+    z_t = ((h_{t-1} - c)∘d) R + (x_t K + b)∘d,    h_t = φ(z_t) / d
+    """
+    activation, d = _in_numpy(recurrence.activation), recurrence.d
+    driven = (x @ recurrence.kernel + recurrence.bias) * d
+    z, states = np.empty_like(driven), np.empty_like(driven)
+    h = np.broadcast_to(recurrence.initial_state, driven[:, 0].shape)
     with _backend.double_precision():
-        # The numbers are arguments: what is compiled is the same for all networks.
-        run = _backend.compiled(partial(_run, activation))
-        found = run(_tensor(x), *_numbers(recurrence))
-        return Trajectory(*(np.asarray(ops.convert_to_numpy(part)) for part in found))
+        for t in range(driven.shape[1]):
+            before = (h - recurrence.centre) * d
+            z[:, t] = before @ recurrence.recurrent_matrix + driven[:, t]
+            h = states[:, t] = activation(z[:, t]) / d
+    return Trajectory(z, states)
 
 
-def run_in_float64(recurrence: Recurrence) -> Run:
-    """The recurrence as a function of tensors, to be called in `double_precision`."""
-    activation = _in_float64(recurrence.activation)
-    return lambda x: _run(activation, x, *_numbers(recurrence))
+# From a run, and the gradients of a number by its pre-activations and by its states
+# (0.0 for none), to the gradient of that number by the inputs.
+InputGradient = Callable[[Trajectory, Array | float, Array | float], Array]
+
+
+def input_gradient(recurrence: Recurrence) -> InputGradient:
+    """The backward pass of `trajectory`. What is returned compiles once: keep it."""
+    through_activation = _gradient_in_numpy(recurrence.activation)
+
+    def back(run: Trajectory, by_z: Array | float, by_h: Array | float) -> Array:
+        d, by_x = recurrence.d, np.empty_like(run.states)
+        by_z, by_h = (np.broadcast_to(g, run.states.shape) for g in (by_z, by_h))
+        later = np.zeros_like(run.states[:, 0])
+        with _backend.double_precision():
+            for t in reversed(range(run.states.shape[1])):
+                through = through_activation(
+                    run.preactivations[:, t], (by_h[:, t] + later) / d
+                )
+                by_x[:, t] = by_z[:, t] + through
+                later = (by_x[:, t] @ recurrence.recurrent_matrix.T) * d
+        return by_x @ (recurrence.kernel * d).T
+
+    return back
+
+
+def _in_numpy(activation: Any) -> Callable[[Array], Array]:
+    if activation is keras.activations.relu:
+        return lambda z: np.maximum(z, 0.0)  # without compiling it for each shape
+    activate = _in_float64(activation)
+    return lambda z: to_float64(activate(_tensor(z)))
+
+
+def _gradient_in_numpy(activation: Any) -> Callable[[Array, Array], Array]:
+    """From pre-activations, and a gradient by the values, to that by the former."""
+    if activation is keras.activations.relu:
+        return lambda z, by_value: np.where(z > 0.0, by_value, 0.0)
+    activate = _in_float64(activation)
+    gradient = _backend.gradients(
+        lambda tensors: ops.sum(ops.cast(activate(tensors[0]), "float64") * tensors[1])
+    )
+    return lambda z, by_value: to_float64(gradient([_tensor(z), _tensor(by_value)])[0])
 
 
 def _tensor(array: Array) -> Any:
     return ops.convert_to_tensor(array, dtype="float64")
-
-
-def _numbers(recurrence: Recurrence) -> list[Any]:
-    d = recurrence.d
-    kernel, bias = recurrence.kernel * d, recurrence.bias * d
-    states = (d, recurrence.centre, recurrence.initial_state)
-    arrays = (kernel, recurrence.recurrent_matrix, bias, *states)
-    return [_tensor(array) for array in arrays]
-
-
-def _run(
-    activation: Any,
-    x: Any,
-    kernel: Any,
-    matrix: Any,
-    bias: Any,
-    d: Any,
-    centre: Any,
-    start: Any,
-) -> tuple[Any, Any]:
-    def step(h: Any, driven: Any) -> tuple[Any, Any]:
-        z = matmul((h - centre) * d, matrix) + driven
-        h = ops.cast(activation(z), "float64") / d
-        return h, h
-
-    driven = ops.swapaxes(matmul(x, kernel) + bias, 0, 1)
-    start = ops.zeros_like(driven[:1]) + start
-    _, states = ops.scan(step, start[0], driven)
-    before = ops.concatenate([start, states[:-1]], axis=0)
-    z = matmul((before - centre) * d, matrix) + driven
-    return ops.swapaxes(z, 0, 1), ops.swapaxes(states, 0, 1)
 
 
 def activation_dtype(activation: Any) -> str:

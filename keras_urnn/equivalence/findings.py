@@ -1,10 +1,11 @@
 """What speaks for and against the equivalence of two networks, gathered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from keras_urnn.equivalence.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.intervals import MACHINE_EPSILON, Array
 from keras_urnn.equivalence.observations import Observation
 from keras_urnn.equivalence.pairs import CellPair, objections
 from keras_urnn.equivalence.regions import Comparison, compare_regions
@@ -54,8 +55,16 @@ class Findings:
         self.gaps += other.gaps
 
 
-def examine(pair: CellPair, trial: Trial) -> Findings:
-    """Check two cells against the proof, and run them side by side."""
+def examine(pair: CellPair, trial: Trial, entered: Sequence[Array] = ()) -> Findings:
+    """Check two cells against the proof, and run them side by side.
+
+    Args:
+        pair: the two.
+        trial: `Trial`.
+        entered: arrays of shape `(batch, time, features)`, more inputs to run them on
+            in their own dtype: those of a run of the model around them. Defaults to
+            `()`.
+    """
     found = Findings([pair])
     if not pair.is_comparable:
         found.differences.append(f"{pair.name}: {pair.shapes}")
@@ -74,8 +83,8 @@ def examine(pair: CellPair, trial: Trial) -> Findings:
     inputs = [trial_inputs(pair, trial.sampling)]
     if trial.search:
         inputs.append(searched_inputs(pair, trial.sampling))
-    for x in inputs:
-        found.observations += [observe(pair, x), observe_in_float64(pair, x)]
+    found.observations += observe(pair, [*inputs, *entered])
+    found.observations += [observe_in_float64(pair, x) for x in inputs]
     return found
 
 

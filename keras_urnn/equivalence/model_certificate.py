@@ -1,5 +1,6 @@
 """Two models against the proof, layer by layer, and side by side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keras_urnn.equivalence.hindrances import is_converted
 from keras_urnn.equivalence.intervals import arithmetic_dtype
 from keras_urnn.equivalence.layer_certificate import cell_pairs
 from keras_urnn.equivalence.matching import Matching, matched
-from keras_urnn.equivalence.model_runs import entered, trial_batches
+from keras_urnn.equivalence.model_runs import Entered, entered, trial_batches
 from keras_urnn.equivalence.observations import (
     OUTPUT_TOLERANCE,
     rounding_tolerance,
@@ -21,7 +22,6 @@ from keras_urnn.equivalence.observations import (
 from keras_urnn.equivalence.pairs import CellPair, claims
 from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
-from keras_urnn.equivalence.runs import observe
 from keras_urnn.equivalence.sameness import difference
 from keras_urnn.equivalence.survey import Survey, Use
 from keras_urnn.equivalence.whole import compare_models
@@ -76,28 +76,34 @@ def _certified(
     equal tensors enter counterparts, and leave them, one call after the other.
     """
     found = Findings(gaps=list(matching.gaps))
+    runs = _entered(original, survey, trial)
     for path, old, new in matching.layers.values():
         if is_converted(old):
-            found.add(_of_a_layer(path, survey.uses[id(old)], new, trial))
+            use = survey.uses[id(old)]
+            found.add(_of_a_layer(path, use, new, trial, runs.get(id(old), [])))
         else:
             # A copy, class, settings, dtypes and weights, computes the same.
             words = difference(old, new)
             found.gaps += [] if words is None else [f"{path}: {words}"]
-    first = {id(pair.old): pair for pair in found.pairs if pair.is_comparable}
-    batches = trial_batches(original, survey.entrances, trial.sampling)
-    for one in entered(original, survey, batches):
-        pair = first.get(id(cells_of(one.layer)[0]))
-        if pair is None:
-            continue
-        found.observations.append(observe(pair, one.x))
-        if not one.starts_inside(survey.uses[id(one.layer)].starts):
-            name = pair.name
-            found.gaps.append(f"{name}: what it starts from leaves the range for it")
     return found
 
 
-def _of_a_layer(path: str, use: Use, new: Any, trial: Trial) -> Findings:
-    """The cells of a layer against those of its conversion, or of its copy."""
+def _entered(original: Any, survey: Survey, trial: Trial) -> dict[int, list[Entered]]:
+    """What enters each recurrent layer in a run of the original, by its `id`."""
+    batches = trial_batches(original, survey.entrances, trial.sampling)
+    found: dict[int, list[Entered]] = {}
+    for one in entered(original, survey, batches):
+        found.setdefault(id(one.layer), []).append(one)
+    return found
+
+
+def _of_a_layer(
+    path: str, use: Use, new: Any, trial: Trial, runs: Sequence[Entered]
+) -> Findings:
+    """The cells of a layer against those of its conversion, or of its copy.
+
+    What entered the layer in a run of the model enters the first of its cells.
+    """
     found, layers = Findings(), (use.layer, new)
     found.gaps += recurrent_objections(path, *layers)
     if not isinstance(new, keras.layers.RNN | keras.layers.Bidirectional):
@@ -109,8 +115,10 @@ def _of_a_layer(path: str, use: Use, new: Any, trial: Trial) -> Findings:
         if difference(*layers) is not None:
             found.gaps.append(f"{path}: no proof by theorem 1: {reason}")
         return found
-    for pair in pairs:
-        found.add(examine(pair, trial))
+    if not all(one.starts_inside(use.starts) for one in runs):
+        found.gaps.append(f"{path}: what it starts from leaves the range for it")
+    for i, pair in enumerate(pairs):
+        found.add(examine(pair, trial, [one.x for one in runs] if i == 0 else []))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_urnn._backend import inference
 from keras_urnn.equivalence.entrances import Entrances
 from keras_urnn.equivalence.graph import (
     Call,
@@ -48,33 +49,39 @@ def _drawn(tensor: Any, entrances: Entrances, sampling: Sampling) -> Array:
     return sampling.inputs(entrances.inputs[tensor.name], shape).astype(tensor.dtype)
 
 
-def outputs_of(
-    model: Any, batches: Sequence[Batch], horizon: int | None
-) -> list[Array]:
-    """All outputs of a model for these batches, one after the other.
+class Runner:
+    """Runs a model, compiled once, on as many batches as it is given.
 
-    A stateful model starts at rest and, unless a horizon counts its steps, goes on
-    from batch to batch; afterwards it is in the state that it was in.
+    Args:
+        model: built model.
     """
-    stateful = _stateful_layers(model)
-    found = []
-    with _states_kept(stateful):
-        for i, batch in enumerate(batches):
-            for layer in stateful if i == 0 or horizon is not None else []:
-                layer.reset_state()
-            found.append(_run(model, batch, eager=bool(stateful)))
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._stateful = _stateful_layers(model)
+        self._compiled = inference(model)
 
-def _run(model: Any, batch: Batch, eager: bool) -> list[Array]:
-    arguments = packed(model, batch)
-    # Compiled, and without the gradients that an eager call would keep. (On JAX a
-    # compiled call does not keep the states of a stateful layer.)
-    if eager:
-        outputs = model(arguments, training=False)
-    else:
-        outputs = model.predict_on_batch(arguments)
-    return [to_float64(y) for y in keras.tree.flatten(outputs)]
+    def outputs(self, batches: Sequence[Batch], horizon: int | None) -> list[Array]:
+        """All outputs for these batches, one after the other.
+
+        A stateful model starts at rest and, unless a horizon counts its steps, goes on
+        from batch to batch; afterwards it is in the state that it was in.
+        """
+        found = []
+        with _states_kept(self._stateful):
+            for i, batch in enumerate(batches):
+                for layer in self._stateful if i == 0 or horizon is not None else []:
+                    layer.reset_state()
+                found.append(self._run(packed(self._model, batch)))
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def _run(self, arguments: Any) -> list[Array]:
+        # On JAX a compiled call does not keep the states of a stateful layer.
+        if self._stateful:
+            outputs = self._model(arguments, training=False)
+        else:
+            outputs = self._compiled(arguments)
+        return [to_float64(y) for y in keras.tree.flatten(outputs)]
 
 
 def packed(model: Any, inputs: Sequence[Any]) -> Any:
@@ -162,7 +169,8 @@ def entered(model: Any, survey: Survey, batches: Sequence[Batch]) -> list[Entere
     copies.finish()
     tensors = [(x, given) for _, x, given in calls]
     flat = keras.tree.flatten(tensors)
-    seen = outputs_of(keras.Model(inputs, flat), batches, survey.horizon)
+    runner = Runner(keras.Model(inputs, flat))
+    seen = runner.outputs(batches, survey.horizon)
     packed = keras.tree.pack_sequence_as(tensors, seen)
     return [
         Entered(layer, x, given)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.bounds import InputBounds, fit
+from keras_urnn.equivalence.copies import draw_again, leave_unset
 from keras_urnn.equivalence.intervals import Array, Interval
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
@@ -64,6 +65,9 @@ class Plan:
     layer: Any
     weights: list[list[Array]]
 
+    def __post_init__(self) -> None:
+        leave_unset(self.layer)
+
     def build(self, *shape: Any) -> Any:
         """Build the new layer for inputs of this shape, set its weights, return it."""
         self.layer.build(shape)
@@ -71,6 +75,7 @@ class Plan:
 
     def finish(self) -> Any:
         """Set the weights of the new layer, which has been built by a call."""
+        draw_again(self.layer)
         for cell, weights in zip(cells_of(self.layer), self.weights, strict=True):
             cell.set_weights(weights)
         for layer in directions_of(self.layer):
@@ -139,7 +144,6 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
         # A layer as activation is made anew.
         "activation": cell.get_config()["activation"],
         "use_bias": True,
-        # Weights are set afterwards; the identity is the cheapest matrix to project.
         "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,

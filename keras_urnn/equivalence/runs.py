@@ -1,14 +1,16 @@
 """Run a cell and its conversion, or any two cells, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_urnn._backend import inference
+from keras_urnn.equivalence.copies import copy_learned, leave_unset
 from keras_urnn.equivalence.double import activation_dtype, trajectory
-from keras_urnn.equivalence.intervals import Array, Interval
+from keras_urnn.equivalence.intervals import Array, Interval, to_float64
 from keras_urnn.equivalence.observations import (
     Observation,
     compare,
@@ -21,15 +23,27 @@ from keras_urnn.equivalence.pairs import CellPair
 from keras_urnn.equivalence.reachable import Recurrence
 
 
-def observe(pair: CellPair, x: Array) -> Observation:
-    """Run both cells on `x` with all their states in view."""
-    states = _run(pair.old, x), _run(pair.new, x)
+def observe(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
+    """Run both cells on each of `inputs` with all their states in view."""
     # The original may compute in less: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
-    if not pair.is_conversion:
-        moved = nudge(x, *dtypes)
-        nudged = _run(pair.old, moved), _run(pair.new, moved)
-        return _compare_any(pair, states, nudged, dtypes)
+    shape = _shape_of_all(inputs)
+    old, new = (_all_states(cell, shape) for cell in (pair.old, pair.new))
+    states = list(zip(_run(old, inputs), _run(new, inputs), strict=True))
+    if pair.is_conversion:
+        both = zip(inputs, states, strict=True)
+        return [_observe_conversion(pair, x, found, dtypes) for x, found in both]
+    moved = [nudge(x, *dtypes) for x in inputs]
+    nudged = zip(_run(old, moved), _run(new, moved), strict=True)
+    return [
+        _compare_any(pair, found, near, dtypes)
+        for found, near in zip(states, nudged, strict=True)
+    ]
+
+
+def _observe_conversion(
+    pair: CellPair, x: Array, states: tuple[Array, Array], dtypes: Sequence[str]
+) -> Observation:
     seen = _compare_conversion(pair, states, dtypes, 1.0 if pair.is_exact else 10.0)
     seen = replace(seen, inside=_stays_inside(x, pair.entering))
     new, n = pair.recurrences[1], pair.states
@@ -105,22 +119,36 @@ def _stays_inside(x: Array, entering: Interval | None) -> bool:
     return bool(np.all((entering.lower <= x) & (x <= entering.upper)))
 
 
-def _run(cell: Any, x: Array) -> Array:
-    # Compiled, and without the gradients that an eager call would keep.
-    found = _all_states(cell, x.shape).predict_on_batch(x)
-    return np.asarray(found, dtype=np.float64)
+def _shape_of_all(inputs: Sequence[Array]) -> tuple[int, int, int]:
+    """The shape of one batch that holds all inputs: rows, the most steps, features."""
+    rows, steps = sum(len(x) for x in inputs), max(x.shape[1] for x in inputs)
+    return rows, steps, inputs[0].shape[-1]
 
 
-def _all_states(cell: Any, shape: tuple[int, ...]) -> Any:
-    """A model from sequences to the states of a copy of `cell` at each step."""
+def _run(run: Callable[[Any], Any], inputs: Sequence[Array]) -> list[Array]:
+    """The states for each of `inputs`, in one run: each shape is compiled by itself."""
+    whole = np.zeros(_shape_of_all(inputs))
+    ends = np.cumsum([len(x) for x in inputs])
+    parts = np.split(whole, ends[:-1])  # views
+    for part, x in zip(parts, inputs, strict=True):
+        part[:, : x.shape[1]] = x
+    states = np.split(to_float64(run(whole)), ends[:-1])
+    # What follows a sequence that ended does not change the states before.
+    return [found[:, : x.shape[1]] for found, x in zip(states, inputs, strict=True)]
+
+
+def _all_states(cell: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    """From sequences of this shape to the states of a copy of `cell` at each step."""
     config = cell.get_config()
     if config.get("output_units") is not None:
         config["output_units"] = None
     copy = type(cell).from_config(config)
+    leave_unset(copy)
     copy.build((None, shape[-1]))
-    copy.set_weights(cell.get_weights())
+    copy_learned(cell, copy)
     layer = keras.layers.RNN(copy, return_sequences=True, dtype=cell.dtype_policy)
-    return keras.Sequential([keras.Input(shape[1:], dtype=_array_dtype(cell)), layer])
+    x = keras.Input(batch_shape=shape, dtype=_array_dtype(cell))
+    return inference(keras.Sequential([x, layer]))
 
 
 def _array_dtype(cell: Any) -> str:

@@ -7,36 +7,35 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _backend
-from keras_urnn.equivalence.intervals import Array, Interval
+from keras_urnn.equivalence.intervals import Array, Interval, to_float64
 
 # Each goes half as far as the one before: all of the range, a half, a quarter, ...
 STEPS = 8
 
 
 def climb(
-    value: Callable[[list[Any]], Any],
+    gradient: Callable[[list[Array]], Sequence[Array]],
     inputs: Sequence[Array],
     ranges: Sequence[Interval],
 ) -> list[Array]:
-    """Climb from `inputs` to where `value` is larger.
+    """Climb from `inputs` to where a number is larger.
 
     Projected ascent by the sign of the gradient: what moves every input of every step
-    to that end of its range from which the value grows.
+    to that end of its range from which the number grows.
 
     Args:
-        value: function from a list of input tensors to a scalar.
+        gradient: function from a list of inputs to the gradient by each of them.
         inputs: one array per input, floating point.
         ranges: the range of each of them.
 
     Returns:
         The inputs reached, as arrays of the same shapes and dtypes.
     """
-    gradient = _backend.gradients(value)
     reached = list(inputs)
     for step in range(STEPS):
-        slopes = gradient([ops.convert_to_tensor(x, dtype=x.dtype) for x in reached])
+        slopes = gradient(reached)
         reached = [
-            _moved(x, np.asarray(ops.convert_to_numpy(slope)), interval, 2.0**-step)
+            _moved(x, slope, interval, 2.0**-step)
             for x, slope, interval in zip(reached, slopes, ranges, strict=True)
         ]
     return reached
@@ -64,7 +63,13 @@ def most_different(
         pairs = zip(first(tensors), second(tensors), strict=True)
         return sum(ops.sum(ops.square(y - other)) for y, other in pairs)
 
-    return climb(difference, inputs, ranges)
+    by_tensors = _backend.gradients(difference)
+
+    def gradient(reached: list[Array]) -> list[Array]:
+        tensors = [ops.convert_to_tensor(x, dtype=x.dtype) for x in reached]
+        return [to_float64(slope) for slope in by_tensors(tensors)]
+
+    return climb(gradient, inputs, ranges)
 
 
 def _moved(x: Array, slope: Array, interval: Interval, share: float) -> Array:

@@ -1,19 +1,17 @@
 """Inputs to try two networks on: random, constant, adverse, and searched for."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from keras_urnn import _backend, _checks
-from keras_urnn._backend import matmul
-from keras_urnn.equivalence.double import Run, run_in_float64
+from keras_urnn import _checks
+from keras_urnn.equivalence.double import InputGradient, input_gradient, trajectory
 from keras_urnn.equivalence.intervals import Array, Interval
 from keras_urnn.equivalence.pairs import CellPair
 from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.search import climb, most_different
+from keras_urnn.equivalence.search import climb
 
 # How long the sequences are that are searched by gradient.
 SEARCHED_STEPS = 100
@@ -115,33 +113,35 @@ def searched_inputs(pair: CellPair, sampling: Sampling) -> Array:
     """
     short = replace(sampling, steps=min(sampling.steps, SEARCHED_STEPS))
     drawn = short.inputs(pair.sampled, (short.steps, pair.sampled.lower.size))
-    old, new = (run_in_float64(recurrence) for recurrence in pair.recurrences)
-    first, second = pair.seen_through
-    with _backend.double_precision():
-        found = most_different(
-            lambda tensors: [matmul(old(tensors[0])[1], _double(first))],
-            lambda tensors: [matmul(new(tensors[0])[1], _double(second))],
-            [drawn],
-            [pair.sampled],
+    back = [input_gradient(recurrence) for recurrence in pair.recurrences]
+    found = climb(lambda x: [_of_difference(pair, back, *x)], [drawn], [pair.sampled])
+    if pair.is_conversion and pair.new.units > pair.states:
+        adverse = trial_inputs(pair, short)
+        found += climb(
+            lambda x: [_of_nearness(pair, back[1], *x)], [adverse], [pair.sampled]
         )
-        if pair.is_conversion and pair.new.units > pair.states:
-            found += climb(
-                _nearness(pair, new), [trial_inputs(pair, short)], [pair.sampled]
-            )
     return np.concatenate(found)
 
 
-def _nearness(pair: CellPair, run: Run) -> Callable[[list[Any]], Any]:
-    """How near an added state comes to leaving its rest, summed over the sequences."""
+def _of_difference(pair: CellPair, back: Sequence[InputGradient], x: Array) -> Array:
+    """The gradient of `Σ |y - y'|²` by the inputs."""
+    runs = [trajectory(recurrence, x) for recurrence in pair.recurrences]
+    first, second = pair.seen_through
+    off = 2.0 * (runs[0].states @ first - runs[1].states @ second)
+    return back[0](runs[0], 0.0, off @ first.T) - back[1](runs[1], 0.0, off @ second.T)
+
+
+def _of_nearness(pair: CellPair, back: InputGradient, x: Array) -> Array:
+    """That of how near an added state comes to leaving its rest.
+
+    Summed over the sequences; of each the one pre-activation that comes nearest.
+    """
     flat, n = pair.recurrences[1].flat, pair.states
     side = flat.side if flat else -1
-
-    def nearness(tensors: list[Any]) -> Any:
-        z, _ = run(tensors[0])
-        return ops.sum(ops.max(-side * z[..., n:], axis=(1, 2)))
-
-    return nearness
-
-
-def _double(array: Array) -> Any:
-    return ops.convert_to_tensor(array, dtype="float64")
+    run = trajectory(pair.recurrences[1], x)
+    nearness = (-side * run.preactivations[..., n:]).reshape(len(x), -1)
+    nearest = np.zeros_like(nearness)
+    nearest[np.arange(len(x)), nearness.argmax(axis=1)] = -side
+    by_z = np.zeros_like(run.preactivations)
+    by_z[..., n:] = nearest.reshape(by_z[..., n:].shape)
+    return back(run, by_z, 0.0)

@@ -15,8 +15,8 @@ from keras_urnn.equivalence.graph import leaves
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON, Array, arithmetic_dtype
 from keras_urnn.equivalence.model_runs import (
     Batch,
+    Runner,
     is_stateful,
-    outputs_of,
     packed,
     trial_batches,
 )
@@ -77,7 +77,8 @@ def compare_models(
         # Where lengths are left open, or dtypes differ, some inputs fit both.
         fits = _fit(*shapes)
         return Findings(gaps=words) if fits else Findings(differences=words)
-    nudged = cache(lambda: _nudged(models[0]))
+    first, second = (Runner(model) for model in models)
+    nudged = cache(lambda: Runner(_nudged(models[0])))
     dtypes = [dtype for model in models for dtype in _dtypes(model)]
     found = Findings()
 
@@ -86,11 +87,11 @@ def compare_models(
     ) -> list[Observation]:
         """Compare with what rounding does to a copy of the first."""
         try:
-            moved = outputs_of(nudged(), batches, trial.horizon)
+            moved = nudged().outputs(batches, trial.horizon)
         except NotCoveredError:
             # Where it can't be copied its inputs are moved instead of its weights.
             nearby = [[_nudged_input(x, dtypes) for x in batch] for batch in batches]
-            moved = outputs_of(models[0], nearby, trial.horizon)
+            moved = first.outputs(nearby, trial.horizon)
         seen = [
             compare_nudged(name, *both, y, dtypes)
             for both, y in zip(outputs, moved, strict=True)
@@ -100,7 +101,8 @@ def compare_models(
 
     def run(batches: Sequence[Batch]) -> bool:
         """Compare, and say whether the outputs could be."""
-        expected, others = (outputs_of(m, batches, trial.horizon) for m in models)
+        expected = first.outputs(batches, trial.horizon)
+        others = second.outputs(batches, trial.horizon)
         if [y.shape for y in expected] != [y.shape for y in others]:
             found.differences.append(f"{name}: its outputs are others")
             return False
@@ -110,7 +112,7 @@ def compare_models(
         if tolerance is None or any(one.differences for one in seen):
             seen = measured(outputs, batches)
         if any(one.differences for one in seen):
-            again = outputs_of(models[0], batches, trial.horizon)
+            again = first.outputs(batches, trial.horizon)
             if not all(map(_repeats, expected, again, seen)):
                 found.gaps.append(f"{name}: its outputs are random")
                 return False

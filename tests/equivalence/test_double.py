@@ -1,10 +1,16 @@
 """A recurrence in float64 against the loop in NumPy."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.double import activation_dtype, trajectory
+from keras_urnn.equivalence.double import (
+    activation_dtype,
+    input_gradient,
+    trajectory,
+)
 from keras_urnn.equivalence.reachable import Recurrence
 from tests.equivalence.networks import (
     CONVERTED,
@@ -67,3 +73,27 @@ def test_an_activation_tells_the_dtype_it_computes_in() -> None:
     on_jax = keras.config.backend() == "jax"
     tanh = activation_dtype(keras.activations.tanh)
     assert tanh == ("float32" if on_jax else "float64")
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "softmax", "hard_silu"])
+def test_the_gradient_by_the_inputs_is_that_of_differences(activation: str) -> None:
+    network = recurrence(4, 0.9, 0, activation=activation, centred=True)
+    network = Recurrence(**{**vars(network), "scale": np.array([1.0, 4.0, 0.5, 3.0])})
+    generator = np.random.default_rng(0)
+    x = generator.uniform(-2.0, 2.0, (2, 6, FEATURES))
+    by_z, by_h, direction = (
+        generator.normal(size=(2, 6, size)) for size in (4, 4, FEATURES)
+    )
+
+    def value(x: Any) -> float:
+        run = trajectory(network, x)
+        return float(np.sum(by_z * run.preactivations) + np.sum(by_h * run.states))
+
+    # Keras' tanh computes in float32 on JAX: of 1e-7, over a difference of 1e-3.
+    exact = activation_dtype(network.activation) == "float64"
+    step, tolerance = (1e-6, 1e-7) if exact else (1e-3, 1e-3)
+    gradient = input_gradient(network)(trajectory(network, x), by_z, by_h)
+    difference = value(x + step * direction) - value(x - step * direction)
+    np.testing.assert_allclose(
+        np.sum(gradient * direction), difference / (2.0 * step), rtol=tolerance
+    )
