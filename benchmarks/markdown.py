@@ -36,6 +36,22 @@ def scaling(record: dict[str, Any]) -> str:
     return "\n".join([*head, *lines])
 
 
+def verification(record: dict[str, Any]) -> str:
+    """Return the table of `verification.json`: seconds of now, and their ratios."""
+    found = {
+        (row["backend"], row["target"], row["call"]): row for row in record["ratios"]
+    }
+    rows = dict.fromkeys((backend, target) for backend, target, _ in found)
+    calls = list(dict.fromkeys(call for *_, call in found))
+    lines = [
+        line(
+            [f"{BACKENDS[key[0]]}, {key[1]}", *(_ratio(found[*key, c]) for c in calls)]
+        )
+        for key in rows
+    ]
+    return "\n".join([*_head("", [f"`{call}`" for call in calls]), *lines])
+
+
 def line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -62,6 +78,10 @@ def _costs(record: dict[str, Any]) -> Iterator[str]:
 
 def _seconds(run: dict[str, Any] | None) -> str:
     return f"{run['seconds']:.2g} s" if run else ""
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    return f"{row['now']:.2f} s ({row['ratio']:.2f} of 0.5.0's)"
 
 
 def _share(row: dict[str, Any]) -> str:

@@ -9,12 +9,12 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.diagnostics import unitarity_error
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.findings import Findings, Trial
-from keras_urnn.equivalence.graph import leaves
+from keras_urnn.equivalence.findings import STAGES, Findings, Trial
+from keras_urnn.equivalence.graph import recurrent_cells
 from keras_urnn.equivalence.layer_certificate import certify_layers
 from keras_urnn.equivalence.model_certificate import certify_models
 from keras_urnn.equivalence.observations import Observation
-from keras_urnn.equivalence.recurrent_ranges import cells_of
+from keras_urnn.equivalence.progress import progress
 from keras_urnn.equivalence.refusals import check_layer, checked_horizon
 from keras_urnn.equivalence.report import EquivalenceReport
 from keras_urnn.equivalence.trials import checked_sampling
@@ -130,13 +130,15 @@ def verify_equivalence(
     sampling = checked_sampling(steps, batch_size, seed, horizon)
     advice = "False leaves out the search for inputs on which the two differ."
     trial = Trial(sampling, horizon, _checks.boolean("search", search, advice))
-    if isinstance(original, keras.Model) or isinstance(converted, keras.Model):
-        if readouts is not None:
-            advice = "Models have outputs of their own: leave it out."
-            raise _checks.error("readouts", "`None` for models", readouts, advice)
-        found = certify_models(original, converted, bounds, trial)
-    else:
-        found = certify_layers(original, converted, bounds, trial, readouts)
+    of_models = isinstance(original, keras.Model) or isinstance(converted, keras.Model)
+    if of_models and readouts is not None:
+        advice = "Models have outputs of their own: leave it out."
+        raise _checks.error("readouts", "`None` for models", readouts, advice)
+    with progress(STAGES * len(recurrent_cells(original)) + 2 * of_models):
+        if of_models:
+            found = certify_models(original, converted, bounds, trial)
+        else:
+            found = certify_layers(original, converted, bounds, trial, readouts)
     return _report(original, converted, found, horizon)
 
 
@@ -150,7 +152,7 @@ def _report(
     objections = [objection for run in seen for objection in run.objections]
     errors = [
         unitarity_error(cell)
-        for cell in _cells(converted)
+        for cell in recurrent_cells(converted)
         if type(cell) is UnitaryRNNCell
     ]
     held = [comparison.difference for comparison in compared if comparison.regions]
@@ -189,15 +191,6 @@ def _largest(values: Iterable[float]) -> float:
     return float(np.max(found)) if found else float("inf")
 
 
-def _cells(target: Any) -> list[Any]:
-    """All recurrent cells of a cell, layer or model."""
-    if not isinstance(target, keras.Model):
-        return cells_of(target)
-    kinds = keras.layers.RNN | keras.layers.Bidirectional
-    layers = [layer for _, layer in leaves(target) if isinstance(layer, kinds)]
-    return [cell for layer in layers for cell in cells_of(layer)]
-
-
 def _count_states(target: Any) -> int:
-    sizes = [keras.tree.flatten(cell.state_size) for cell in _cells(target)]
+    sizes = [keras.tree.flatten(cell.state_size) for cell in recurrent_cells(target)]
     return int(sum(size for cell in sizes for size in cell))

@@ -6,8 +6,15 @@ import keras
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.bounds import InputBound, InputBounds
+from keras_urnn.equivalence.graph import recurrent_cells
 from keras_urnn.equivalence.models import convert_model
-from keras_urnn.equivalence.recurrent import entering_layer, plan_cell, plan_layer
+from keras_urnn.equivalence.progress import progress
+from keras_urnn.equivalence.recurrent import (
+    STAGES,
+    entering_layer,
+    plan_cell,
+    plan_layer,
+)
 from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
 from keras_urnn.equivalence.starts import resting_starts
@@ -136,6 +143,13 @@ def to_unitary(
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     advice = "True looks for scales of the states that add fewer of them."
     minimize_states = _checks.boolean("minimize_states", minimize_states, advice)
+    with progress(STAGES * len(recurrent_cells(target))):
+        return _converted(target, bounds, horizon, minimize_states)
+
+
+def _converted(
+    target: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
+) -> Any:
     if isinstance(target, keras.Model):
         return convert_model(target, bounds, horizon, minimize_states)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):

@@ -8,9 +8,12 @@ import numpy as np
 from keras_urnn.equivalence.intervals import MACHINE_EPSILON, Array
 from keras_urnn.equivalence.observations import Observation
 from keras_urnn.equivalence.pairs import CellPair, objections
+from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.regions import Comparison, compare_regions
 from keras_urnn.equivalence.runs import observe, observe_in_float64
 from keras_urnn.equivalence.trials import Sampling, searched_inputs, trial_inputs
+
+STAGES = 3  # that `examine` shows in the progress bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +84,13 @@ def examine(pair: CellPair, trial: Trial, entered: Sequence[Array] = ()) -> Find
     # Equal in the regions that were seen is no proof of equal: `objections` is.
     found.gaps += objections(pair, trial.horizon)
     inputs = [trial_inputs(pair, trial.sampling)]
+    advance()
     if trial.search:
         inputs.append(searched_inputs(pair, trial.sampling))
+    advance()
     found.observations += observe(pair, [*inputs, *entered])
     found.observations += [observe_in_float64(pair, x) for x in inputs]
+    advance()
     return found
 
 

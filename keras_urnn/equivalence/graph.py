@@ -185,5 +185,14 @@ def unfolded(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, layer
 
 
+def recurrent_cells(target: Any) -> list[Any]:
+    """All recurrent cells of a cell, layer or model."""
+    if not isinstance(target, keras.Model):
+        return cells_of(target)
+    kinds = keras.layers.RNN | keras.layers.Bidirectional
+    layers = [layer for _, layer in leaves(target) if isinstance(layer, kinds)]
+    return [cell for layer in layers for cell in cells_of(layer)]
+
+
 def _is_tensor(leaf: Any) -> bool:
     return isinstance(leaf, keras.KerasTensor)

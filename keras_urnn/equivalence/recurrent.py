@@ -10,6 +10,7 @@ import numpy as np
 from keras_urnn.equivalence.bounds import InputBounds, fit
 from keras_urnn.equivalence.copies import draw_again, leave_unset
 from keras_urnn.equivalence.intervals import Array, Interval
+from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.recurrent_ranges import (
     OUR_CELLS,
     Starts,
@@ -30,6 +31,7 @@ from keras_urnn.equivalence.unitary_weights import UnitaryWeights, dilated_weigh
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
+STAGES = 2  # that a conversion of one cell shows in the progress bar
 CONVERTED_LAYERS = (
     keras.layers.RNN,
     keras.layers.SimpleRNN,
@@ -111,6 +113,7 @@ def plan_cell(
     if type(cell) is UnitaryRNNCell:
         return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
     recurrence = check_convertible(cell, name, horizon)
+    advance()
     assert entering is not None  # only copies are planned without
     if minimize_states:
         recurrence = with_few_added_states(recurrence_of(cell), recurrence)
@@ -118,6 +121,7 @@ def plan_cell(
         # is another, by a little, when its scaled weights are read (`prune_inactive`).
         entering = entering.widen(2.0**-10 * entering.largest)
     new = dilated_weights(recurrence, entering, horizon, start)
+    advance()
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
     if recurrence.scale is not None:

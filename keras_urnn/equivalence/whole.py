@@ -28,6 +28,7 @@ from keras_urnn.equivalence.observations import (
     compare_nudged,
     nudge,
 )
+from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError
 from keras_urnn.equivalence.search import most_different
@@ -120,8 +121,10 @@ def compare_models(
         return True
 
     comparable = run(trial_batches(models[0], entrances, trial.sampling))
+    advance()
     if comparable and trial.search and _is_searchable(models, entrances):
         run([_searched(models, entrances, trial)])
+    advance()
     return found
 
 
