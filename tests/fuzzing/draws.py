@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 Maker = Callable[["Draw"], Any]
+Row = Callable[["Draw"], Any]
 
 
 class Draw:

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 import keras_urnn as ku
-from tests.fuzzing.draws import Draw
+from tests.fuzzing.draws import Draw, fixed
 
 
 def any_value(draw: Draw) -> Any:
@@ -21,7 +21,7 @@ def any_value(draw: Draw) -> Any:
 
 
 def _values(*values: Any) -> list[Callable[[Draw], Any]]:
-    return [lambda draw, value=value: value for value in values]
+    return [fixed(value) for value in values]
 
 
 PLAIN = _values(

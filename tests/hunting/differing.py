@@ -8,7 +8,6 @@ import numpy as np
 
 import keras_urnn as ku
 from tests.fuzzing.draws import Draw
-from tests.hunting.models import Doubled
 from tests.hunting.networks import FEATURES, FLOATING, Network
 from tests.hunting.pairs import BOUND, Pair, converted
 
@@ -101,12 +100,12 @@ def changed_conversion(draw: Draw) -> Pair:
         at = tuple(draw.below(min(n, size)) for size in value.shape)
         value[at] = one_ulp(value[at])
     weight.assign(value)
-    pair = draw.pick([(first, second), (second, first)])
-    return Pair(*pair, certain=True, note=f"{network}; {name}")
+    first, second = draw.pick([(first, second), (second, first)])
+    return Pair(first, second, certain=True, note=f"{network}; {name}")
 
 
 # What may be changed of a recurrent layer; the last are for layers only.
-RECURRENT = {
+RECURRENT: dict[str, list[Any]] = {
     "activation": ["relu", "hard_tanh", "tanh", None, "sigmoid", "leaky_relu"],
     "use_bias": [False],
     "class": ["contractive", "unitary"],
@@ -183,8 +182,8 @@ def changed_setting(table: dict[str, dict[str, list[Any]]]) -> Callable[[Draw], 
         name = draw.pick(list(table[network.kind]))
         other = network.but(**{name: draw.pick(table[network.kind][name])})
         pair = network.build(), converted(draw, other.build())
-        note = f"{network} and {other}"
-        return Pair(*draw.pick([pair, pair[::-1]]), note=note)
+        first, second = draw.pick([pair, pair[::-1]])
+        return Pair(first, second, note=f"{network} and {other}")
 
     return make
 
@@ -203,11 +202,11 @@ class Twice:
         return keras.tree.map_structure(lambda y: 2.0 * y, found)
 
 
-class TwiceRNN(Twice, L.RNN):
+class TwiceRNN(Twice, keras.layers.RNN):
     pass
 
 
-class TwiceSimple(Twice, L.SimpleRNN):
+class TwiceSimple(Twice, keras.layers.SimpleRNN):
     pass
 
 
@@ -332,4 +331,3 @@ FAMILIES: dict[str, tuple[float, Callable[[Draw], Pair]]] = {
     "linear, apart after long": (8, slow),
     "readout": (6, readout),
 }
-assert Doubled  # named by the settings of "chain"

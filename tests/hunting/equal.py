@@ -16,8 +16,8 @@ from tests.hunting.pairs import BOUND, Pair, conversion
 
 
 def either_way(draw: Draw, first: Any, second: Any, **arguments: Any) -> Pair:
-    pair = draw.pick([(first, second), (second, first)])
-    return Pair(*pair, certain=True, arguments=arguments)
+    one, other = draw.pick([(first, second), (second, first)])
+    return Pair(one, other, certain=True, arguments=arguments)
 
 
 def of_theorem_1(draw: Draw) -> Pair:
@@ -86,7 +86,7 @@ def without_a_say(draw: Draw) -> Pair:
     network = any_network(draw, ["layer"])
     first, second = network.build(), network.build()
     config = second.get_config()
-    settings = {"trainable": False}
+    settings: dict[str, Any] = {"trainable": False}
     if "dropout" in config:
         settings |= {"dropout": 0.5, "kernel_initializer": "zeros", "unroll": True}
     second = type(second).from_config({**config, **settings})

@@ -11,7 +11,7 @@ from tests.hunting.networks import FEATURES, KINDS, LAYER, STEPS, Settings, laye
 L = keras.layers
 
 
-class Doubled(L.Dense):
+class Doubled(keras.layers.Dense):
     """A layer that overrides `call`."""
 
     def call(self, inputs: Any) -> Any:
@@ -181,7 +181,7 @@ def inputs_of(model: Any, seed: int, batch: int = 16) -> list[Any]:
     found = []
     for x in model.inputs:
         shape = (batch, *x.shape[1:])
-        drawn = generator.uniform(-1.0, 1.0, shape)
+        drawn: Any = generator.uniform(-1.0, 1.0, shape)
         if "int" in x.dtype:
             drawn = generator.integers(5, size=shape)
         else:

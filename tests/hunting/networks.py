@@ -72,7 +72,7 @@ def near_identity(generator: np.random.Generator, n: int) -> Any:
     """An orthogonal matrix at a distance of at most 0.2 from the identity."""
     skew = np.tril(generator.standard_normal((n, n)), -1)
     skew -= skew.T
-    return scipy.linalg.expm(0.2 * skew / max(1.0, np.linalg.norm(skew)))
+    return scipy.linalg.expm(0.2 * skew / max(1.0, float(np.linalg.norm(skew))))
 
 
 def cell_of(s: Settings) -> Any:

@@ -35,7 +35,12 @@ class Pair:
 
     def report(self, seed: int) -> Any:
         """What `verify_equivalence` finds, in a few short runs."""
-        given = {"input_bound": BOUND, "steps": 8, "batch_size": 2, "search": False}
+        given: dict[str, Any] = {
+            "input_bound": BOUND,
+            "steps": 8,
+            "batch_size": 2,
+            "search": False,
+        }
         given |= {"seed": seed, **self.arguments}
         return ku.verify_equivalence(self.first, self.second, **given)
 

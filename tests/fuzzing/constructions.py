@@ -1,0 +1,107 @@
+"""Calls that make an object: from arguments, from a config, by Keras' reader."""
+
+from typing import Any
+
+import keras
+
+import keras_urnn as ku
+from tests.fuzzing import arguments as given
+from tests.fuzzing.configs import spoilt_config
+from tests.fuzzing.draws import Draw, Row
+from tests.fuzzing.engine import Call
+from tests.fuzzing.targets import (
+    FEATURES,
+    STEPS,
+)
+
+CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "UnitaryRNNCell": (ku.UnitaryRNNCell, given.CELL),
+    "ContractiveRNNCell": (
+        ku.ContractiveRNNCell,
+        {**given.CELL, "max_norm": given.MAX_NORM},
+    ),
+    "UnitaryRNN": (ku.UnitaryRNN, given.LAYER),
+    "ContractiveRNN": (ku.ContractiveRNN, {**given.LAYER, "max_norm": given.MAX_NORM}),
+    "UnitaryProjection": (ku.UnitaryProjection, {"method": given.METHOD}),
+    "ContractiveProjection": (
+        ku.ContractiveProjection,
+        {"max_norm": given.MAX_NORM, "method": given.METHOD},
+    ),
+    "Projection": (ku.parametrizations.Projection, {"method": given.METHOD}),
+}
+
+
+def constructor(name: str) -> Row:
+    kind, good = CONSTRUCTED[name]
+
+    def make(draw: Draw) -> Call:
+        arguments = given.spoilt(draw, good)
+        if "units" in good and draw.chance(0.95):
+            arguments.setdefault("units", 2)
+        return Call(name, kind, (), arguments)
+
+    return make
+
+
+def from_config(name: str) -> Row:
+    kind = CONSTRUCTED[name][0]
+
+    def make(draw: Draw) -> Call:
+        config = spoilt_config(draw, _instance(draw, name).get_config())
+        return Call(f"{name}.from_config", kind.from_config, (config,))
+
+    return make
+
+
+def round_trip(name: str) -> Row:
+    """From an object to its config and back, twice, through Keras."""
+
+    def there_and_back(kind: Any, arguments: dict[str, Any]) -> Any:
+        config = keras.saving.serialize_keras_object(kind(**arguments))
+        return keras.saving.deserialize_keras_object(config).get_config()
+
+    def make(draw: Draw) -> Call:
+        kind, good = CONSTRUCTED[name]
+        arguments = {"units": 2} if "units" in good else {}
+        arguments |= given.spoilt(draw, good)
+        return Call(f"{name}, to a config and back", there_and_back, (kind, arguments))
+
+    return make
+
+
+def deserialized(draw: Draw) -> Call:
+    made = _instance(draw, draw.pick(list(CONSTRUCTED)))
+    config = spoilt_config(draw, keras.saving.serialize_keras_object(made))
+    function = keras.saving.deserialize_keras_object
+    return Call("deserialize_keras_object", function, (config,))
+
+
+def deserialized_layer(draw: Draw) -> Call:
+    name = draw.pick(["UnitaryRNN", "ContractiveRNN", "UnitaryRNNCell"])
+    around = draw.pick([lambda one: one, _bidirectional, _in_a_model])
+    config = keras.layers.serialize(around(_instance(draw, name)))
+    config = spoilt_config(draw, config)
+    return Call("layers.deserialize", keras.layers.deserialize, (config,))
+
+
+def _bidirectional(layer: Any) -> Any:
+    plain = isinstance(layer, keras.layers.RNN)
+    plain = plain and not layer.go_backwards
+    return keras.layers.Bidirectional(layer if plain else ku.UnitaryRNN(2))
+
+
+def _in_a_model(layer: Any) -> Any:
+    plain = isinstance(layer, keras.layers.RNN)
+    layer = layer if plain else keras.layers.RNN(layer)
+    return keras.Sequential([keras.Input((STEPS, FEATURES), batch_size=2), layer])
+
+
+def _instance(draw: Draw, name: str) -> Any:
+    """An object of good arguments: where two of them don't fit, of the defaults."""
+    kind, good = CONSTRUCTED[name]
+    arguments = {key: make(draw) for key, make in good.items() if draw.chance(0.3)}
+    base = {"units": 2} if "units" in good else {}
+    try:
+        return kind(**{**base, **arguments})
+    except ValueError:
+        return kind(**base)
