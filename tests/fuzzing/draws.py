@@ -15,8 +15,7 @@ class Draw:
 
     def __init__(self, seed: int, index: int) -> None:
         self.generator = np.random.default_rng((seed, index))
-        # Keras seeds its initializers by this. (Its own `set_random_seed` imports
-        # TensorFlow whatever the backend, which takes seconds.)
+        # Keras seeds its initializers by this.
         random.seed(self.below(2**31))
 
     def below(self, count: int) -> int:

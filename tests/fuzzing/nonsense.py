@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.sparse
 from keras import ops
 
 import keras_urnn as ku
@@ -147,7 +148,28 @@ TENSORS = [
     lambda draw: keras.KerasTensor((None, None, 2), sparse=True),
     lambda draw: keras.Input((None, 2)),
     lambda draw: [keras.KerasTensor((2, 3, 2)), _tensor(draw)],
+    lambda draw: scipy.sparse.eye_array(2),
+    lambda draw: _of_the_backend(draw),
 ]
+
+
+def _of_the_backend(draw: Draw) -> Any:
+    """What the backend has of its own: a layer, a tensor of another kind, a key."""
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
+
+        linear = torch.nn.Linear(2, 2)
+        return draw.pick([linear, linear.weight, torch.nn.RNN(2, 2), torch.eye(2) * 1j])
+    if backend == "jax":
+        import jax
+
+        return draw.pick([jax.random.key(0), jax.numpy.eye(2), jax.numpy.eye(2) * 1j])
+    import tensorflow as tf
+
+    ragged = tf.ragged.constant([[1.0], [2.0, 3.0]])
+    dataset = tf.data.Dataset.from_tensors(1.0)
+    return draw.pick([ragged, tf.sparse.eye(2), tf.Variable([1.0]), dataset])
 
 
 class Subclass(ku.UnitaryRNN):
