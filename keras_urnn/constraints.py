@@ -42,6 +42,12 @@ class UnitaryProjection(keras.constraints.Constraint):
     `keras.callbacks.TerminateOnNaN` sees it. float16 and bfloat16 kernels are
     projected in float32. Cost: O(rows · columns · min(rows, columns)).
 
+    The map can be differentiated where the kernel has full rank, whatever the method:
+    at an orthogonal `Q` a gradient `G` becomes `(G - Q Gᵀ Q) / 2`. A singular kernel
+    has no unique polar factor and no derivative. The gradient that is returned there
+    lacks what would be divided by the sum of two singular values that are 0 to
+    rounding. It is finite. There is no second derivative.
+
     Works on any Keras layer: `Dense(64, kernel_constraint=UnitaryProjection())`.
     Keras applies constraints after optimizer steps only; with `use_ema=True` add
     `keras_urnn.callbacks.ReapplyConstraints`.
@@ -94,6 +100,15 @@ class ContractiveProjection(keras.constraints.Constraint):
     of matrices. A kernel inside the ball is left unchanged, bit for bit; one with NaN
     or Inf is returned as it is. float16 and bfloat16 kernels are projected in float32.
     Cost: O(rows · columns · min(rows, columns)).
+
+    Where all singular values are above `max_norm`, the result is as exact as the polar
+    factor, at any distance; where some are below, to `n ε ‖W‖` for the rounding `ε` of
+    the dtype and `n` columns, as a backward-stable SVD is.
+
+    The map can be differentiated where no singular value equals `max_norm`, whatever
+    the method. In each kernel that was just projected some do. They count as inside
+    the ball, to rounding: at a kernel on the set a gradient passes unchanged. There is
+    no second derivative.
 
     Args:
         max_norm: number in (0, 1]. The largest spectral norm. Below 1 the map is

@@ -291,4 +291,6 @@ def test_a_clip_compiled_by_itself_has_a_gradient():
     slope = np.sum(direction * gradient(contractive("auto"), w, weight, "float64"))
     ahead, behind = clip(w + direction), clip(w - direction)
     # Some of the differences' 10⁴ directions nearly touch the bound.
-    np.testing.assert_allclose(slope, 0.5 * np.sum(weight * (ahead - behind)), rtol=1e-5)
+    np.testing.assert_allclose(
+        slope, 0.5 * np.sum(weight * (ahead - behind)), rtol=1e-5
+    )

@@ -18,7 +18,12 @@ from keras_urnn.linalg.iterations import (
     norm_bound,
     root_excess,
 )
-from keras_urnn.linalg.working_form import divided, in_working_form, largest_entry, transpose
+from keras_urnn.linalg.working_form import (
+    divided,
+    in_working_form,
+    largest_entry,
+    transpose,
+)
 
 # Of so many rows TensorFlow shares a product among threads that mostly wait for each
 # other. A clip by XLA takes half as long then, and a second or two to compile.
@@ -123,9 +128,7 @@ def _without_excess(x: Tensor) -> Tensor:
     return x - _polar_split(x, norm_bound(x), 1.0)[1]
 
 
-def _svd_split(
-    x: Tensor, norm: Tensor, bound: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _svd_split(x: Tensor, norm: Tensor, bound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`U min(Σ / bound, 1) Vᵀ`, `U (Σ - bound)⁺ Vᵀ`, and where the first is to be used.
 
     Close to the set what is left of `X` has fewer roundings than a product.

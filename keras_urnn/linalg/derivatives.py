@@ -13,7 +13,12 @@ from keras import ops
 from keras_urnn import _backend
 from keras_urnn._backend import matmul
 from keras_urnn.linalg.iterations import EPSILON, Tensor
-from keras_urnn.linalg.working_form import divided, in_working_form, largest_entry, transpose
+from keras_urnn.linalg.working_form import (
+    divided,
+    in_working_form,
+    largest_entry,
+    transpose,
+)
 
 Decomposition = tuple[Tensor, Tensor, Tensor]
 
