@@ -36,7 +36,6 @@ def contractive(method):
 
 MAPS = {"polar": (unitary, polar), "clip": (contractive, clip)}
 each_map = pytest.mark.parametrize("name", MAPS)
-each_method = pytest.mark.parametrize("method", linalg.METHODS)
 
 
 def with_singular_values(*s, rows=0):
@@ -45,31 +44,41 @@ def with_singular_values(*s, rows=0):
     return (u * np.array(s)) @ v
 
 
-# Where both maps are smooth: no singular value is 0 or MAX_NORM.
+# Where both maps are smooth: no singular value is 0 or MAX_NORM. A row is a batch, so
+# that it is compiled once.
 MATRICES = {
-    "random": lambda: normal(4, 4, seed=1),
-    "tall": lambda: normal(5, 3, seed=2),
-    "wide": lambda: normal(3, 5, seed=2),
-    "batch": lambda: normal(2, 2, 3, 3, seed=5),
+    "square": lambda: np.stack(
+        [
+            normal(3, 3, seed=1),
+            np.eye(3),
+            with_singular_values(1.0, 1.0, 1.0),
+            with_singular_values(2.0, 2.0, 0.5),
+            with_singular_values(0.8, 0.8, 0.3),
+            with_singular_values(0.91, 0.905, 0.89),
+            with_singular_values(9.0, 4.0, 1.1),
+        ]
+    ),
+    "tall": lambda: np.stack(
+        [
+            normal(4, 2, seed=2),
+            with_singular_values(1.0, 1.0, rows=4),
+            with_singular_values(0.5, 0.5, rows=4),
+            with_singular_values(2.0, 0.5, rows=4),
+        ]
+    ),
+    "wide": lambda: normal(2, 2, 3, seed=2),
     "one": lambda: np.array([[-1.7]]),
-    "unit matrix": lambda: np.eye(3),
-    "orthogonal": lambda: with_singular_values(1.0, 1.0, 1.0, 1.0),
-    "orthonormal columns": lambda: with_singular_values(1.0, 1.0, 1.0, rows=5),
-    "repeated": lambda: with_singular_values(2.0, 2.0, 0.5, 0.5),
-    "inside": lambda: with_singular_values(0.8, 0.8, 0.3),
-    "a step away": lambda: with_singular_values(0.91, 0.905, 0.89, rows=4),
-    "outside": lambda: with_singular_values(9.0, 4.0, 1.1, rows=4),
 }
 
 
 def differences(function, w, upstream):
     """The gradient of `sum(upstream * function(w))`, entry by entry."""
     gradient = np.zeros_like(w)
-    for index in np.ndindex(w.shape):
+    for i, j in np.ndindex(w.shape[-2:]):
         e = np.zeros_like(w)
-        e[index] = STEP
+        e[..., i, j] = STEP
         slope = (function(w + e) - function(w - e)) / (2 * STEP)
-        gradient[index] = np.sum(upstream * slope)
+        gradient[..., i, j] = np.sum(upstream * slope, axis=(-2, -1))
     return gradient
 
 
@@ -100,14 +109,22 @@ def gradient(project, w, upstream, dtype="float32"):
 @each_map
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_the_gradient_is_that_of_differences(matrix, name):
+    check_gradient(name, "auto", MATRICES[matrix]())
+
+
+@each_map
+@pytest.mark.parametrize("method", ["svd", "newton_schulz"])
+def test_the_gradient_is_the_same_for_each_method(method, name):
+    check_gradient(name, method, MATRICES["square"]())
+
+
+def check_gradient(name, method, w):
     make, exact = MAPS[name]
-    w = MATRICES[matrix]()
     upstream = normal(*w.shape, seed=6)
-    expected = differences(exact, w, upstream)
     with precision("float64"):
-        for method in linalg.METHODS:
-            found = gradient(make(method), w, upstream, "float64")
-            np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+        found = gradient(make(method), w, upstream, "float64")
+    expected = differences(exact, w, upstream)
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
 @each_map
@@ -123,36 +140,30 @@ def test_the_same_in_a_compiled_function(name):
     np.testing.assert_allclose(found, differences(exact, w, upstream), atol=TOLERANCE)
 
 
-@each_method
-def test_at_an_orthogonal_matrix_it_is_half_of_what_is_skew(method):
+def test_at_an_orthogonal_matrix_it_is_half_of_what_is_skew():
     q, g = with_singular_values(1.0, 1.0, 1.0, 1.0), normal(4, 4, seed=8)
-    found = gradient(unitary(method), q, g)
+    found = gradient(unitary("auto"), q, g)
     # The rounding of float32, of its SVD above all: 2e-6 on some backends.
     np.testing.assert_allclose(found, (g - q @ g.T @ q) / 2, atol=1e-5)
 
 
-@each_method
-@pytest.mark.parametrize("shape", [(3, 3), (6, 2), (8, 8)], ids=str)
-def test_at_a_projected_kernel_the_clip_passes_the_gradient_on(shape, method):
-    w = contractive(method)(ops.convert_to_tensor(5 * normal(*shape), "float32"))
+@pytest.mark.parametrize("shape", [(4, 4), (6, 2)], ids=str)
+def test_at_a_projected_kernel_the_clip_passes_the_gradient_on(shape):
+    project = contractive("auto")
+    w = project(ops.convert_to_tensor(5 * normal(*shape), "float32"))
     w = ops.convert_to_numpy(w)
     norm = np.linalg.norm(w.astype("float64"), 2)
     np.testing.assert_allclose(norm, MAX_NORM, rtol=1e-6, err_msg="the premise")
     g = normal(*shape, seed=9).astype("float32")
-    np.testing.assert_array_equal(gradient(contractive(method), w, g), g)
-    with precision("float64"):
-        # Exactly at the bound as a real number, too: only rounding says which side.
-        w, g = MAX_NORM * polar(normal(*shape)), g.astype("float64")
-        found = gradient(contractive(method), w, g, "float64")
-    np.testing.assert_array_equal(found, g)
+    np.testing.assert_array_equal(gradient(project, w, g), g)
 
 
 # No derivative of the polar factor: finite all the same.
 SINGULAR = {
-    "zero": lambda: np.zeros((3, 3)),
+    "zero": lambda: np.zeros((4, 4)),
     "rank 1": lambda: np.ones((4, 4)),
-    "rank n - 1": lambda: with_singular_values(2.0, 1.0, 0.0),
-    "tall": lambda: with_singular_values(2.0, 1.0, 0.0, rows=5),
+    "rank n - 1": lambda: with_singular_values(2.0, 1.0, 0.5, 0.0),
+    "tall": lambda: with_singular_values(2.0, 0.0, rows=4),
 }
 
 
@@ -168,9 +179,9 @@ def test_finite_at_singular_matrices(matrix, name):
 
 def test_the_clip_has_a_derivative_at_singular_matrices():
     w, g = with_singular_values(2.0, 0.5, 0.0, 0.0), normal(4, 4, seed=11)
-    with precision("float64"):
-        found = gradient(contractive("auto"), w, g, "float64")
-    np.testing.assert_allclose(found, differences(clip, w, g), atol=TOLERANCE)
+    found = gradient(contractive("auto"), w, g)
+    # The rounding of float32 and of its SVD.
+    np.testing.assert_allclose(found, differences(clip, w, g), atol=1e-5)
 
 
 @each_map

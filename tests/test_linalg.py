@@ -205,7 +205,7 @@ def test_half_precision_goes_through_float32(dtype):
     np.testing.assert_array_equal(to_double(linalg.polar_factor(q)), to_double(q))
 
 
-# From a step beyond the near set's series up to the last scale below the largest float32.
+# From next to where the series ends up to the last below the largest float32.
 FAR_SCALES = [2.0, 30.0, 1e3, 1e5, 1e7, 1e12, 1e30, 3e37]
 FAR_SHAPES = [(1, 1), (2, 2), (8, 8), (9, 4), (4, 9)]
 
