@@ -89,8 +89,8 @@ def verify_equivalence(
             returned for it.
         input_bound: as for `to_unitary`.
         horizon: integer or `None`. As for `to_unitary`. Defaults to `None`.
-        steps: positive integer. The length of the runs; at most `horizon`, and the
-            length that a model is made for. `steps * batch_size` may be at most
+        steps: positive integer, at most 10,000. The length of the runs; at most
+            `horizon`, and the length that a model is made for. `steps * batch_size` may be at most
             100,000. Defaults to `1000`.
         batch_size: positive integer. The number of random sequences, and the number
             of added states, those that see most of the others, that are driven. At

@@ -80,11 +80,12 @@ def measure_input_bound(x: Any, mask: Any = None) -> Array:
         raise _checks.error("x", _EXPECTED, "no batch", "An iterator may be used up.")
     if np.any(largest < 0.0):
         features = np.flatnonzero(largest < 0.0).tolist()
-        found = f"only masked entries of the features {features}"
+        masked = f"only masked entries of the features {features}"
         advice = (
             "A mask is True where there are data, and False where there is padding."
         )
-        raise _checks.error("x", "data that a mask leaves something of", found, advice)
+        expected = "data that a mask leaves something of"
+        raise _checks.error("x", expected, masked, advice)
     return _positive(largest)
 
 

@@ -15,11 +15,12 @@ from keras_urnn.equivalence.search import climb
 
 # How long the sequences are that are searched by gradient.
 SEARCHED_STEPS = 100
-# How many steps all random sequences together may have. PyTorch, the slowest, runs a
-# step in some 0.1 ms, several times.
-MOST_STEPS = 100_000
+# The longest run. PyTorch, the slowest, takes some 0.1 ms a step, several times.
+MOST_STEPS = 10_000
 # Models have lengths of their own, and may need a thousand times the memory a step.
 MOST_SEQUENCES = 1000
+# The numbers of all steps of all of them have to be held at once.
+MOST_IN_ALL = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,11 @@ def checked_sampling(
 ) -> Sampling:
     """The `Sampling` of these arguments of `verify_equivalence`, or raise."""
     advice = (
-        f"The two networks are run for {MOST_STEPS:,} steps at most, all random "
-        f"sequences taken together, and on {MOST_SEQUENCES:,} of them at most; what a "
-        "proof says holds for any number."
+        f"The two networks are run on {MOST_IN_ALL:,} steps at most, all random "
+        "sequences taken together; what a proof says holds for any number."
     )
     steps = _checks.positive_integer("steps", steps, advice, MOST_STEPS)
-    most = min(MOST_SEQUENCES, MOST_STEPS // steps)
+    most = min(MOST_SEQUENCES, MOST_IN_ALL // steps)
     batch_size = _checks.positive_integer("batch_size", batch_size, advice, most)
     if not _checks.is_integer(seed) or seed < 0:
         advice = "It seeds the random inputs."
