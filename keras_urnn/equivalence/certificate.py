@@ -90,8 +90,8 @@ def verify_equivalence(
         input_bound: as for `to_unitary`.
         horizon: integer or `None`. As for `to_unitary`. Defaults to `None`.
         steps: positive integer, at most 10,000. The length of the runs; at most
-            `horizon`, and the length that a model is made for. `steps * batch_size` may be at most
-            100,000. Defaults to `1000`.
+            `horizon`, and the length that a model is made for. `steps * batch_size`
+            may be at most 100,000. Defaults to `1000`.
         batch_size: positive integer. The number of random sequences, and the number
             of added states, those that see most of the others, that are driven. At
             most 1,000. Defaults to `8`.
