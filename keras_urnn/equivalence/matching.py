@@ -78,13 +78,24 @@ def _match_graphs(
     if len(old.outputs) != len(new.outputs):
         found.gaps.append(f"{name}: it has another number of outputs")
         return
-    entrances = [{id(x): i for i, x in enumerate(graph.inputs)} for graph in (old, new)]
+    pairs = _paired_calls(old, new, path, name, found)
+    in_order = sorted(pairs.items(), key=lambda pair: pair[0])
+    _check_states([(j, calls) for (_, j), calls in in_order], path, found)
+    for _, (call, its) in in_order:
+        _match_operations(path, call.operation, its.operation, found)
+
+
+def _paired_calls(
+    old: Graph, new: Graph, path: str, name: str, found: Matching
+) -> dict[tuple[int, int], tuple[Call, Call]]:
+    """The calls that do each other's work, by their places in the two graphs."""
+    inputs = [{id(x): i for i, x in enumerate(graph.inputs)} for graph in (old, new)]
     makers = [_makers(graph) for graph in (old, new)]
     pairs: dict[tuple[int, int], tuple[Call, Call]] = {}
     waiting = [(name, *ends) for ends in zip(old.outputs, new.outputs, strict=True)]
     while waiting:
         where, one, other = waiting.pop()
-        place, other_place = entrances[0].get(id(one)), entrances[1].get(id(other))
+        place, other_place = inputs[0].get(id(one)), inputs[1].get(id(other))
         if place is not None or other_place is not None:
             if place != other_place:
                 found.gaps.append(f"{where}: what enters it comes from elsewhere")
@@ -95,12 +106,8 @@ def _match_graphs(
             found.gaps.append(f"{where}: what enters it comes from elsewhere")
         elif (i, j) not in pairs:
             pairs[i, j] = calls
-            label = f"{path}{calls[0].operation.name}"
-            waiting += _given(label, *calls, found)
-    in_order = sorted(pairs.items(), key=lambda pair: pair[0])
-    _check_states([(j, calls) for (_, j), calls in in_order], path, found)
-    for _, (call, its) in in_order:
-        _match_operations(path, call.operation, its.operation, found)
+            waiting += _given(f"{path}{calls[0].operation.name}", *calls, found)
+    return pairs
 
 
 def _makers(graph: Graph) -> dict[int, int]:

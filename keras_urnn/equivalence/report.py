@@ -39,8 +39,8 @@ class EquivalenceReport:
         reasons: tuple of strings. Why the two are not equivalent, or not proved to be;
             empty if they are. Defaults to `()`.
         differences: tuple of strings. Those of the reasons that refute: outputs or
-            Markov parameters that differ by more than rounding, or flags of layers,
-            as `return_sequences`. Defaults to `()`.
+            Markov parameters that differ by more than rounding, or inputs or outputs
+            of another shape. Defaults to `()`.
     """
 
     max_absolute_difference: float

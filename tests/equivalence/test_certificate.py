@@ -219,7 +219,7 @@ def test_another_kind_of_layer_is_reported() -> None:
     original, converted = pair()
     assert "not a recurrent layer" in verify(original, converted.cell).reasons[0]
     original = both()
-    stack = keras.layers.RNN([ku.UnitaryRNNCell(2), ku.UnitaryRNNCell(2)])
+    stack = keras.layers.RNN([ku.UnitaryRNNCell(3), ku.UnitaryRNNCell(2)])
     stack.build((None, None, FEATURES))
     assert "not a Bidirectional layer" in verify(original, stack).reasons[0]
 
