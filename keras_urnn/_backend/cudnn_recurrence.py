@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from keras_urnn._backend import full_precision
-from keras_urnn._backend.torch_recurrence import Settings, differentiable_gradients
+from keras_urnn._backend.torch_modes import rewritten
+from keras_urnn._backend.torch_recurrence import Settings, plain_gradients
 
 FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
 
@@ -14,7 +15,8 @@ FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
 def takes(x: Any, mask: Any, settings: Settings) -> bool:
     """Whether cuDNN has this recurrence: not with masks or recomputed states."""
     known = settings.activation in FUNCTIONS
-    return known and mask is None and not settings.recompute and on_cudnn(x)
+    on = known and mask is None and not settings.recompute and on_cudnn(x)
+    return on and not rewritten(x)
 
 
 def on_cudnn(x: Any) -> bool:
@@ -69,8 +71,9 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():
-            return differentiable_gradients(ctx, *upstream)
+        given = [one for one in upstream if one is not None]
+        if torch.is_grad_enabled() or rewritten(*given):
+            return plain_gradients(ctx, *upstream)
         inputs, outputs = ctx.inside
         pairs = [
             (output, gradient)

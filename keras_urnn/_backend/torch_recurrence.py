@@ -1,15 +1,19 @@
 """The fused recurrence on PyTorch, in buffers that are written in place.
 
 There a step of Keras' loop costs as much as ten small operations, and autograd keeps
-a copy of all that each of them makes.
+a copy of all that each of them makes. Where PyTorch traces or transforms operations,
+and for derivatives of the gradients, the steps are taken one by one in operations that
+it knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.functional import hardsigmoid, hardtanh
 
 from keras_urnn._backend import torch_memory
+from keras_urnn._backend.torch_modes import rewritten
 
 aten = torch.ops.aten
 
@@ -44,7 +48,9 @@ RULES = {
         torch.relu_,
         lambda g, h, out: aten.threshold_backward.grad_input(g, h, 0, grad_input=out),
     ),
-    "relu6": Rule(lambda z: z.clamp_(0.0, 6.0), _inside(0.0, 6.0, 1.0)),
+    "relu6": Rule(
+        lambda z: hardtanh(z, 0.0, 6.0, inplace=True), _inside(0.0, 6.0, 1.0)
+    ),
     "tanh": Rule(
         torch.tanh_,
         lambda g, h, out: aten.tanh_backward.grad_input(g, h, grad_input=out),
@@ -53,9 +59,9 @@ RULES = {
         torch.sigmoid_,
         lambda g, h, out: aten.sigmoid_backward.grad_input(g, h, grad_input=out),
     ),
-    "hard_tanh": Rule(lambda z: z.clamp_(-1.0, 1.0), _inside(-1.0, 1.0, 1.0)),
+    "hard_tanh": Rule(lambda z: hardtanh(z, inplace=True), _inside(-1.0, 1.0, 1.0)),
     "hard_sigmoid": Rule(
-        lambda z: torch.nn.functional.hardsigmoid(z, inplace=True),
+        lambda z: hardsigmoid(z, inplace=True),
         _inside(0.0, 1.0, _SIXTH),
     ),
 }
@@ -80,6 +86,10 @@ def run(x: Any, *others: Any) -> tuple[Any, Any]:
 
     Of `x`, and the other arguments of `_Recurrence.forward` in their order.
     """
+    *inputs, mask, settings = (x, *others)
+    if rewritten(*inputs):
+        states, last = _step_by_step(inputs, mask, settings.activation)
+        return torch.stack(states) if settings.return_sequences else None, last
     return _Recurrence.apply(x.contiguous(), *others)
 
 
@@ -148,8 +158,9 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, to_states: Any, to_last: Any) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():
-            return differentiable_gradients(ctx, to_states, to_last)
+        upstream = [one for one in (to_states, to_last) if one is not None]
+        if torch.is_grad_enabled() or rewritten(*upstream):
+            return plain_gradients(ctx, to_states, to_last)
         x, kernel, bias, matrix, _, mask, states = ctx.saved_tensors
         settings, rule = ctx.settings, RULES[ctx.settings.activation]
         (steps, batch), units = x.shape[:2], matrix.shape[0]
@@ -186,27 +197,39 @@ class _Recurrence(torch.autograd.Function):
         return to_x, *(found.result() for found in sums), g, None, None
 
 
-def differentiable_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
-    """The gradients as functions of the arguments, by autograd step by step."""
-    *inputs, mask, _ = ctx.saved_tensors
-    x, kernel, bias, matrix, h = inputs
-    rule, states = RULES[ctx.settings.activation], []
-    for t, features in enumerate(x.unbind(0)):
-        z = rule.apply(features @ kernel + bias + h @ matrix)
-        h = z if mask is None else torch.where(mask[t], z, h)
-        states.append(h)
-    given = [] if to_states is None else [(torch.stack(states), to_states)]
-    given += [] if to_last is None else [(h, to_last)]
+def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
+    """The gradients by autograd step by step; differentiable where that is asked."""
+    *saved, mask, _ = ctx.saved_tensors
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views: one input may have been computed from another.
+        inputs = [one.view_as(one) for one in saved]
+        states, last = _step_by_step(inputs, mask, ctx.settings.activation)
+        given = [] if to_states is None else [(torch.stack(states), to_states)]
+        given += [] if to_last is None else [(last, to_last)]
     wanted = [i for i in range(len(inputs)) if ctx.needs_input_grad[i]]
     found = torch.autograd.grad(
         [output for output, _ in given],
         [inputs[i] for i in wanted],
         [gradient for _, gradient in given],
-        create_graph=True,
+        create_graph=differentiable,
         materialize_grads=True,
     )
     gradients = dict(zip(wanted, found, strict=True))
     return tuple(gradients.get(i) for i in range(7))
+
+
+def _step_by_step(
+    inputs: Sequence[Any], mask: Any, activation: str
+) -> tuple[list[Any], Any]:
+    """The state after each step, and the last, in memory of their own."""
+    x, kernel, bias, matrix, h = inputs
+    states = []
+    for t, features in enumerate(x.unbind(0)):
+        z = RULES[activation].apply(features @ kernel + bias + h @ matrix)
+        h = z if mask is None else torch.where(mask[t], z, h)
+        states.append(h)
+    return states, h
 
 
 def _walk_back(

@@ -1,6 +1,8 @@
 """On PyTorch the states of a training step take the memory of the step before."""
 
 import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -49,11 +51,11 @@ def gradient(layer: Any, loss: Any, **options: Any) -> Array:
     return to_numpy(weight.grad).copy()
 
 
-def unused() -> list[Any]:
+def kept() -> list[Any]:
     from keras_urnn._backend import torch_memory
 
     gc.collect()
-    return list(torch_memory._unused.values())
+    return [memory for memory, _ in torch_memory._memories.values()]
 
 
 def test_the_next_step_takes_the_memory_again(lent: list[int]) -> None:
@@ -100,15 +102,15 @@ def test_outputs_stay_as_they_are(lent: list[int]) -> None:
 
 
 def test_one_memory_for_a_matrix_as_long_as_it_lives() -> None:
-    others = len(unused())
+    others = len(kept())
     layer = built()
     for batch in (BATCH, 1):
         x = ops.convert_to_tensor(normal(batch, STEPS, FEATURES))
         ops.sum(layer(x)).backward()
-    assert len(unused()) == others + 1
-    assert unused()[-1].shape == (STEPS + 1, 1, UNITS)
+    assert len(kept()) == others + 1
+    assert kept()[-1].shape == (STEPS + 1, 1, UNITS)
     del layer, x
-    assert len(unused()) == others
+    assert len(kept()) == others
 
 
 def test_a_matrix_that_changes_its_dtype_gets_other_memory() -> None:
@@ -122,14 +124,49 @@ def test_a_matrix_that_changes_its_dtype_gets_other_memory() -> None:
         assert torch_memory.lend(module.weight, (2, 1, 3)).dtype == dtype
 
 
+READERS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda lent: lent,
+    "detached": lambda lent: lent.detach(),
+    "a view": lambda lent: lent.view(-1)[3:],
+    "its storage": lambda lent: lent.untyped_storage(),
+    "an array": lambda lent: lent.numpy()[1:],
+    "dlpack": lambda lent: lent.__dlpack__(),
+    "a loan in a thread": lambda lent: in_a_thread(lambda: lent[0]),
+}
+
+
+def in_a_thread(run: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_what_is_read_is_not_lent(read: Callable[[Any], Any]) -> None:
+    import torch
+
+    from keras_urnn._backend import torch_memory
+
+    matrix = torch.eye(3)
+    lent = torch_memory.lend(matrix, (2, 1, 3))
+    address, reader = lent.data_ptr(), read(lent)
+    del lent
+    other = torch_memory.lend(matrix, (2, 1, 3))
+    assert other.data_ptr() != address
+    del reader
+    # Of the two the memory of the last loan is kept.
+    address = other.data_ptr()
+    del other
+    assert torch_memory.lend(matrix, (2, 1, 3)).data_ptr() == address
+
+
 def test_nothing_is_kept_without_a_gradient(lent: list[int]) -> None:
     import torch
 
-    layer, others = built(), len(unused())
+    layer, others = built(), len(kept())
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             loss_of(layer, 0)
     assert not lent
-    assert len(unused()) == others
+    assert len(kept()) == others
     assert np.all(np.isfinite(gradient(layer, loss_of(layer, 0))))
     assert lent

@@ -1,0 +1,29 @@
+"""Whether PyTorch runs operations as they come, or makes something else of them."""
+
+from typing import Any
+
+import torch
+
+# PyTorch has no public question for these three; its own `autograd.Function.apply`
+# asks the first.
+from torch._C import _are_functorch_transforms_active, _len_torch_dispatch_stack
+from torch._C._functorch import is_legacy_batchedtensor
+from torch.autograd.forward_ad import unpack_dual
+
+
+def rewritten(*tensors: Any) -> bool:
+    """Whether operations on these tensors are traced or transformed.
+
+    That is within `torch.compile` and `torch.export`, `torch.jit.trace`, `torch.func`,
+    `torch.vmap` and batched gradients, a dispatch mode such as that of fake tensors,
+    and forward-mode derivatives. There a tensor may stand for others: it can't be
+    written into memory that was made without it, and its memory must not be kept.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    if _are_functorch_transforms_active() or _len_torch_dispatch_stack():
+        return True
+    return any(
+        is_legacy_batchedtensor(one) or unpack_dual(one).tangent is not None
+        for one in tensors
+    )
