@@ -158,8 +158,8 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, to_states: Any, to_last: Any) -> tuple[Any, ...]:
-        upstream = [one for one in (to_states, to_last) if one is not None]
-        if torch.is_grad_enabled() or rewritten(*upstream):
+        reaching = [one for one in (to_states, to_last) if one is not None]
+        if torch.is_grad_enabled() or rewritten(*reaching):
             return plain_gradients(ctx, to_states, to_last)
         x, kernel, bias, matrix, _, mask, states = ctx.saved_tensors
         settings, rule = ctx.settings, RULES[ctx.settings.activation]
