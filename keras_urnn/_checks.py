@@ -109,19 +109,10 @@ def positive_number(argument: str, value: Any, advice: str) -> float:
 
 
 def boolean(argument: str, value: Any, advice: str) -> bool:
-    """Return `value` as a `bool` where it is `True` or `False`, or raise."""
+    """Return `value` as a `bool`, or raise: "no" is true where Python is asked."""
     if not isinstance(value, bool | np.bool_):
         raise type_error(argument, "True or False", value, advice)
     return bool(value)
-
-
-def refuse_complex(argument: str, *tensors: Any) -> None:
-    """Raise where a tensor is complex: a cast would keep the real part alone."""
-    for tensor in tensors:
-        dtype = getattr(tensor, "dtype", None)
-        if "complex" in str(dtype):
-            advice = "Concatenate real and imaginary parts along the last axis."
-            raise type_error(argument, "real", f"dtype {dtype}", advice)
 
 
 def rate(argument: str, value: Any) -> float:
@@ -138,10 +129,17 @@ def rate(argument: str, value: Any) -> float:
 def max_norm(value: Any) -> float:
     """Return the bound on a spectral norm as a `float`, or raise."""
     if not is_number(value) or not 0.0 < value <= 1.0:
-        advice = (
-            "Norms above 1 are not contractive; for an unconstrained kernel use "
-            "`keras.layers.SimpleRNN`."
-        )
+        advice = "It is the largest spectral norm that the matrix may have."
+        if is_number(value) and value > 1.0:
+            advice = (
+                "Norms above 1 are not contractive; for an unconstrained kernel use "
+                "`keras.layers.SimpleRNN`."
+            )
+        elif is_number(value):
+            advice = (
+                "Only the zero matrix has norm 0, and none a smaller one; for steps "
+                "that do not depend on each other use `keras.layers.Dense`."
+            )
         raise error("max_norm", "a number in (0, 1]", value, advice)
     return float(value)
 

@@ -43,6 +43,20 @@ def real_numbers(
     return found
 
 
+def real_array(argument: str, value: Any, expected: str, advice: str) -> Array:
+    """Return real numbers in float64, NaN and Inf among them, or raise a `TypeError`.
+
+    Args:
+        argument: string. What the error calls them.
+        value: array or tensor, nested list, or number.
+        expected: string. What the error says they should be.
+        advice: string. What the error says to do.
+    """
+    kind = _checks.type_error
+    array = array_of(argument, value, expected, advice, booleans=True, wrong_kind=kind)
+    return in_float64(array, outwards=False)
+
+
 def array_of(
     argument: str,
     value: Any,

@@ -4,9 +4,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_urnn import _checks
+from keras_urnn import _checks, _numbers
 
 
 def unitarity_error(target: Any) -> float:
@@ -24,8 +23,9 @@ def unitarity_error(target: Any) -> float:
         A `float`; NaN where an entry is not finite.
 
     Raises:
-        ValueError: where there are fewer than two axes, or the layer is not built.
-        TypeError: for another layer, or a complex matrix.
+        ValueError: where there are fewer than two axes or no entries, or the layer is
+            not built.
+        TypeError: for another layer, and for what is no array of real numbers.
 
     Example:
         ```python
@@ -53,8 +53,7 @@ def spectral_norm(target: Any) -> float:
         A `float`; NaN where an entry is not finite.
 
     Raises:
-        ValueError: where there are fewer than two axes, or the layer is not built.
-        TypeError: for another layer, or a complex matrix.
+        ValueError, TypeError: as for `unitarity_error`.
 
     Example:
         ```python
@@ -68,21 +67,18 @@ def spectral_norm(target: Any) -> float:
 
 
 def _as_array(target: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    target = getattr(target, "cell", target)  # of a layer, ours or `keras.layers.RNN`
-    if hasattr(target, "recurrent_matrix"):
+    expected = "a matrix of real numbers, or a layer or cell of this library"
+    advice = "Pass the matrix itself: `layer.kernel`, say."
+    if isinstance(target, keras.layers.RNN):
+        target = target.cell
+    if isinstance(target, keras.layers.Layer):
+        if not callable(getattr(target, "recurrent_matrix", None)):
+            raise _checks.type_error("target", expected, target, advice)
         target = target.recurrent_matrix()
-    elif isinstance(target, keras.layers.Layer):
-        raise _checks.type_error(
-            "target",
-            "a matrix, or a layer or cell of this library",
-            target,
-            "Pass the matrix itself: `layer.kernel`, say.",
-        )
-    _checks.refuse_complex("target", target)
-    matrix = np.asarray(ops.convert_to_numpy(target), dtype="float64")
-    if matrix.ndim < 2:
+    matrix = _numbers.real_array("target", target, expected, advice)
+    if matrix.ndim < 2 or matrix.size == 0:
         raise ValueError(
-            "`target` must be a matrix, or a layer or cell of this library. "
-            f"Received: an array of shape {matrix.shape}. Pass the kernel itself."
+            f"`target` must be {expected}. Received: an array of shape "
+            f"{matrix.shape}. {advice}"
         )
     return matrix

@@ -48,8 +48,81 @@ def test_takes_keras_rnn_over_a_cell_and_refuses_other_layers():
     rnn = keras.layers.RNN(ku.UnitaryRNNCell(3))
     rnn.build((None, None, 2))
     assert unitarity_error(rnn) <= 1e-6
-    with pytest.raises(TypeError, match=r"`target` must be a matrix, or a layer"):
+    with pytest.raises(TypeError, match=r"`target` must be a matrix of .*layer"):
         spectral_norm(keras.layers.Dense(3))
+
+
+class LooksLikeACell:
+    """Has what is read of a cell, and is none."""
+
+    cell = "a cell"
+    recurrent_matrix = 3
+
+
+class GivesText(keras.layers.Layer):
+    """A layer of the user's whose matrix is none."""
+
+    def recurrent_matrix(self):
+        return "a matrix"
+
+
+NO_MATRIX = {
+    "text": "abc",
+    "none": None,
+    "dict": {"kernel": 1.0},
+    "ragged": [[1.0, 2.0], [3.0]],
+    "huge": [[10**400, 1], [1, 1]],
+    "complex": np.eye(2) * 1j,
+    "date": np.zeros((2, 2), "datetime64[D]"),
+    "duration": np.zeros((2, 2), "timedelta64[s]"),
+    "objects": np.array([[1, "a"], [2, 3]], dtype=object),
+    "texts": np.array([["1", "2"], ["3", "4"]]),
+    "masked": np.ma.masked_array(np.eye(2), mask=np.eye(2) > 0),
+    "class": ku.UnitaryRNN,
+    "look-alike": LooksLikeACell(),
+}
+MAKERS = {
+    **{name: lambda value=value: value for name, value in NO_MATRIX.items()},
+    "symbolic": lambda: keras.Input((2, 2)),
+    "symbolic-of-known-shape": lambda: keras.KerasTensor((2, 2)),
+    "gives-text": GivesText,
+    "model": lambda: keras.Sequential([ku.UnitaryRNN(3)]),
+    "nested": lambda: nested(),
+}
+
+
+def nested():
+    """Rows of different lengths in one tensor, where the backend has that."""
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.nested.nested_tensor([torch.ones(2, 2), torch.ones(3, 2)])
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.ragged.constant([[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
+    return [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", MAKERS)
+def test_refuses_what_is_no_matrix(name):
+    message = r"`target` must be a matrix of real numbers, or .*Pass the matrix itself"
+    for measure in (unitarity_error, spectral_norm):
+        with pytest.raises(TypeError, match=message):
+            measure(MAKERS[name]())
+    cell = ku.UnitaryRNNCell(2)
+    cell.build((None, 2))
+    with pytest.raises(TypeError, match="`matrix` must be a matrix of real numbers"):
+        cell.parametrization.assign(MAKERS[name]())
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 3), (3, 0), (0, 3, 3)])
+def test_refuses_what_has_no_entries_or_axes(shape):
+    for measure in (unitarity_error, spectral_norm):
+        with pytest.raises(ValueError, match="must be a matrix of real numbers"):
+            measure(np.ones(shape))
 
 
 def test_refuses_a_vector_and_an_unbuilt_layer():

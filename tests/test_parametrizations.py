@@ -147,3 +147,15 @@ def test_get_refuses_what_it_does_not_know():
 def test_refuses_other_methods():
     with pytest.raises(ValueError, match=r"`method` must be one of"):
         ku.parametrizations.Projection(method="qr")
+
+
+def test_a_parametrization_without_a_cell_says_so():
+    projection = ku.parametrizations.Projection()
+    reads = (
+        projection.matrix,
+        projection.prepare,
+        lambda: projection.assign(np.eye(2)),
+    )
+    for read in reads:
+        with pytest.raises(ValueError, match=r"belong to a built cell.*a copy"):
+            read()

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_urnn import _checks, parametrizations
 from keras_urnn._backend import matmul
+from keras_urnn.layers import shapes
 from keras_urnn.linalg import Tensor
 
 # A recurrent matrix of more takes over 17 GB in float32, and a decomposition days.
@@ -61,11 +62,16 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         )
         for name in ("dropout", "recurrent_dropout"):
             kwargs[name] = _checks.rate(name, kwargs[name])
+        advice = "It is whether the step has a bias."
+        kwargs["use_bias"] = _checks.boolean("use_bias", kwargs["use_bias"], advice)
         _refuse_constraint(kwargs["recurrent_constraint"], type(self).__name__)
         super().__init__(units, **kwargs)
         self.parametrization = parametrizations.get(parametrization)
         self.output_units = _check_output_units(output_units, self.width)
-        self.learn_initial_state = bool(learn_initial_state)
+        advice = "It is whether the state to start from is a weight."
+        self.learn_initial_state = _checks.boolean(
+            "learn_initial_state", learn_initial_state, advice
+        )
         self.resting_state = _check_resting_state(resting_state, self.width)
         self.state_scale = _check_state_scale(state_scale, self.width)
         if self.output_units is not None:
@@ -88,9 +94,10 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         """The constraint whose set the recurrent matrix must be on."""
         raise NotImplementedError
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Any) -> None:
+        features = shapes.check_build(input_shape, 2, self.name)
         self.kernel = self.add_weight(
-            shape=(input_shape[-1], self.width),
+            shape=(features, self.width),
             name="kernel",
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
@@ -114,11 +121,14 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
                 initializer=keras.initializers.Constant(self._resting()),
             )
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        shapes.check_build_config(config, ("input_shape",), self.name)
+        super().build_from_config(config)
+
     def call(
         self, sequence: Tensor, states: Any, training: bool = False
     ) -> tuple[Tensor, Any]:
-        _checks.refuse_complex("sequence", sequence)
-        _checks.refuse_complex("states", *keras.tree.flatten(states))
+        shapes.check_step(self, sequence, states)
         h = self.join_states(states)
         input_mask = self.get_dropout_mask(sequence)
         state_mask = self.get_recurrent_dropout_mask(h)
@@ -162,6 +172,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
 
     def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """The states at rest: zeros, what was given or learned. A list of tensors."""
+        shapes.check_batch_size(batch_size, self.name)
         state = ops.convert_to_tensor(self._resting(), dtype=self.compute_dtype)
         if self.learn_initial_state:
             if not self.built:

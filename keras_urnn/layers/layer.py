@@ -9,9 +9,18 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _checks
-from keras_urnn.layers import fusing
+from keras_urnn.layers import fusing, shapes
 from keras_urnn.layers.cell import CELL_ARGUMENTS, StructuredRNNCell
 from keras_urnn.linalg import Tensor
+
+_FLAGS = {
+    "return_sequences": "It is whether to return all outputs, or the last.",
+    "return_state": "It is whether to return the last state, too.",
+    "go_backwards": "It is whether to run from the last step to the first.",
+    "stateful": "It is whether a batch starts where the one before it ended.",
+    "unroll": "It is whether to write the loop out.",
+    "zero_output_for_mask": "It is whether a masked step outputs zeros.",
+}
 
 
 class StructuredRNN(keras.layers.RNN):
@@ -49,6 +58,8 @@ class StructuredRNN(keras.layers.RNN):
         **kwargs: Any,
     ) -> None:
         activity_regularizer = kwargs.pop("activity_regularizer", None)
+        for name, advice in _FLAGS.items():
+            kwargs[name] = _checks.boolean(name, kwargs.get(name, False), advice)
         super().__init__(cell, **kwargs)
         self.activity_regularizer = keras.regularizers.get(activity_regularizer)
         self.input_spec = [keras.layers.InputSpec(ndim=3)]
@@ -72,6 +83,23 @@ class StructuredRNN(keras.layers.RNN):
         """The matrix `R` of the step, of shape `(width, width)`."""
         return self.cell.recurrent_matrix()
 
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        features = shapes.check_build(sequences_shape, 3, self.name)
+        super().build(sequences_shape, initial_state_shape)
+        if self.cell.kernel.shape[0] != features:
+            raise ValueError(
+                f"'{self.name}' must be built once, for one number of features. "
+                f"Received: {features}, after {self.cell.kernel.shape[0]}. Make "
+                "another layer for other data."
+            )
+        # So that a model that is being put together is refused, too.
+        self.input_spec = [keras.layers.InputSpec(ndim=3, axes={-1: features})]
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        names = ("sequences_shape", "initial_state_shape")
+        shapes.check_build_config(config, names, self.name)
+        super().build_from_config(config)
+
     def call(
         self,
         sequences: Tensor,
@@ -79,10 +107,11 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
-        _checks.refuse_complex("sequences", sequences)
+        sequences = shapes.fitted_sequences(self, sequences)
+        if mask is not None:
+            mask = shapes.fitted_mask(self, mask, sequences)
         if initial_state is not None:
-            _checks.refuse_complex("initial_state", *keras.tree.flatten(initial_state))
-            initial_state = self._fill(initial_state)
+            initial_state = self._fill(initial_state, sequences)
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
@@ -94,13 +123,8 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, Any]:
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-        # Keras' loop raises what a `SimpleRNN` would where there are no steps.
-        if self.uses_fused_recurrence and sequences.shape[1] != 0:
-            run = fusing.inner_loop
-        else:
-            run = keras.layers.RNN.inner_loop
+        fused = self.uses_fused_recurrence
+        run = fusing.inner_loop if fused else keras.layers.RNN.inner_loop
         last, outputs, states = run(self, sequences, initial_state, mask, training)
         if mask is None:
             return last, outputs, states
@@ -114,22 +138,21 @@ class StructuredRNN(keras.layers.RNN):
             outputs = ops.where(shown[..., None], outputs, 0.0)
         return ops.where(shown[:, -1:], last, 0.0), outputs, states
 
-    def _fill(self, initial_state: Any) -> list[Tensor]:
+    def _fill(self, initial_state: Any, sequences: Tensor) -> list[Tensor]:
         """Complete a single state of width `output_units` by the rest of the start."""
-        given = (
-            list(initial_state)
-            if isinstance(initial_state, (list, tuple))
-            else [initial_state]
-        )
+        several = isinstance(initial_state, (list, tuple))
+        states = initial_state if several else [initial_state]
+        given = shapes.fitted_states(self, states, sequences)
         widths = [state.shape[-1] for state in given]
         if self.output_units is not None and widths == [self.output_units]:
             _, rest = self.get_initial_state(ops.shape(given[0])[0])
             return [given[0], ops.cast(rest, given[0].dtype)]
         if widths != self.state_size:
+            or_first = ", or the first of them" if self.output_units else ""
             raise ValueError(
-                f"`initial_state` must hold states of widths {self.state_size}"
-                f"{', or the first of them' if self.output_units else ''}. "
-                f"Received: widths {widths}. The last axis of a state is its width."
+                f"`initial_state` of '{self.name}' must hold states of widths "
+                f"{self.state_size}{or_first}. Received: widths {widths}. The last "
+                "axis of a state is its width."
             )
         return given
 
@@ -190,7 +213,7 @@ class StructuredRNN(keras.layers.RNN):
             )
         config = layer.get_config()
         config |= {"seed": layer.cell.seed, "recurrent_constraint": None, **arguments}
-        _check_warm_start(layer, config["use_bias"])
+        _check_warm_start(layer, config)
         new = cls(**config)
         batch_size = layer.states[0].shape[0] if layer.stateful else None
         new.build((batch_size, None, layer.cell.kernel.shape[0]))
@@ -232,10 +255,16 @@ def _check_checkpoint(value: Any, layer: StructuredRNN) -> int | None:
     return every
 
 
-def _check_warm_start(layer: keras.layers.SimpleRNN, use_bias: bool) -> None:
-    if layer.cell.bias is not None and not use_bias:
+def _check_warm_start(layer: keras.layers.SimpleRNN, config: dict[str, Any]) -> None:
+    if layer.cell.bias is not None and not config["use_bias"]:
         advice = "Leaving a trained bias out changes the function."
-        raise _checks.error("use_bias", "True, as in `layer`", use_bias, advice)
+        raise _checks.error(
+            "use_bias", "True, as in `layer`", config["use_bias"], advice
+        )
+    if config["units"] != layer.units:
+        advice = "The weights are those of so many states."
+        expected = f"{layer.units}, as in `layer`"
+        raise _checks.error("units", expected, config["units"], advice)
     if not all(np.all(np.isfinite(weight)) for weight in layer.cell.get_weights()):
         advice = "Its training has diverged; start from an earlier state of it."
         raise _checks.error("layer", "of finite weights", layer.name, advice)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_urnn import _checks, linalg
+from keras_urnn import _checks, _numbers, linalg
 from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
@@ -35,7 +36,8 @@ class Projection(Parametrization):
 
     Raises:
         ValueError: for another method; in `assign`, for a matrix of another shape or
-            off the set.
+            off the set; and before a cell is built.
+        TypeError: in `assign`, for what is no array of real numbers.
 
     Example:
         ```python
@@ -70,7 +72,7 @@ class Projection(Parametrization):
         )
 
     def prepare(self) -> Tensor:
-        return ops.convert_to_tensor(self._cell.recurrent_kernel)
+        return ops.convert_to_tensor(self._kernel())
 
     def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
         return matmul(h, prepared)
@@ -79,11 +81,11 @@ class Projection(Parametrization):
         return self.prepare()
 
     def assign(self, matrix: Any) -> None:
-        kernel = self._cell.recurrent_kernel
-        _checks.refuse_complex("matrix", matrix)
-        value = np.asarray(ops.convert_to_numpy(matrix), dtype="float64")
+        kernel = self._kernel()
+        advice = "Pass the recurrent matrix itself."
+        expected = "a matrix of real numbers"
+        value = _numbers.real_array("matrix", matrix, expected, advice)
         if value.shape != tuple(kernel.shape):
-            advice = "Pass the recurrent matrix itself."
             expected = str(tuple(kernel.shape))
             raise _checks.error("matrix.shape", expected, value.shape, advice)
         if not np.all(np.isfinite(value)):
@@ -98,6 +100,15 @@ class Projection(Parametrization):
                 "`cell.recurrent_kernel.constraint(matrix)`."
             )
         kernel.assign(value)
+
+    def _kernel(self) -> keras.Variable:
+        if self._cell is None:
+            raise ValueError(
+                "A parametrization must belong to a built cell to have a matrix. "
+                "Received: one without a cell. A cell takes a copy of the one that it "
+                "is given: use `cell.parametrization`."
+            )
+        return self._cell.recurrent_kernel
 
     def _nearest(self, value: Tensor) -> Any:
         constraint = self._cell.recurrent_kernel.constraint

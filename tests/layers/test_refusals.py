@@ -48,9 +48,20 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
     "resting-text": ("resting_state", "abcde", "sequence of 5 finite", "start from"),
     "scale-short": ("state_scale", [1.0], "sequence of 5 finite", "multiplied by"),
     "scale-true": ("state_scale", [True] * 5, "sequence of 5 finite", "multiplied by"),
+    "dropout-huge": ("dropout", 10**400, r"in \[0, 1\)", "fraction of the entries"),
+    "resting-huge": ("resting_state", [10**400] * 5, "sequence of 5", "start from"),
+    "use-bias-no": ("use_bias", "no", "True or False", "has a bias"),
+    "use-bias-1": ("use_bias", 1, "True or False", "has a bias"),
+    "learn-none": ("learn_initial_state", None, "True or False", "is a weight"),
     "scale-0": ("state_scale", [1.0, 1, 1, 0, 1], "positive", "multiplied by"),
 }
-REFUSED_NORMS = [1.5, 0, 0.0, -0.5, NAN, float("inf"), "x", None, True]
+# What is passed, and what the message advises.
+REFUSED_NORMS = [
+    *((value, "use `keras.layers.SimpleRNN`") for value in (1.5, 2)),
+    *((value, "use `keras.layers.Dense`") for value in (0, 0.0, -0.5)),
+    *((value, "largest spectral norm") for value in (NAN, float("inf"), "x", None)),
+    *((value, "largest spectral norm") for value in (True, 10**400, 1j)),
+]
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -64,10 +75,11 @@ def test_refuses(make: Callable[..., Any], refused: str) -> None:
 
 
 @pytest.mark.parametrize("make", CONTRACTIVE.values(), ids=CONTRACTIVE)
-@pytest.mark.parametrize("value", REFUSED_NORMS)
-def test_refuses_max_norm(make: Callable[..., Any], value: Any) -> None:
-    message = rf"`max_norm` must be .*in \(0, 1\]\. Received: max_norm={value!r}\. "
-    with pytest.raises(ValueError, match=message + ".*use `keras.layers.SimpleRNN`"):
+@pytest.mark.parametrize(("value", "advice"), REFUSED_NORMS)
+def test_refuses_max_norm(make: Callable[..., Any], value: Any, advice: str) -> None:
+    received = re.escape(f"max_norm={value!r}. ")
+    message = rf"`max_norm` must be .*in \(0, 1\]\. Received: {received}.*{advice}"
+    with pytest.raises(ValueError, match=message):
         make(UNITS, max_norm=value)
 
 
