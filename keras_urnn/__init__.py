@@ -1,6 +1,7 @@
 """Unitary and contractive recurrent networks for Keras 3."""
 
 from keras_urnn import callbacks, constraints, diagnostics, parametrizations, theory
+from keras_urnn.constrained import project
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.equivalence import (
     EquivalenceReport,
@@ -33,6 +34,7 @@ __all__ = [
     "inactive_states",
     "measure_input_bound",
     "parametrizations",
+    "project",
     "prune_inactive",
     "theory",
     "to_unitary",

@@ -1,11 +1,12 @@
 """Callbacks that watch the constrained kernels of a model, and keep them in place."""
 
+import warnings
 from typing import Any
 
 import keras
 
-from keras_urnn import diagnostics
-from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
+from keras_urnn import constrained, diagnostics, linalg
+from keras_urnn.constraints import UnitaryProjection
 
 
 class UnitarityMonitor(keras.callbacks.Callback):
@@ -20,6 +21,11 @@ class UnitarityMonitor(keras.callbacks.Callback):
     (list it after this one) and in the progress bar. With one such weight the names are
     these; with several, each is followed by the path of its weight in the model.
 
+    A kernel that has left its set by more than rounding, at the end of an epoch or of
+    the training, is named in a `RuntimeWarning`, once in a call of `fit`, with the
+    cause where the model shows it: `use_ema=True`, or a layer that is frozen. List this
+    callback after `ReapplyConstraints`, which mends the former when training ends.
+
     Raises:
         ValueError: when no weight of the model in training has such a constraint.
 
@@ -30,12 +36,18 @@ class UnitarityMonitor(keras.callbacks.Callback):
         ```
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_warned = False
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._has_warned = False
         if self.model.built:  # else its weights come with the first batch
-            self._kernels()
+            constrained.projected_weights(self.model, "UnitarityMonitor")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        kernels = self._kernels()
+        kernels = constrained.projected_weights(self.model, "UnitarityMonitor")
+        self._warn_once(kernels)
         if logs is None:
             return
         for kernel in kernels:
@@ -44,20 +56,21 @@ class UnitarityMonitor(keras.callbacks.Callback):
             logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(kernel)
             logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(kernel)
 
-    def _kernels(self) -> list[Any]:
-        """The weights to watch, or raise."""
-        projections = (UnitaryProjection, ContractiveProjection)
-        kernels = [
-            w for w in self.model.weights if isinstance(w.constraint, projections)
-        ]
-        if not kernels:
-            raise ValueError(
-                "`UnitarityMonitor` must be given a model with a projected kernel. "
-                f"Received: model={self.model.name!r}, in which no weight has a "
-                "`UnitaryProjection` or `ContractiveProjection`. Use a layer of "
-                "`keras_urnn`, or pass one as a kernel constraint."
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        # An optimizer puts its averages in place of the weights after the last epoch.
+        self._warn_once(constrained.projected_weights(self.model, "UnitarityMonitor"))
+
+    def _warn_once(self, kernels: list[keras.Variable]) -> None:
+        left = [] if self._has_warned else [k for k in kernels if _has_left(k)]
+        if left:
+            self._has_warned = True
+            paths = ", ".join(kernel.path for kernel in left)
+            warnings.warn(
+                f"{paths}: no longer on the set of the constraint, by more than "
+                f"rounding. {_cause(self.model, left)}",
+                RuntimeWarning,
+                stacklevel=2,
             )
-        return kernels
 
 
 class ReapplyConstraints(keras.callbacks.Callback):
@@ -66,8 +79,8 @@ class ReapplyConstraints(keras.callbacks.Callback):
     With `use_ema=True` an optimizer averages the weights before they are projected and
     puts the average in their place at the end of `fit`: the average of orthogonal
     matrices is not orthogonal (an error of 0.1 to 0.3 was measured). This callback
-    maps each constrained weight `w` to `constraint(w)` after that, the nearest matrix
-    on the set where the constraint is a projection of this library.
+    calls `keras_urnn.project` after that, and maps each trainable weight `w` with
+    another constraint to `constraint(w)`.
 
     Example:
         ```python
@@ -77,6 +90,39 @@ class ReapplyConstraints(keras.callbacks.Callback):
     """
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if any(map(constrained.is_projected, self.model.weights)):
+            constrained.project(self.model)
         for weight in self.model.trainable_weights:
-            if weight.constraint is not None:
+            if weight.constraint is not None and not constrained.is_projected(weight):
                 weight.assign(weight.constraint(weight))
+
+
+def _has_left(kernel: keras.Variable) -> bool:
+    """Whether a kernel is off its set by more than rounding; the logs show a NaN."""
+    rounding = 4 * max(kernel.shape[-2:]) * linalg.EPSILON[kernel.dtype]
+    if isinstance(kernel.constraint, UnitaryProjection):
+        return diagnostics.unitarity_error(kernel) > rounding
+    bound = kernel.constraint.max_norm * (1.0 + rounding)
+    return diagnostics.spectral_norm(kernel) > bound
+
+
+def _cause(model: Any, left: list[keras.Variable]) -> str:
+    """What the model shows of the cause, and what to do."""
+    optimizer = getattr(model, "optimizer", None)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a loss scale
+    if getattr(inner, "use_ema", False):
+        return (
+            "The optimizer has `use_ema=True`: it puts averages in place of the "
+            "weights, which no constraint is applied to. Add "
+            "`keras_urnn.callbacks.ReapplyConstraints()`, before this callback."
+        )
+    if not any(kernel.trainable for kernel in left):
+        return (
+            "It is frozen, so no optimizer step projects it: it was assigned or loaded "
+            "so. Call `keras_urnn.project(model)` once."
+        )
+    return (
+        "Keras' optimizers would have projected it, so the training step bypasses them "
+        "(`torch.optim`, optax, updates of its own), the weight had no gradient, or "
+        "something assigned it since. Call `keras_urnn.project(model)` after each step."
+    )

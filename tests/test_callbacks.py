@@ -1,6 +1,7 @@
 """The callbacks inside `fit`."""
 
 import csv
+import warnings
 
 import keras
 import numpy as np
@@ -89,3 +90,74 @@ def test_monitor_takes_a_model_that_its_first_batch_builds():
     model = keras.Sequential([ku.UnitaryRNN(3), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     assert "spectral_norm" in fit(model, [ku.callbacks.UnitarityMonitor()]).history
+
+
+def averaging():
+    return keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9)
+
+
+def assigned(trainable):
+    """A callback that takes the kernel off its set, as other optimizers do."""
+
+    def assign(model):
+        kernel = model.layers[0].cell.recurrent_kernel
+        model.layers[0].trainable = trainable
+        kernel.assign(2.0 * np.eye(4))
+
+    return assign
+
+
+class AtEnd(keras.callbacks.Callback):
+    """Does something to the model at the end of each epoch, as a bypass would."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.change(self.model)
+
+
+# The optimizer, what is done at each epoch's end, the cause that is named.
+LEFT = {
+    "averages": (averaging, lambda model: None, "has `use_ema=True`.*ReapplyConstr"),
+    "others": (lambda: "adam", assigned(True), "bypasses them.*`keras_urnn.project"),
+    "frozen": (lambda: "adam", assigned(False), "It is frozen.*`keras_urnn.project"),
+}
+
+
+@pytest.mark.parametrize("cause", LEFT)
+@pytest.mark.parametrize("make", [ku.UnitaryRNN, ku.ContractiveRNN])
+def test_monitor_warns_once_of_what_left_its_set(make, cause):
+    make_optimizer, change, expected = LEFT[cause]
+    # Above the bound after one long step; the average of a kernel never is.
+    layer = make(4) if cause != "averages" else ku.UnitaryRNN(4)
+    model = compiled(layer, optimizer=make_optimizer())
+    message = rf"{layer.cell.recurrent_kernel.path}: no longer on the set.*{expected}"
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        fit(model, [AtEnd(change), ku.callbacks.UnitarityMonitor()])
+    assert len([one for one in caught if "on the set" in str(one.message)]) == 1
+
+
+def test_monitor_warns_of_nothing_on_its_set():
+    model = compiled(ku.UnitaryRNN(4), dense(), optimizer=averaging())
+    mended = [ku.callbacks.ReapplyConstraints(), ku.callbacks.UnitarityMonitor()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fit(model, mended)
+        model = compiled(ku.ContractiveRNN(4, max_norm=0.7), optimizer="sgd")
+        fit(model, [ku.callbacks.UnitarityMonitor()])
+
+
+def dense():
+    return keras.layers.Dense(9, kernel_constraint=ku.UnitaryProjection())
+
+
+def test_reapply_constraints_applies_those_of_keras_too():
+    layer = keras.layers.SimpleRNN(3, kernel_constraint="non_neg")
+    model = compiled(layer, dense())
+    layer.cell.kernel.assign(-np.ones((2, 3)))
+    callback = ku.callbacks.ReapplyConstraints()
+    callback.set_model(model)
+    callback.on_train_end()
+    np.testing.assert_array_equal(layer.cell.kernel, np.zeros((2, 3)))

@@ -19,6 +19,7 @@ RANKS = {
     "activations": 2,
     "diagnostics": 2,
     "optimizers": 2,
+    "constrained": 3,
     "recurrence": 3,
     "parametrizations": 3,
     "layers": 4,

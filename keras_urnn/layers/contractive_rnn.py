@@ -81,8 +81,10 @@ class ContractiveRNNCell(StructuredRNNCell):
     - `training`: boolean. Whether to apply dropout.
 
     Raises:
-        ValueError: for an argument outside its range, or any `recurrent_constraint`.
-        TypeError: for a parametrization of another type.
+        ValueError: for an argument outside its range, or any `recurrent_constraint`;
+            in a call, for data of other shapes than those that the weights are for.
+        TypeError: for a parametrization of another type; in a call, for data that are
+            no real numbers.
 
     Example:
         ```python
@@ -240,8 +242,10 @@ class ContractiveRNN(StructuredRNN):
     - `training`: boolean. Whether to apply dropout.
 
     Raises:
-        ValueError: for an argument outside its range, or any `recurrent_constraint`.
-        TypeError: for a parametrization of another type.
+        ValueError: for an argument outside its range, or any `recurrent_constraint`;
+            in a call, for data of other shapes than those that the weights are for.
+        TypeError: for a parametrization of another type; in a call, for data that are
+            no real numbers.
 
     Example:
         ```python

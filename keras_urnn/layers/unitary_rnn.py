@@ -76,8 +76,10 @@ class UnitaryRNNCell(StructuredRNNCell):
     - `training`: boolean. Whether to apply dropout.
 
     Raises:
-        ValueError: for an argument outside its range, or any `recurrent_constraint`.
-        TypeError: for a parametrization of another type.
+        ValueError: for an argument outside its range, or any `recurrent_constraint`;
+            in a call, for data of other shapes than those that the weights are for.
+        TypeError: for a parametrization of another type; in a call, for data that are
+            no real numbers.
 
     Example:
         ```python
@@ -227,8 +229,10 @@ class UnitaryRNN(StructuredRNN):
     - `training`: boolean. Whether to apply dropout.
 
     Raises:
-        ValueError: for an argument outside its range, or any `recurrent_constraint`.
-        TypeError: for a parametrization of another type.
+        ValueError: for an argument outside its range, or any `recurrent_constraint`;
+            in a call, for data of other shapes than those that the weights are for.
+        TypeError: for a parametrization of another type; in a call, for data that are
+            no real numbers.
 
     Example:
         ```python
