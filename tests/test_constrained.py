@@ -184,7 +184,10 @@ def test_a_loop_without_keras_optimizers(make: Callable[..., Any]) -> None:
     model = keras.Sequential([make(4, activation="tanh"), keras.layers.Dense(1)])
     model(X)
     cell = model.layers[0].cell
+    moved = []
     for _ in range(4):
         own_step(model, 0.3)
-        assert max(ku.project(model).values()) > 4 * 4 * EPSILON["float32"], "it moves"
+        moved += ku.project(model).values()
         assert_on_its_set(cell)
+    # A step may lead into the ball of the contractive matrices; not each of them does.
+    assert max(moved) > 4 * 4 * EPSILON["float32"], "the premise: it leaves the set"
