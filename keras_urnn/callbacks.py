@@ -42,7 +42,7 @@ class UnitarityMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._has_warned = False
-        if self.model.built:  # else its weights come with the first batch
+        if getattr(self.model, "built", True):  # else they come with the first batch
             constrained.projected_weights(self.model, "UnitarityMonitor")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -24,9 +24,9 @@ def with_derivative(
     if backend == "jax":
         import jax
 
-        result = jax.custom_jvp(function)
-        result.defjvp(partial(_with_tangent, result, derivative))
-        return result
+        with_jvp = jax.custom_jvp(function)
+        with_jvp.defjvp(partial(_with_tangent, with_jvp, derivative))
+        return with_jvp
     import tensorflow as tf
 
     def with_gradient(tensor: Any) -> tuple[Any, Callable[..., Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_urnn import _backend
 from keras_urnn._backend import matmul
+from keras_urnn._backend.own_derivative import with_derivative
 from keras_urnn.linalg.iterations import EPSILON, Tensor
 from keras_urnn.linalg.working_form import (
     divided,
@@ -118,7 +118,7 @@ def _quotient(a: Tensor, b: Tensor, otherwise: Tensor) -> Tensor:
 
 def _svd(x: Tensor) -> Decomposition:
     # Its own derivative is infinite at equal singular values, such as all on the set.
-    decompose: Any = _backend.with_derivative(_plain_svd, _refuse)
+    decompose: Any = with_derivative(_plain_svd, _refuse)
     u, sigma, vt = decompose(x)
     return u, sigma, vt
 
