@@ -10,6 +10,9 @@ def apply(
     function: Callable[[Any], Any], derivative: Callable[..., Any], tensor: Any
 ) -> Any:
     """`function(tensor)`; see `own_derivative.with_derivative`."""
+    if not torch.is_grad_enabled():
+        # Where a training step projects: `apply` alone takes some 50 microseconds.
+        return function(tensor)
     return _WithDerivative.apply(function, derivative, tensor)
 
 

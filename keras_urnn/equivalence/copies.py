@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_urnn.equivalence.intervals import to_float64
 from keras_urnn.equivalence.recurrent_ranges import cells_of
 from keras_urnn.equivalence.refusals import refusal
 
@@ -71,8 +72,20 @@ def copy_learned(layer: Any, new: Any) -> None:
     if isinstance(new, keras.layers.Normalization):
         # What it computes with is derived from its weights, once.
         new.finalize_state()
+        _check_finalized(layer, new)
     if hasattr(new, "load_assets"):
         # What Keras saves beside weights and config: the vocabulary of a lookup.
         with tempfile.TemporaryDirectory() as folder:
             layer.save_assets(folder)
             new.load_assets(folder)
+
+
+def _check_finalized(layer: Any, new: Any) -> None:
+    """Raise where a `Normalization` computes with other numbers than its weights."""
+    for name in ("mean", "variance"):
+        numbers = [to_float64(getattr(one, name)) for one in (layer, new)]
+        if not np.array_equal(*numbers):
+            advice = f"Call `finalize_state()` of '{layer.name}' first."
+            expected = "of layers that compute with their weights"
+            found = f"Normalization whose {name} was set and not put in use"
+            raise refusal(expected, layer.name, found, advice)

@@ -486,3 +486,20 @@ def test_a_masked_simple_rnn_that_starts_elsewhere_is_refused_on_jax(
             to_unitary(model, input_bound=1.0)
     else:
         assert to_unitary(model, input_bound=1.0).get_layer("here").cell.units == 4
+
+
+@pytest.mark.each_backend
+def test_a_normalization_computes_with_the_weights_that_are_copied() -> None:
+    normalization = L.Normalization()
+    model = keras.Sequential(
+        [keras.Input((4, FEATURES), name="x"), normalization, ku.ContractiveRNN(3)]
+    )
+    mean, variance, count = normalization.get_weights()
+    normalization.set_weights([mean + 1.0, variance, count])
+    if keras.config.backend() != "torch":  # there its numbers are views of the weights
+        with pytest.raises(ValueError, match=r"Call `finalize_state\(\)`"):
+            to_unitary(model, input_bound=1.0)
+    normalization.finalize_state()
+    x = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 4, FEATURES)).astype("float32")
+    converted = to_unitary(model, input_bound=1.0)
+    np.testing.assert_allclose(to_numpy(converted(x)), to_numpy(model(x)), atol=1e-5)
