@@ -351,14 +351,16 @@ def test_equal_networks_are_never_different(name: str) -> None:
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_order_of_readouts_is_that_of_the_networks(activation: str) -> None:
     """A unitary and a contractive cell: theorem 1 may take them in either order."""
-    matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0]
-    one = build(ku.UnitaryRNNCell(N, activation))
+    n, turn = 3, [1, 2, 0]  # a swap of two states is its own inverse
+    matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
+    one = build(ku.UnitaryRNNCell(n, activation))
     kernel, _, bias = one.get_weights()
     one.set_weights([kernel, matrix, bias])
-    other = ku.ContractiveRNNCell(N, activation, max_norm=1.0)
+    other = ku.ContractiveRNNCell(n, activation, max_norm=1.0)
     other.build((None, FEATURES))
-    other.set_weights([kernel[:, ::-1], matrix[::-1, ::-1], bias[::-1]])
-    seen = np.array([[1.0], [-2.0]]), np.array([[-2.0], [1.0]])
+    other.set_weights([kernel[:, turn], matrix[np.ix_(turn, turn)], bias[turn]])
+    first = np.array([[1.0], [-2.0], [5.0]])
+    seen = first, first[turn]
     for cells, readouts in (((one, other), seen), ((other, one), seen[::-1])):
         assert verify(*cells, readouts=readouts).verdict != "different"
         wrong = verify(*cells, readouts=(seen[0], seen[0]))
