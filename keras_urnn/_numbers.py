@@ -44,7 +44,9 @@ def real_numbers(
 
 
 def real_array(argument: str, value: Any, expected: str, advice: str) -> Array:
-    """Return real numbers in float64, NaN and Inf among them, or raise a `TypeError`.
+    """Return real numbers in float64, NaN and Inf among them, or raise.
+
+    A `TypeError` where they are no real numbers, a `ValueError` beyond a double.
 
     Args:
         argument: string. What the error calls them.
@@ -54,7 +56,11 @@ def real_array(argument: str, value: Any, expected: str, advice: str) -> Array:
     """
     kind = _checks.type_error
     array = array_of(argument, value, expected, advice, booleans=True, wrong_kind=kind)
-    return in_float64(array, outwards=False)
+    found = in_float64(array, outwards=False)
+    if array.dtype.kind == "O" and not np.all(np.isfinite(found)):
+        reason = "It holds a number beyond the largest double."
+        raise _checks.error(argument, expected, value, f"{reason} {advice}")
+    return found
 
 
 def array_of(

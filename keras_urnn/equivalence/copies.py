@@ -35,9 +35,11 @@ def leave_unset(new: Any) -> None:
 
     They are set once it is built. To draw them first, and project them, takes most of
     a conversion on JAX, which compiles each initializer. Only layers of Keras and of
-    this library: others may use what they draw in their `build`.
+    this library: others may use what they draw in their `build`. Not on PyTorch, which
+    compiles nothing: there the order of a matrix in memory, which the initializer
+    decides, decides how sums of products are rounded.
     """
-    for part in _parts(new):
+    for part in _parts(new) if keras.config.backend() != "torch" else []:
         if type(part).__module__.partition(".")[0] in ("keras", "keras_urnn"):
             part.add_weight = partial(_add_zeros, part.add_weight)
 
@@ -62,7 +64,7 @@ def _add_zeros(add_weight: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
-    return keras.ops.convert_to_tensor(np.zeros(shape), dtype=dtype)
+    return keras.ops.zeros(shape, dtype=dtype)
 
 
 def copy_learned(layer: Any, new: Any) -> None:

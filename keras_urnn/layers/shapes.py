@@ -78,8 +78,10 @@ def fitted_mask(layer: Any, mask: Any, sequences: Tensor) -> Tensor:
 
 def check_step(cell: Any, sequence: Tensor, states: Any) -> None:
     """Refuse what a cell can't take in one step, by the shapes that are known."""
-    given = states if isinstance(states, (list, tuple)) else [states]
-    widths = cell.state_size if isinstance(cell.state_size, list) else [cell.state_size]
+    given, widths = states, cell.state_size
+    if not isinstance(states, (list, tuple)):
+        given, widths = [states], cell.width  # all states in one tensor
+    widths = widths if isinstance(widths, list) else [widths]
     if len(given) != len(widths):
         raise ValueError(
             f"`states` of '{cell.name}' must be {len(widths)} of widths {widths}. "

@@ -266,3 +266,10 @@ def test_two_activations_are_the_same_by_what_they_compute() -> None:
     ):
         assert not same(L.ReLU(2.0), other)
     assert not same(L.ReLU(2.0), L.ReLU(2.0, dtype="float16"))
+
+
+def test_a_layer_whose_weights_were_loaded_is_the_same(tmp_path: Any) -> None:
+    one, other = (keras.Sequential([keras.Input((3,)), L.Dense(2)]) for _ in range(2))
+    one.save_weights(tmp_path / "one.weights.h5")
+    other.load_weights(tmp_path / "one.weights.h5")
+    assert difference(one.layers[0], other.layers[0]) is None

@@ -244,7 +244,7 @@ FLAGS = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll
 @pytest.mark.parametrize("value", ["perhaps", "False", None, 1, 0.0, [True]], ids=repr)
 def test_flags_are_true_or_false(make_layer: Callable[..., Any], value: Any) -> None:
     for flag in (*FLAGS, "zero_output_for_mask", "use_bias", "learn_initial_state"):
-        with pytest.raises(ValueError, match=f"`{flag}` must be True or False"):
+        with pytest.raises(TypeError, match=f"`{flag}` must be True or False"):
             make_layer(UNITS, **{flag: value})
         config = make_layer(UNITS, **{flag: np.bool_(True)}).get_config()
         assert config[flag] is True
