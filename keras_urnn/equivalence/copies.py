@@ -85,8 +85,8 @@ def copy_learned(layer: Any, new: Any) -> None:
 def _check_finalized(layer: Any, new: Any) -> None:
     """Raise where a `Normalization` computes with other numbers than its weights."""
     for name in ("mean", "variance"):
-        numbers = [to_float64(getattr(one, name)) for one in (layer, new)]
-        if not np.array_equal(*numbers):
+        first, second = (to_float64(getattr(one, name)) for one in (layer, new))
+        if not np.array_equal(first, second):
             advice = f"Call `finalize_state()` of '{layer.name}' first."
             expected = "of layers that compute with their weights"
             found = f"Normalization whose {name} was set and not put in use"
