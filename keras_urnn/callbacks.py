@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_urnn import constrained, diagnostics, linalg
+from keras_urnn import _checks, constrained, diagnostics, linalg
 from keras_urnn.constraints import UnitaryProjection
 
 
@@ -50,6 +50,9 @@ class UnitarityMonitor(keras.callbacks.Callback):
         self._warn_once(kernels)
         if logs is None:
             return
+        if not isinstance(logs, dict):
+            advice = "Keras passes the logs of the epoch."
+            raise _checks.type_error("logs", "a dict or None", logs, advice)
         for kernel in kernels:
             path = kernel.path.removeprefix(f"{self.model.name}/")
             suffix = "" if len(kernels) == 1 else f"/{path}"

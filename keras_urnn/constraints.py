@@ -12,6 +12,9 @@ from keras_urnn.linalg import Tensor
 
 def _as_matrix(w: Any) -> Tensor:
     """The value of a kernel, which must have rows and columns."""
+    if isinstance(w, keras.KerasTensor):
+        advice = "A symbolic tensor has no numbers yet: constrain a weight instead."
+        raise _checks.type_error("w", "a tensor or a variable", w, advice)
     w = ops.convert_to_tensor(w)
     if len(w.shape) < 2:
         advice = "A vector such as a bias has no singular values; leave it out."

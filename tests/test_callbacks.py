@@ -96,15 +96,9 @@ def averaging():
     return keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9)
 
 
-def assigned(trainable):
-    """A callback that takes the kernel off its set, as other optimizers do."""
-
-    def assign(model):
-        kernel = model.layers[0].cell.recurrent_kernel
-        model.layers[0].trainable = trainable
-        kernel.assign(2.0 * np.eye(4))
-
-    return assign
+def assign(model):
+    """Take the kernel off its set, as other optimizers do."""
+    model.layers[0].cell.recurrent_kernel.assign(2.0 * np.eye(4))
 
 
 class AtEnd(keras.callbacks.Callback):
@@ -121,8 +115,8 @@ class AtEnd(keras.callbacks.Callback):
 # The optimizer, what is done at each epoch's end, the cause that is named.
 LEFT = {
     "averages": (averaging, lambda model: None, "has `use_ema=True`.*ReapplyConstr"),
-    "others": (lambda: "adam", assigned(True), "bypasses them.*`keras_urnn.project"),
-    "frozen": (lambda: "adam", assigned(False), "It is frozen.*`keras_urnn.project"),
+    "others": (lambda: "adam", assign, "bypasses them.*`keras_urnn.project"),
+    "frozen": (lambda: "adam", assign, "It is frozen.*`keras_urnn.project"),
 }
 
 
@@ -132,8 +126,9 @@ def test_monitor_warns_once_of_what_left_its_set(make, cause):
     make_optimizer, change, expected = LEFT[cause]
     # Above the bound after one long step; the average of a kernel never is.
     layer = make(4) if cause != "averages" else ku.UnitaryRNN(4)
-    model = compiled(layer, optimizer=make_optimizer())
-    message = rf"{layer.cell.recurrent_kernel.path}: no longer on the set.*{expected}"
+    layer.trainable = cause != "frozen"
+    model = compiled(layer, dense(), optimizer=make_optimizer())
+    message = rf"{layer.cell.recurrent_kernel.path}.*: no longer on the set.*{expected}"
     with pytest.warns(RuntimeWarning, match=message) as caught:
         fit(model, [AtEnd(change), ku.callbacks.UnitarityMonitor()])
     assert len([one for one in caught if "on the set" in str(one.message)]) == 1
@@ -161,3 +156,10 @@ def test_reapply_constraints_applies_those_of_keras_too():
     callback.set_model(model)
     callback.on_train_end()
     np.testing.assert_array_equal(layer.cell.kernel, np.zeros((2, 3)))
+
+
+def test_monitor_refuses_logs_of_another_kind():
+    callback = ku.callbacks.UnitarityMonitor()
+    callback.set_model(compiled(ku.UnitaryRNN(2)))
+    with pytest.raises(TypeError, match="`logs` must be a dict or None"):
+        callback.on_epoch_end(0, logs=np.zeros(3))

@@ -106,3 +106,9 @@ def test_refuses_a_vector(make):
 def test_refuses_integers(make):
     with pytest.raises(TypeError, match=r"`w.dtype` must be a floating dtype.*int32"):
         make()(ops.ones((3, 3), dtype="int32"))
+
+
+@pytest.mark.parametrize("make", [ku.UnitaryProjection, ku.ContractiveProjection])
+def test_refuses_a_symbolic_kernel(make):
+    with pytest.raises(TypeError, match="`w` must be a tensor or a variable"):
+        make()(keras.KerasTensor((3, 2)))
