@@ -15,7 +15,11 @@ def _as_matrix(w: Any) -> Tensor:
     if isinstance(w, keras.KerasTensor):
         advice = "A symbolic tensor has no numbers yet: constrain a weight instead."
         raise _checks.type_error("w", "a tensor or a variable", w, advice)
-    w = ops.convert_to_tensor(w)
+    try:
+        w = ops.convert_to_tensor(w)
+    except (OverflowError, RuntimeError, ValueError) as cause:
+        expected = "a matrix of floating-point numbers"
+        raise _checks.error("w", expected, w, "Pass a tensor.") from cause
     if len(w.shape) < 2:
         advice = "A vector such as a bias has no singular values; leave it out."
         expected = "of shape (..., rows, columns)"

@@ -112,3 +112,5 @@ def test_refuses_integers(make):
 def test_refuses_a_symbolic_kernel(make):
     with pytest.raises(TypeError, match="`w` must be a tensor or a variable"):
         make()(keras.KerasTensor((3, 2)))
+    with pytest.raises(ValueError, match=r"`w(\.shape)?` must be"):
+        make()(2**63)

@@ -65,7 +65,9 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         advice = "It is whether the step has a bias."
         kwargs["use_bias"] = _checks.boolean("use_bias", kwargs["use_bias"], advice)
         _refuse_constraint(kwargs["recurrent_constraint"], type(self).__name__)
+        _check_seed(kwargs["seed"])
         super().__init__(units, **kwargs)
+        _check_policy(self.dtype_policy, kwargs.get("dtype"))
         self.parametrization = parametrizations.get(parametrization)
         self.output_units = _check_output_units(output_units, self.width)
         advice = "It is whether the state to start from is a weight."
@@ -129,6 +131,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         self, sequence: Tensor, states: Any, training: bool = False
     ) -> tuple[Tensor, Any]:
         shapes.check_step(self, sequence, states)
+        shapes.check_training(training)
         h = self.join_states(states)
         input_mask = self.get_dropout_mask(sequence)
         state_mask = self.get_recurrent_dropout_mask(h)
@@ -218,6 +221,21 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             "resting_state": self.resting_state,
             "state_scale": self.state_scale,
         }
+
+
+def _check_seed(seed: Any) -> None:
+    """Refuse integers beyond the 32 bits that a seed has on PyTorch."""
+    if _checks.is_integer(seed) and not -(2**31) <= seed < 2**31:
+        advice = "It seeds the masks of dropout."
+        raise _checks.error("seed", "`None` or an integer of 32 bits", seed, advice)
+
+
+def _check_policy(policy: Any, dtype: Any) -> None:
+    """Refuse a `dtype` that Keras has made no policy of, and would fail on later."""
+    kinds = (keras.dtype_policies.DTypePolicy, keras.dtype_policies.DTypePolicyMap)
+    if not isinstance(policy, kinds):
+        advice = 'Pass a name, "float32" or "mixed_bfloat16" say, or a policy.'
+        raise _checks.error("dtype", "a dtype or a dtype policy", dtype, advice)
 
 
 def _refuse_constraint(recurrent_constraint: Any, cell: str) -> None:

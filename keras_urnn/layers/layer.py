@@ -107,6 +107,7 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None = None,
         training: bool = False,
     ) -> Any:
+        shapes.check_training(training)
         sequences = shapes.fitted_sequences(self, sequences)
         if mask is not None:
             mask = shapes.fitted_mask(self, mask, sequences)

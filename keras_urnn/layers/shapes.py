@@ -92,6 +92,13 @@ def check_step(cell: Any, sequence: Tensor, states: Any) -> None:
         _refuse_other("states", state, (sequence.shape[0], width), cell.name)
 
 
+def check_training(training: Any) -> None:
+    """Refuse several truths in one."""
+    if tuple(getattr(training, "shape", ())) != ():
+        advice = "It is whether dropout drops."
+        raise _checks.type_error("training", "True, False or None", training, advice)
+
+
 def check_build(shape: Any, axes: int, name: str) -> int:
     """The number of features in the shape that a layer is built for, or raise."""
     whole = isinstance(shape, (list, tuple)) and len(shape) == axes
@@ -121,7 +128,9 @@ def check_build_config(config: Any, names: Sequence[str], name: str) -> None:
 
 def check_batch_size(batch_size: Any, name: str) -> None:
     """Refuse what is no size. Tensors, and the symbols of tracers, may be one."""
-    junk = batch_size is None or isinstance(batch_size, (bool, str, float))
+    kinds = (bool, str, float, keras.Variable)
+    several = tuple(getattr(batch_size, "shape", ())) != ()
+    junk = batch_size is None or several or isinstance(batch_size, kinds)
     if junk or (_checks.is_integer(batch_size) and batch_size < 0):
         advice = f"It is the number of rows of the initial state of '{name}'."
         expected = "a non-negative integer"

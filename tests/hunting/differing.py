@@ -259,9 +259,10 @@ def subclass(draw: Draw) -> Pair:
 def dtype(draw: Draw) -> Pair:
     """The same weights, computed with in another precision, or stored in it."""
     network = any_network(draw)
-    policies = ["mixed_bfloat16", "bfloat16", "float64"]
+    # Not bfloat16, in which Keras' own cells have no orthogonal start.
+    policies = ["mixed_bfloat16", "float64"]
     if keras.config.backend() == "jax":
-        policies = policies[:2]  # its float64 is float32
+        policies = policies[:1]  # its float64 is float32
     other = _with(network, dtype=draw.pick(policies))
     second = converted(draw, other.build())
     return Pair(network.build(), second, certain=True, note=str(other))

@@ -183,7 +183,7 @@ def test_a_cell_refuses_complex_numbers() -> None:
         cell(ones(BATCH, FEATURES, dtype="complex64"), states)
 
 
-@pytest.mark.parametrize("value", [None, "three", 2.5, -1, True])
+@pytest.mark.parametrize("value", [None, "three", 2.5, -1, True, np.ones(1)], ids=repr)
 def test_refuses_a_batch_size(value: Any) -> None:
     with pytest.raises(ValueError, match="`batch_size` must be a non-negative integer"):
         ku.UnitaryRNNCell(UNITS).get_initial_state(value)
@@ -235,6 +235,17 @@ def test_is_built_for_one_number_of_features(make_layer: Callable[..., Any]) -> 
     layer.build((None, None, FEATURES))
     with pytest.raises(ValueError, match=r"built once.*Received: 9, after 4"):
         layer.build((None, None, 9))
+
+
+@each_layer
+def test_trains_or_does_not(make_layer: Callable[..., Any]) -> None:
+    layer, x = built(make_layer(UNITS)), sequences()
+    state = layer.cell.get_initial_state(batch_size=len(x))
+    both = np.ones(2)
+    with pytest.raises(TypeError, match="`training` must be True, False or None"):
+        layer(x, training=both)
+    with pytest.raises(TypeError, match="`training` must be True, False or None"):
+        layer.cell(x[:, 0], state, training=both)
 
 
 FLAGS = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
