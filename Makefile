@@ -34,10 +34,11 @@ mutants: .venv/dev.stamp  ## break the package line by line: each must be caught
 	@echo "== mutants: tests/mutants/mutants.toml"
 	$(PY) tests/mutants/run.py
 
-bench: .venv/dev.stamp  ## time the projections and the conversion
-	@echo "== bench: benchmarks/projections.py, benchmarks/conversion.py"
+bench: .venv/dev.stamp  ## time the projections, the conversion and the verification
+	@echo "== bench: benchmarks/projections.py, conversion.py, verification.py"
 	$(PY) benchmarks/projections.py
 	$(PY) benchmarks/conversion.py
+	$(PY) benchmarks/verification.py
 
 benchmark: .venv/benchmark.stamp  ## time the recurrence against its peers: some three hours
 	@echo "== benchmark: benchmarks/recurrence.py, benchmarks/performance.py"
