@@ -270,8 +270,8 @@ def test_clip_at_the_ends_of_the_range_is_on_the_set(max_norm, method):
         out = apply(linalg.clip_singular_values, scale * signs, max_norm, method)
         assert np.all(np.isfinite(out))
         # Below the least normal number entries are rounded to multiples of 1.4e-45;
-        # XLA makes them 0.
-        rounding = 5 * (1.2e-38 if keras.config.backend() == "jax" else 1.4e-45)
+        # TensorFlow and JAX make them 0.
+        rounding = 5 * (1.4e-45 if keras.config.backend() == "torch" else 1.2e-38)
         norm = np.linalg.norm(out.astype("float64"), 2)
         assert norm <= max_norm * (1 + 20 * linalg.EPSILON["float32"]) + rounding
         if scale > 1e-38 and 1e-37 <= max_norm < scale and rounding < 1e-40:
@@ -282,8 +282,8 @@ def test_clip_at_the_ends_of_the_range_is_on_the_set(max_norm, method):
 @pytest.mark.parametrize("method", linalg.METHODS)
 @pytest.mark.parametrize("scale", [3e37, 1e30, 1e20, 1e-20, 1e-30, 1e-37])
 def test_polar_factor_at_any_scale(scale, method):
-    if scale == 1e-37 and keras.config.backend() == "jax":
-        scale = 1e-31  # XLA makes entries below 1.2e-38 zeros, and others of them
+    if scale == 1e-37 and keras.config.backend() != "torch":
+        scale = 1e-31  # TensorFlow and JAX make entries below 1.2e-38 zeros
     q = apply(linalg.polar_factor, scale * near(18, (6, 6)), method)
     assert np.max(np.abs(q - polar(near(18, (6, 6))))) <= 2e-6
     assert gram_error(q) <= 24 * linalg.EPSILON["float32"]

@@ -157,7 +157,8 @@ def changed_recurrent(draw: Draw) -> Pair:
     """One argument of the recurrent layer is another."""
     network = any_network(draw, ["cell", "layer", "layer", "chain", "gated"])
     network = _with(network, units=3, **{"class": "contractive"})
-    names = [x for x in RECURRENT if network.kind != "cell" or x not in LAYER_ONLY]
+    unfit = {"cell": LAYER_ONLY, "chain": ("sequences",)}.get(network.kind, ())
+    names = [name for name in RECURRENT if name not in unfit]
     name = draw.pick(names)
     if name == "merge":
         network = _with(network, around="both")
