@@ -9,20 +9,22 @@ from keras_urnn import _checks, linalg
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 
+MOST_AXES = 32  # of what each backend computes with
+
 
 def _as_matrix(w: Any) -> Tensor:
     """The value of a kernel, which must have rows and columns."""
-    if isinstance(w, keras.KerasTensor):
-        advice = "A symbolic tensor has no numbers yet: constrain a weight instead."
-        raise _checks.type_error("w", "a tensor or a variable", w, advice)
     try:
         w = ops.convert_to_tensor(w)
-    except (OverflowError, RuntimeError, ValueError) as cause:
+    except (AttributeError, OverflowError, RuntimeError, ValueError) as cause:
         expected = "a matrix of floating-point numbers"
         raise _checks.error("w", expected, w, "Pass a tensor.") from cause
-    if len(w.shape) < 2:
+    if not ops.is_tensor(w):
+        advice = "A symbolic tensor has no numbers yet: constrain a weight instead."
+        raise _checks.type_error("w", "a tensor or a variable", w, advice)
+    if not 2 <= len(w.shape) <= MOST_AXES:
         advice = "A vector such as a bias has no singular values; leave it out."
-        expected = "of shape (..., rows, columns)"
+        expected = f"of shape (..., rows, columns), at most {MOST_AXES} axes"
         raise _checks.error("w.shape", expected, tuple(w.shape), advice)
     if ops.dtype(w) not in linalg.EPSILON:
         expected = "a floating dtype: " + ", ".join(linalg.EPSILON)

@@ -1,5 +1,6 @@
 """How far a matrix is from the set it should be on, measured in float64 NumPy."""
 
+import math
 from typing import Any
 
 import keras
@@ -20,7 +21,8 @@ def unitarity_error(target: Any) -> float:
             `keras.layers.RNN` over such a cell, whose `recurrent_matrix()` is taken.
 
     Returns:
-        A `float`; NaN where an entry is not finite.
+        A `float`; NaN where an entry is not finite, infinite where products of the
+        entries are beyond a double.
 
     Raises:
         ValueError: where there are fewer than two axes or no entries, or the layer is
@@ -39,8 +41,10 @@ def unitarity_error(target: Any) -> float:
         return float("nan")
     transposed = np.swapaxes(matrix, -1, -2)
     rows, columns = matrix.shape[-2:]
-    gram = transposed @ matrix if rows >= columns else matrix @ transposed
-    return float(np.max(np.abs(gram - np.eye(min(rows, columns)))))
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = transposed @ matrix if rows >= columns else matrix @ transposed
+        error = float(np.max(np.abs(gram - np.eye(min(rows, columns)))))
+    return math.inf if math.isnan(error) else error
 
 
 def spectral_norm(target: Any) -> float:

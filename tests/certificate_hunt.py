@@ -122,9 +122,9 @@ def outcomes(backend: str, kind: str, seed: int) -> Iterator[dict[str, Any]]:
         try:
             for line in worker.stdout:
                 yield json.loads(line)
-        finally:
-            worker.terminate()
             status = worker.wait()
+        finally:
+            worker.terminate()  # where no more pairs are wanted
         if status != 0:
             raise SystemExit(f"{kind} pairs {start} to {stop}: exit status {status}")
         start = stop

@@ -145,3 +145,7 @@ def test_refuses_complex_matrices(convert):
             TypeError, match="`target` must be a matrix of real numbers"
         ):
             diagnostic(matrix)
+
+
+def test_says_infinite_where_squares_overflow():
+    assert unitarity_error(np.full((2, 2), 1e300)) == np.inf

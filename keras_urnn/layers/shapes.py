@@ -131,9 +131,9 @@ def check_batch_size(batch_size: Any, name: str) -> None:
     kinds = (bool, str, float, keras.Variable)
     several = tuple(getattr(batch_size, "shape", ())) != ()
     junk = batch_size is None or several or isinstance(batch_size, kinds)
-    if junk or (_checks.is_integer(batch_size) and batch_size < 0):
+    if junk or (_checks.is_integer(batch_size) and not 0 <= batch_size < 2**31):
         advice = f"It is the number of rows of the initial state of '{name}'."
-        expected = "a non-negative integer"
+        expected = "a non-negative integer below 2**31"
         raise _checks.error("batch_size", expected, batch_size, advice)
 
 

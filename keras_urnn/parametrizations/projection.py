@@ -60,8 +60,12 @@ class Projection(Parametrization):
         def initializer(shape: tuple[int, ...], dtype: str) -> Tensor:
             # There is no QR or SVD below float32, which initializers may need.
             wide = dtype if dtype == "float64" else "float32"
-            start = constraint(cell.recurrent_initializer(shape, dtype=wide))
-            return ops.cast(start, dtype)
+            start = cell.recurrent_initializer(shape, dtype=wide)
+            if tuple(start.shape) != tuple(shape):
+                name, advice = "recurrent_initializer", "It starts the matrix `R`."
+                expected = f"an initializer that returns the shape {tuple(shape)}"
+                raise _checks.error(name, expected, tuple(start.shape), advice)
+            return ops.cast(constraint(start), dtype)
 
         cell.recurrent_kernel = cell.add_weight(
             shape=(cell.units, cell.units),

@@ -174,3 +174,10 @@ def test_refuses_what_loses_its_imaginary_part(make_layer: Callable[..., Any]) -
     for argument, call in calls.items():
         with pytest.raises(TypeError, match=f"`{argument.strip()}` .*of real numbers"):
             call()
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_refuses_an_initial_matrix_of_another_shape(make: Callable[..., Any]) -> None:
+    made = make(3, recurrent_initializer=lambda shape, dtype: np.ones((3, 2), dtype))
+    with pytest.raises(ValueError, match=r"returns the shape \(3, 3\).*\(3, 2\)"):
+        made.build((None, 4) if "Cell" in type(made).__name__ else (None, None, 4))
