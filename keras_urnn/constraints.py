@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_urnn import _checks, linalg
@@ -15,7 +16,8 @@ MOST_AXES = 32  # of what each backend computes with
 def _as_matrix(w: Any) -> Tensor:
     """The value of a kernel, which must have rows and columns."""
     try:
-        w = ops.convert_to_tensor(w)
+        with np.errstate(over="ignore"):  # Inf is returned as it is
+            w = ops.convert_to_tensor(w)
     except (AttributeError, OverflowError, RuntimeError, ValueError) as cause:
         expected = "a matrix of floating-point numbers"
         raise _checks.error("w", expected, w, "Pass a tensor.") from cause

@@ -114,6 +114,8 @@ def test_refuses_a_symbolic_kernel(make):
     for junk in (symbol, [symbol, np.ones((3, 2))], {"w": symbol}):
         with pytest.raises((TypeError, ValueError), match="`w` must be a"):
             make()(junk)
+    overflowing = make()(np.full((2, 2), 1e300))  # Inf where float64 becomes float32
+    assert not np.any(np.isnan(ops.convert_to_numpy(overflowing)))
     with pytest.raises(ValueError, match="at most 32 axes"):
         make()(np.ones((1,) * 40, "float32"))
     with pytest.raises(ValueError, match=r"`w(\.shape)?` must be"):

@@ -224,10 +224,10 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
 
 
 def _check_seed(seed: Any) -> None:
-    """Refuse integers beyond the 32 bits that a seed has on PyTorch."""
-    if _checks.is_integer(seed) and not -(2**31) <= seed < 2**31:
-        advice = "It seeds the masks of dropout."
-        raise _checks.error("seed", "`None` or an integer of 32 bits", seed, advice)
+    """Refuse what is no seed on each backend: JAX has none below 0."""
+    if _checks.is_integer(seed) and not 0 <= seed < 2**31:
+        expected, advice = "an integer in [0, 2**31)", "It seeds the masks of dropout."
+        raise _checks.error("seed", expected, seed, advice)
 
 
 def _check_policy(policy: Any, dtype: Any) -> None:

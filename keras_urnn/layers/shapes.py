@@ -13,6 +13,7 @@ from keras import ops
 from keras_urnn import _checks, _numbers
 from keras_urnn.linalg import Tensor
 
+MOST_ROWS = 2**24  # of a batch: the states of more take gigabytes
 _REAL = ("bool", "int", "uint", "float", "bfloat")
 _ADVICE = {
     "sequences": "It was built for that many features (and, where it is stateful, for "
@@ -131,9 +132,9 @@ def check_batch_size(batch_size: Any, name: str) -> None:
     kinds = (bool, str, float, keras.Variable)
     several = tuple(getattr(batch_size, "shape", ())) != ()
     junk = batch_size is None or several or isinstance(batch_size, kinds)
-    if junk or (_checks.is_integer(batch_size) and not 0 <= batch_size < 2**31):
+    if junk or (_checks.is_integer(batch_size) and not 0 <= batch_size <= MOST_ROWS):
         advice = f"It is the number of rows of the initial state of '{name}'."
-        expected = "a non-negative integer below 2**31"
+        expected = f"a non-negative integer, at most {MOST_ROWS}"
         raise _checks.error("batch_size", expected, batch_size, advice)
 
 

@@ -60,11 +60,7 @@ class Projection(Parametrization):
         def initializer(shape: tuple[int, ...], dtype: str) -> Tensor:
             # There is no QR or SVD below float32, which initializers may need.
             wide = dtype if dtype == "float64" else "float32"
-            start = cell.recurrent_initializer(shape, dtype=wide)
-            if tuple(start.shape) != tuple(shape):
-                name, advice = "recurrent_initializer", "It starts the matrix `R`."
-                expected = f"an initializer that returns the shape {tuple(shape)}"
-                raise _checks.error(name, expected, tuple(start.shape), advice)
+            start = _checked_start(cell.recurrent_initializer, shape, wide)
             return ops.cast(constraint(start), dtype)
 
         cell.recurrent_kernel = cell.add_weight(
@@ -120,3 +116,17 @@ class Projection(Parametrization):
 
     def get_config(self) -> dict[str, Any]:
         return {"method": self.method}
+
+
+def _checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
+    """The matrix that an initializer returns for this shape, or raise."""
+    try:
+        start = initializer(shape, dtype=dtype)
+        found: Any = tuple(start.shape)
+    except RuntimeError as cause:  # as PyTorch raises where shapes don't fit
+        start, found = None, str(cause)
+    if found != tuple(shape):
+        expected = f"an initializer that returns the shape {tuple(shape)}"
+        advice = "It starts the recurrent matrix."
+        raise _checks.error("recurrent_initializer", expected, found, advice)
+    return start

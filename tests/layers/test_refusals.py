@@ -51,7 +51,8 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
     "scale-true": ("state_scale", [True] * 5, "sequence of 5 finite", "multiplied by"),
     "dropout-huge": ("dropout", 10**400, r"in \[0, 1\)", "fraction of the entries"),
     "resting-huge": ("resting_state", [10**400] * 5, "sequence of 5", "start from"),
-    "seed-huge": ("seed", 2**31, "integer of 32 bits", "masks of dropout"),
+    "seed-huge": ("seed", 2**31, "integer in", "masks of dropout"),
+    "seed-negative": ("seed", -1, "integer in", "masks of dropout"),
     "dtype-of-no-class": (
         "dtype",
         {"module": "keras", "class_name": -1, "config": {"name": "float32"}},
