@@ -17,19 +17,35 @@ from tests.hunting.pairs import Pair
 KINDS = {"differing": differing.FAMILIES, "equal": equal.FAMILIES}
 
 
+class NotMadeError(Exception):
+    """A family, and why the pair could not be made."""
+
+
 def pair_of(kind: str, seed: int, index: int) -> tuple[str, Pair]:
     """The family and the pair that the seed and the index decide."""
     draw = Draw(seed, index)
     families = KINDS[kind]
     weights = [weight for weight, _ in families.values()]
     name = draw.weighted(list(families), weights)
-    return name, families[name][1](draw)
+    try:
+        return name, families[name][1](draw)
+    except ValueError as refusal:
+        raise NotMadeError(name, str(refusal)) from refusal
 
 
 def outcome_of(kind: str, seed: int, index: int) -> dict[str, Any]:
-    """The family and the verdict; "left out" where no difference was to be seen."""
+    """The family and the verdict; "left out" where no difference was to be seen.
+
+    Or where a conversion that the pair needs is refused.
+    """
     start = time.perf_counter()
-    name, pair = pair_of(kind, seed, index)
+    try:
+        name, pair = pair_of(kind, seed, index)
+    except NotMadeError as reason:
+        name, why = reason.args
+        seconds = time.perf_counter() - start
+        found = {"index": index, "family": name, "verdict": "left out"}
+        return {**found, "note": why, "seconds": seconds}
     if kind == "differing" and not pair.certain and not pair.differs():
         verdict = "left out"
     else:
