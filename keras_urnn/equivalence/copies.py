@@ -64,7 +64,8 @@ def _add_zeros(add_weight: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
-    return keras.ops.zeros(shape, dtype=dtype)
+    # NumPy's, as JAX compiles its own for each shape.
+    return keras.ops.convert_to_tensor(np.zeros(shape, "float32"), dtype=dtype)
 
 
 def copy_learned(layer: Any, new: Any) -> None:
