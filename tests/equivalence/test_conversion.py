@@ -378,3 +378,10 @@ print("equivalent")
 """
     out = run_python(code, KERAS_BACKEND="jax", JAX_ENABLE_X64="1")
     assert out.split() == ["equivalent"]
+
+
+@pytest.mark.each_backend
+def test_what_is_made_anew_makes_its_weights_as_its_class_does() -> None:
+    unitary = to_unitary(build(ku.ContractiveRNN(3)), input_bound=BOUND)
+    for part in (unitary, unitary.cell):
+        assert "add_weight" not in vars(part)
