@@ -96,10 +96,10 @@ def verify_equivalence(
             of added states, those that see most of the others, that are driven. At
             most 1,000. Defaults to `8`.
         seed: integer, at least 0. Seeds the random inputs. Defaults to `0`.
-        search: boolean. Whether to climb, by the gradient, to inputs on which the two
-            differ most, and compare there too: it takes seconds a cell. Models that
-            take tokens, or keep states, are not searched as a whole. Defaults to
-            `True`.
+        search: boolean. Whether to climb, by the gradient, to inputs on which two
+            cells differ most, and compare there too. Models are searched as a whole
+            where no proof relates them, unless they take tokens or keep states.
+            Defaults to `True`.
         readouts: two arrays or `None`. For two single cells, or layers of one: the
             arrays `C` and `C'` of shape `(outputs of the cell, outputs)`; what is
             compared is `h @ C`. Defaults to `None`: the outputs of the cells.

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -151,10 +152,8 @@ def table_sizes(graph: Graph, tensor: Any) -> list[int]:
 
 def check_model(model: Any) -> None:
     """Raise for a model without a graph: subclassed, or not built yet."""
-    probe = keras.Input((1,))
-    functional = type(keras.Model(probe, probe))  # the class has no public name
-    sequential = keras.Sequential
-    bases = [kind for kind in (sequential, functional) if isinstance(model, kind)]
+    kinds = keras.Sequential, _functional_class()
+    bases = [kind for kind in kinds if isinstance(model, kind)]
     replaced = "call" in vars(model)
     if replaced or not bases or type(model).call is not bases[0].call:
         advice = (
@@ -167,6 +166,13 @@ def check_model(model: Any) -> None:
     if not model.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."
         raise refusal("built", model.name, "no weights", advice)
+
+
+@cache
+def _functional_class() -> Any:
+    """That of functional models, which has no public name."""
+    probe = keras.Input((1,))
+    return type(keras.Model(probe, probe))
 
 
 def leaves(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:

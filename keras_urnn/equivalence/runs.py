@@ -27,17 +27,15 @@ def observe(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
     """Run both cells on each of `inputs` with all their states in view."""
     # The original may compute in less: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
-    shape = _shape_of_all(inputs)
-    old, new = (_all_states(cell, shape) for cell in (pair.old, pair.new))
-    states = list(zip(_run(old, inputs), _run(new, inputs), strict=True))
+    run = _all_states(pair, _shape_of_all(inputs))
+    states = _run(run, inputs)
     if pair.is_conversion:
         both = zip(inputs, states, strict=True)
         return [_observe_conversion(pair, x, found, dtypes) for x, found in both]
     moved = [nudge(x, *dtypes) for x in inputs]
-    nudged = zip(_run(old, moved), _run(new, moved), strict=True)
     return [
         _compare_any(pair, found, near, dtypes)
-        for found, near in zip(states, nudged, strict=True)
+        for found, near in zip(states, _run(run, moved), strict=True)
     ]
 
 
@@ -125,20 +123,38 @@ def _shape_of_all(inputs: Sequence[Array]) -> tuple[int, int, int]:
     return rows, steps, inputs[0].shape[-1]
 
 
-def _run(run: Callable[[Any], Any], inputs: Sequence[Array]) -> list[Array]:
-    """The states for each of `inputs`, in one run: each shape is compiled by itself."""
+def _run(
+    run: Callable[[Any], Any], inputs: Sequence[Array]
+) -> list[tuple[Array, Array]]:
+    """The states of both for each of `inputs`, in one run: each shape is compiled."""
     whole = np.zeros(_shape_of_all(inputs))
     ends = np.cumsum([len(x) for x in inputs])
     parts = np.split(whole, ends[:-1])  # views
     for part, x in zip(parts, inputs, strict=True):
         part[:, : x.shape[1]] = x
-    states = np.split(to_float64(run(whole)), ends[:-1])
+    old, new = (np.split(to_float64(h), ends[:-1]) for h in run([whole, whole]))
     # What follows a sequence that ended does not change the states before.
-    return [found[:, : x.shape[1]] for found, x in zip(states, inputs, strict=True)]
+    return [
+        (first[:, : x.shape[1]], second[:, : x.shape[1]])
+        for first, second, x in zip(old, new, inputs, strict=True)
+    ]
 
 
-def _all_states(cell: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-    """From sequences of this shape to the states of a copy of `cell` at each step."""
+def _all_states(pair: CellPair, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    """From a sequence for each cell to the states of a copy of it at each step."""
+    cells = pair.old, pair.new
+    inputs = [keras.Input(batch_shape=shape, dtype=_array_dtype(one)) for one in cells]
+    outputs = [
+        keras.layers.RNN(
+            _showing_states(cell, shape), return_sequences=True, dtype=cell.dtype_policy
+        )(x)
+        for cell, x in zip(cells, inputs, strict=True)
+    ]
+    return inference(keras.Model(inputs, outputs))
+
+
+def _showing_states(cell: Any, shape: tuple[int, ...]) -> Any:
+    """A copy of a cell that gives all of its states."""
     config = cell.get_config()
     if config.get("output_units") is not None:
         config["output_units"] = None
@@ -146,9 +162,7 @@ def _all_states(cell: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
     leave_unset(copy)
     copy.build((None, shape[-1]))
     copy_learned(cell, copy)
-    layer = keras.layers.RNN(copy, return_sequences=True, dtype=cell.dtype_policy)
-    x = keras.Input(batch_shape=shape, dtype=_array_dtype(cell))
-    return inference(keras.Sequential([x, layer]))
+    return copy
 
 
 def _array_dtype(cell: Any) -> str:

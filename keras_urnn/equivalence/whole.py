@@ -60,7 +60,7 @@ def compare_models(
     trial: Trial,
     tolerance: float | None = None,
 ) -> Findings:
-    """Run two models on random inputs and on some on which they differ most.
+    """Run two models on random inputs and, without a proof, where they differ most.
 
     Args:
         name: string. What they are called in the findings.
@@ -68,9 +68,10 @@ def compare_models(
         entrances: `Entrances` of the first.
         trial: `Trial`.
         tolerance: float. What rounding may do to the outputs of the recurrent layers,
-            relative to the largest; `None` where it isn't known. What differs by more
-            is compared once more with what rounding does by measurement: layers behind
-            may magnify it, as a softmax of large numbers does. Defaults to `None`.
+            relative to the largest; `None` where no proof gives it. What differs by
+            more is compared once more with what rounding does by measurement: layers
+            behind may magnify it, as a softmax of large numbers does. Defaults to
+            `None`.
     """
     shapes = [[_signature(x) for x in model.inputs] for model in models]
     if shapes[0] != shapes[1]:
@@ -122,7 +123,8 @@ def compare_models(
 
     comparable = run(trial_batches(models[0], entrances, trial.sampling))
     advance()
-    if comparable and trial.search and _is_searchable(models, entrances):
+    undecided = tolerance is None and trial.search
+    if comparable and undecided and _is_searchable(models, entrances):
         run([_searched(models, entrances, trial)])
     advance()
     return found
