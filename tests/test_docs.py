@@ -31,7 +31,7 @@ MEASURED = {
             )
         )
     )
-    for made in (markdown.conversion, markdown.scaling)
+    for made in (markdown.conversion, markdown.scaling, markdown.verification)
 }
 TABLES = {**tables.theorems(RECORDED), **MEASURED}
 
