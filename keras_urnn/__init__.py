@@ -18,7 +18,7 @@ from keras_urnn.layers import (
     UnitaryRNNCell,
 )
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "ContractiveProjection",
