@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import markdown
 from examples import tables
-from keras_urnn.equivalence.flat_activations import FLAT_ACTIVATIONS
+from keras_urnn.equivalence.ranges.flat_activations import FLAT_ACTIVATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

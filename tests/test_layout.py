@@ -28,8 +28,25 @@ RANKS = {
     "callbacks": 6,
     "__init__": 7,
 }
+ROOMS = {
+    "matrices": 0,
+    "progress": 0,
+    "ranges": 1,
+    "input_bound": 2,
+    "refusals": 2,
+    "plans": 3,
+    "models": 4,
+    "verification": 5,
+    "conversion": 5,
+    "inactive": 5,
+    "pruning": 6,
+    "__init__": 7,
+}
+OF_THEORY = {"matrices", "ranges", "input_bound"}
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
 FILES = sorted(PACKAGE.rglob("*.py"))
+EQUIVALENCE = PACKAGE / "equivalence"
+IN_ROOMS = [path for path in FILES if path.is_relative_to(EQUIVALENCE)]
 USERS = [
     path
     for folder in ("examples", "benchmarks")
@@ -56,6 +73,14 @@ def module(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+def rooms_imported(path: Path) -> Iterator[str]:
+    """Yield the rooms of `equivalence/` that a file imports from."""
+    prefix = "keras_urnn.equivalence."
+    for name in names(path):
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix).split(".")[0]
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -72,6 +97,35 @@ def test_imports_go_downwards(path: Path) -> None:
         other = rest.split(".")[0]
         if package == "keras_urnn" and other != own:
             assert RANKS[other] < RANKS[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=name_of)
+def test_imports_between_the_rooms_of_equivalence_go_downwards(path: Path) -> None:
+    own = path.relative_to(EQUIVALENCE).with_suffix("").parts[0]
+    for other in rooms_imported(path):
+        assert other == own or ROOMS[other] < ROOMS[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=name_of)
+def test_files_of_one_room_do_not_import_each_other_in_circles(path: Path) -> None:
+    reached, waiting = set(), [path]
+    while waiting:
+        for name in names(waiting.pop()):
+            file = ROOT.joinpath(*name.split(".")[:-1]).with_suffix(".py")
+            if file in IN_ROOMS and file not in reached:
+                reached.add(file)
+                waiting.append(file)
+    assert path not in reached
+
+
+def test_matrices_know_no_keras() -> None:
+    for path in (EQUIVALENCE / "matrices").glob("*.py"):
+        assert not [name for name in names(path) if name.split(".")[0] == "keras"]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "theory").glob("*.py")), ids=name_of)
+def test_theory_stands_on_matrices_ranges_and_bounds_alone(path: Path) -> None:
+    assert set(rooms_imported(path)) <= OF_THEORY
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -1,19 +1,19 @@
 """Theorem 1 as a function, backwards too, and the certificate of its work."""
 
-from keras_urnn.equivalence.certificate import verify_equivalence
 from keras_urnn.equivalence.conversion import to_unitary
 from keras_urnn.equivalence.inactive import (
     InactiveStates,
     InactivityReport,
     inactive_states,
 )
-from keras_urnn.equivalence.least_states import minimize_added_states
-from keras_urnn.equivalence.measure import measure_input_bound
-from keras_urnn.equivalence.obstructions import Obstruction
+from keras_urnn.equivalence.input_bound.measured import measure_input_bound
+from keras_urnn.equivalence.matrices.least_states import minimize_added_states
+from keras_urnn.equivalence.matrices.obstructions import Obstruction
+from keras_urnn.equivalence.matrices.scales import Scaling
+from keras_urnn.equivalence.matrices.scaling import find_scaling
 from keras_urnn.equivalence.pruning import prune_inactive
-from keras_urnn.equivalence.report import EquivalenceReport
-from keras_urnn.equivalence.scales import Scaling
-from keras_urnn.equivalence.scaling import find_scaling
+from keras_urnn.equivalence.verification.certificate import verify_equivalence
+from keras_urnn.equivalence.verification.report import EquivalenceReport
 
 __all__ = [
     "EquivalenceReport",

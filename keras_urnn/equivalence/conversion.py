@@ -5,19 +5,19 @@ from typing import Any
 import keras
 
 from keras_urnn import _checks
-from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.graph import recurrent_cells
-from keras_urnn.equivalence.models import convert_model
-from keras_urnn.equivalence.progress import progress
-from keras_urnn.equivalence.recurrent import (
+from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
+from keras_urnn.equivalence.models.graph import recurrent_cells
+from keras_urnn.equivalence.models.rebuilding import convert_model
+from keras_urnn.equivalence.plans.layers import (
     STAGES,
     entering_layer,
     plan_cell,
     plan_layer,
 )
-from keras_urnn.equivalence.recurrent_ranges import SIMPLE_CELLS
+from keras_urnn.equivalence.progress import progress
+from keras_urnn.equivalence.ranges.initial_states import resting_starts
+from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
-from keras_urnn.equivalence.starts import resting_starts
 
 
 def to_unitary(

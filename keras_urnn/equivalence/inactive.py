@@ -9,12 +9,14 @@ import keras
 import numpy as np
 
 from keras_urnn import _checks
-from keras_urnn.equivalence.bounds import InputBound, InputBounds
-from keras_urnn.equivalence.exposed import exposing_layers
-from keras_urnn.equivalence.graph import leaves
-from keras_urnn.equivalence.inactivity import Inactivity, prove_inactive
-from keras_urnn.equivalence.recurrent import CONVERTED_LAYERS, entering_layer
-from keras_urnn.equivalence.recurrent_ranges import (
+from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
+from keras_urnn.equivalence.models.exposed_states import exposing_layers
+from keras_urnn.equivalence.models.graph import leaves
+from keras_urnn.equivalence.models.survey import Survey, Use
+from keras_urnn.equivalence.plans.layers import CONVERTED_LAYERS, entering_layer
+from keras_urnn.equivalence.ranges.inactive_states import Inactivity, prove_inactive
+from keras_urnn.equivalence.ranges.initial_states import resting_starts
+from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
     cell_range,
     cells_of,
@@ -25,8 +27,6 @@ from keras_urnn.equivalence.recurrent_ranges import (
     visible_units,
 )
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
-from keras_urnn.equivalence.starts import resting_starts
-from keras_urnn.equivalence.survey import Survey, Use
 
 
 @dataclass(frozen=True)

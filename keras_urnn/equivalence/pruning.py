@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.bounds import InputBound
-from keras_urnn.equivalence.dilation import dilate
 from keras_urnn.equivalence.inactive import Proved, prove
-from keras_urnn.equivalence.inactivity import restricted
-from keras_urnn.equivalence.intervals import MACHINE_EPSILON
-from keras_urnn.equivalence.models import rebuilt
-from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent import Plan, around_both, around_cells
-from keras_urnn.equivalence.recurrent_ranges import (
+from keras_urnn.equivalence.input_bound.given import InputBound
+from keras_urnn.equivalence.matrices.dilation import dilate
+from keras_urnn.equivalence.models.rebuilding import rebuilt
+from keras_urnn.equivalence.plans.layers import Plan, around_both, around_cells
+from keras_urnn.equivalence.ranges.inactive_states import restricted
+from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
     cells_of,
     recurrence_of,

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 
 from keras_urnn import _checks
-from keras_urnn.equivalence.flat_activations import flat_activation
-from keras_urnn.equivalence.intervals import LARGEST, Array, to_float64
-from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.recurrent_ranges import (
+from keras_urnn.equivalence.matrices.obstructions import Obstruction
+from keras_urnn.equivalence.ranges.flat_activations import flat_activation
+from keras_urnn.equivalence.ranges.intervals import LARGEST, Array, to_float64
+from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
     recurrence_of,
 )
-from keras_urnn.equivalence.rescaling import (
+from keras_urnn.equivalence.ranges.rescaled_states import (
     LARGEST_EXPONENT,
     admissible,
     exponent_range,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.dilation import norm_tolerance
+from keras_urnn.equivalence.matrices.dilation import norm_tolerance
 
 Array = NDArray[np.float64]
 

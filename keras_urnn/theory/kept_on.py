@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.theory.decisions import unit_tolerance
 from keras_urnn.theory.system import System
 

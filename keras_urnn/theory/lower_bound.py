@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.theory.decisions import Decisions
 from keras_urnn.theory.kept_on import (
     LEAST_MARGIN,

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from keras_urnn.equivalence.bounds import InputBounds, fit
-from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.input_bound.given import InputBounds, fit
+from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.theory.lower_bound import LinearPart, LowerBounds, lower_bounds
 from keras_urnn.theory.system import System, check_activation, check_cell, system_of
 from keras_urnn.theory.upper_bound import upper_bound

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_urnn import _checks, _numbers
-from keras_urnn.equivalence.intervals import MACHINE_EPSILON
-from keras_urnn.equivalence.recurrent_ranges import (
+from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
     recurrence_of,
     visible_units,
 )
-from keras_urnn.equivalence.rescaling import in_scale
+from keras_urnn.equivalence.ranges.rescaled_states import in_scale
 
 Array = NDArray[np.float64]
 

@@ -5,11 +5,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.dilation import norm_tolerance
-from keras_urnn.equivalence.least_states import added_states, minimize_added_states
-from keras_urnn.equivalence.obstructions import Obstruction
-from keras_urnn.equivalence.scales import Scaling, spectral_norm
-from keras_urnn.equivalence.scaling import find_scaling
+from keras_urnn.equivalence.matrices.dilation import norm_tolerance
+from keras_urnn.equivalence.matrices.least_states import (
+    added_states,
+    minimize_added_states,
+)
+from keras_urnn.equivalence.matrices.obstructions import Obstruction
+from keras_urnn.equivalence.matrices.scales import Scaling, spectral_norm
+from keras_urnn.equivalence.matrices.scaling import find_scaling
 from keras_urnn.theory.decisions import Decisions, unit_tolerance
 from keras_urnn.theory.kept_on import forgets_its_start
 from keras_urnn.theory.system import System

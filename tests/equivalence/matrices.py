@@ -6,8 +6,8 @@ import cvxpy as cp
 import numpy as np
 import numpy.typing as npt
 
-from keras_urnn.equivalence.scales import Scaling
-from keras_urnn.equivalence.scaling import find_scaling
+from keras_urnn.equivalence.matrices.scales import Scaling
+from keras_urnn.equivalence.matrices.scaling import find_scaling
 
 Array = npt.NDArray[np.float64]
 

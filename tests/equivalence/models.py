@@ -8,7 +8,7 @@ import numpy as np
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary
-from keras_urnn.equivalence.graph import leaves
+from keras_urnn.equivalence.models.graph import leaves
 from tests.equivalence.networks import Array, contraction
 
 L = keras.layers

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.dilation import (
+from keras_urnn.equivalence.matrices.dilation import (
     dilate,
     is_orthogonal_but_for_rounding,
     norm_tolerance,

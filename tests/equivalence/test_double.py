@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.double import (
+from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.verification.float64_runs import (
     activation_dtype,
     input_gradient,
     trajectory,
 )
-from keras_urnn.equivalence.reachable import Recurrence
 from tests.equivalence.networks import (
     CONVERTED,
     FEATURES,

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.flat_activations import (
+from keras_urnn.equivalence.ranges.flat_activations import (
     FLAT_ACTIVATIONS,
     FlatActivation,
     flat_activation,

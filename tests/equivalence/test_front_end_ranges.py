@@ -10,15 +10,15 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.equivalence import prune_inactive, to_unitary, verify_equivalence
-from keras_urnn.equivalence.bounds import InputBounds
-from keras_urnn.equivalence.intervals import (
+from keras_urnn.equivalence.input_bound.given import InputBounds
+from keras_urnn.equivalence.models.survey import Survey
+from keras_urnn.equivalence.ranges.intervals import (
     Interval,
     arithmetic_dtype,
     averaging_dtype,
     symmetric,
 )
-from keras_urnn.equivalence.ranges import layer_ranges
-from keras_urnn.equivalence.survey import Survey
+from keras_urnn.equivalence.ranges.layers import layer_ranges
 from tests.equivalence.models import outputs, randomize
 from tests.equivalence.networks import Array
 from tests.helpers import precision, to_numpy

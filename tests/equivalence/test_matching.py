@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.matching import matched
-from keras_urnn.equivalence.models import Rebuilding
-from keras_urnn.equivalence.sameness import difference
+from keras_urnn.equivalence.models.rebuilding import Rebuilding
+from keras_urnn.equivalence.verification.matching import matched
+from keras_urnn.equivalence.verification.same_layers import difference
 from tests.equivalence.models import (
     FEATURES,
     MODELS,

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
-from keras_urnn.equivalence.graph import leaves
+from keras_urnn.equivalence.models.graph import leaves
 from tests.equivalence.models import (
     FEATURES,
     MODELS,

@@ -2,7 +2,11 @@
 
 import numpy as np
 
-from keras_urnn.equivalence.observations import compare, compare_nudged, nudge
+from keras_urnn.equivalence.verification.comparison import (
+    compare,
+    compare_nudged,
+    nudge,
+)
 from tests.equivalence.networks import Array
 
 STEPS = 50

@@ -8,7 +8,10 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
-from keras_urnn.equivalence.runs import rounding_tolerance, telling_steps
+from keras_urnn.equivalence.verification.cell_runs import (
+    rounding_tolerance,
+    telling_steps,
+)
 from tests.equivalence.layers import STEPS, build, full_states, run
 from tests.equivalence.networks import (
     BOUND,

@@ -8,9 +8,9 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.equivalence import inactive_states, prune_inactive, to_unitary
-from keras_urnn.equivalence.graph import leaves
-from keras_urnn.equivalence.hindrances import is_converted
-from keras_urnn.equivalence.recurrent import cells_of
+from keras_urnn.equivalence.models.graph import leaves
+from keras_urnn.equivalence.models.supported import is_converted
+from keras_urnn.equivalence.plans.layers import cells_of
 from tests.equivalence.models import (
     FEATURES,
     MODELS,

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 
 import keras_urnn as ku
-from keras_urnn.equivalence.activation_ranges import (
+from keras_urnn.equivalence.input_bound.given import InputBounds
+from keras_urnn.equivalence.ranges.activations import (
     CURVED,
     EXACT,
     LOWEST,
     PIECEWISE,
     activation_range,
 )
-from keras_urnn.equivalence.bounds import InputBounds
-from keras_urnn.equivalence.intervals import (
+from keras_urnn.equivalence.ranges.intervals import (
     ZERO,
     Interval,
     arithmetic_dtype,
     round_down,
     symmetric,
 )
-from keras_urnn.equivalence.ranges import RULES, layer_ranges
-from keras_urnn.equivalence.recurrent_ranges import cells_of, recurrence_of
+from keras_urnn.equivalence.ranges.layers import RULES, layer_ranges
+from keras_urnn.equivalence.ranges.recurrent import cells_of, recurrence_of
 from tests.equivalence.networks import Array, seeds
 from tests.equivalence.test_front_end_ranges import ROWS as FRONT_ENDS
 from tests.helpers import precision, to_numpy

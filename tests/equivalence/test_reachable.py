@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.intervals import Interval, symmetric
-from keras_urnn.equivalence.reachable import Recurrence, _after, reachable_states
+from keras_urnn.equivalence.ranges.intervals import Interval, symmetric
+from keras_urnn.equivalence.ranges.reachable_states import (
+    Recurrence,
+    _after,
+    reachable_states,
+)
 from tests.equivalence.networks import (
     BOUND,
     BOUNDED,

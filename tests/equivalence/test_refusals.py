@@ -14,7 +14,7 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
-from keras_urnn.equivalence.bounds import InputBounds
+from keras_urnn.equivalence.input_bound.given import InputBounds
 from tests.equivalence.layers import build
 from tests.equivalence.networks import FEATURES
 from tests.helpers import precision, to_numpy

@@ -6,10 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.double import trajectory
-from keras_urnn.equivalence.pieces import affine_part, pieces_of
-from keras_urnn.equivalence.reachable import Recurrence
-from keras_urnn.equivalence.regions import Comparison, compare_regions
+from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.verification.affine_pieces import affine_part, pieces_of
+from keras_urnn.equivalence.verification.affine_regions import (
+    Comparison,
+    compare_regions,
+)
+from keras_urnn.equivalence.verification.float64_runs import trajectory
 from tests.equivalence.networks import FEATURES, RELU_LAYERS, Array, recurrence
 from tests.helpers import to_numpy
 

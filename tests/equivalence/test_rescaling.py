@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
-from keras_urnn.equivalence.intervals import symmetric
-from keras_urnn.equivalence.ranges import layer_ranges
-from keras_urnn.equivalence.reachable import reachable_states
-from keras_urnn.equivalence.recurrent_ranges import recurrence_of
-from keras_urnn.equivalence.rescaling import admissible, in_scale
-from keras_urnn.equivalence.unitary_weights import dilated_weights
+from keras_urnn.equivalence.plans.weights import dilated_weights
+from keras_urnn.equivalence.ranges.intervals import symmetric
+from keras_urnn.equivalence.ranges.layers import layer_ranges
+from keras_urnn.equivalence.ranges.reachable_states import reachable_states
+from keras_urnn.equivalence.ranges.recurrent import recurrence_of
+from keras_urnn.equivalence.ranges.rescaled_states import admissible, in_scale
 from tests.equivalence.layers import full_states, run
 from tests.equivalence.networks import BOUND, FEATURES, difference, inputs, recurrence
 from tests.helpers import precision, to_numpy

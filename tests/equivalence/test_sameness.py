@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
-from keras_urnn.equivalence.copies import copy_learned, copy_of
-from keras_urnn.equivalence.sameness import difference, same
+from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
+from keras_urnn.equivalence.verification.same_layers import difference, same
 
 L = keras.layers
 STEPS, FEATURES = 4, 3

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
-from keras_urnn.equivalence.intervals import Interval, symmetric
-from keras_urnn.equivalence.search import most_different
+from keras_urnn.equivalence.ranges.intervals import Interval, symmetric
+from keras_urnn.equivalence.verification.gradient_search import most_different
 from tests.equivalence.layers import build
 from tests.equivalence.networks import FEATURES
 from tests.helpers import to_numpy

@@ -8,11 +8,11 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary
-from keras_urnn.equivalence.bounds import InputBounds
-from keras_urnn.equivalence.intervals import Interval
-from keras_urnn.equivalence.recurrent import plan_layer
-from keras_urnn.equivalence.recurrent_ranges import directions_of
-from keras_urnn.equivalence.starts import given_starts, resting_starts
+from keras_urnn.equivalence.input_bound.given import InputBounds
+from keras_urnn.equivalence.plans.layers import plan_layer
+from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
+from keras_urnn.equivalence.ranges.intervals import Interval
+from keras_urnn.equivalence.ranges.recurrent import directions_of
 from tests.equivalence.layers import build
 from tests.equivalence.networks import BOUND, FEATURES
 from tests.helpers import precision, to_numpy

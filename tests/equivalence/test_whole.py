@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.entrances import Entrances
-from keras_urnn.equivalence.findings import Findings, Trial
-from keras_urnn.equivalence.intervals import Interval
-from keras_urnn.equivalence.trials import Sampling
-from keras_urnn.equivalence.whole import compare_models
+from keras_urnn.equivalence.models.inputs import Entrances
+from keras_urnn.equivalence.ranges.intervals import Interval
+from keras_urnn.equivalence.verification.findings import Findings, Trial
+from keras_urnn.equivalence.verification.side_by_side import compare_models
+from keras_urnn.equivalence.verification.trial_inputs import Sampling
 
 L, ops = keras.layers, keras.ops
 TOLERANCE = 1e-5

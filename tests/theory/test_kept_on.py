@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_urnn.equivalence.intervals import Interval
+from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.theory.kept_on import (
     LEAST_MARGIN,
     forgets_its_start,

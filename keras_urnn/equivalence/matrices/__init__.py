@@ -1,0 +1,1 @@
+"""The linear algebra of theorem 1, in NumPy."""

@@ -1,0 +1,132 @@
+"""Theorem 1 for a whole model: rebuild it around its converted recurrent layers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_urnn.equivalence.input_bound.given import InputBounds
+from keras_urnn.equivalence.models.graph import returned
+from keras_urnn.equivalence.models.supported import is_converted
+from keras_urnn.equivalence.models.survey import Survey
+from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
+from keras_urnn.equivalence.plans.layers import Plan, plan_layer
+from keras_urnn.equivalence.ranges.recurrent import cells_of
+
+
+def convert_model(
+    model: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
+) -> Any:
+    """Return the converted model; the original is left alone."""
+    survey = Survey(model, bounds, horizon)
+
+    def plan(layer: Any) -> Plan | None:
+        use = survey.uses.get(id(layer))
+        if use is None:
+            return None
+        return plan_layer(layer, use.entering, horizon, use.starts, minimize_states)
+
+    return rebuilt(model, plan)
+
+
+def rebuilt(model: Any, plan: Callable[[Any], Plan | None]) -> Any:
+    """Return the model rebuilt around the layers that are planned anew."""
+    rebuilding = Rebuilding(plan)
+    new = rebuilding.counterpart(model)
+    rebuilding.finish()
+    return new
+
+
+class Rebuilding:
+    """Makes one counterpart, planned anew or copied, for each layer of a model.
+
+    What is one layer, or one model, in several places of the original is one layer in
+    the same places of the new model.
+
+    Args:
+        plan: takes a layer and returns the `Plan` of what takes its place, or `None`
+            where it is to be copied; `None` to copy all of them.
+    """
+
+    def __init__(self, plan: Callable[[Any], Plan | None] | None) -> None:
+        self._plan = plan
+        self._made: dict[int, Any] = {}
+        self._finishing: list[Callable[[], Any]] = []
+
+    def counterpart(self, layer: Any) -> Any:
+        """Return what takes the place of `layer`; it is built when it is called."""
+        if id(layer) not in self._made:
+            self._made[id(layer)] = self._make(layer)
+        return self._made[id(layer)]
+
+    def finish(self) -> None:
+        """Set all weights, now that the layers are built."""
+        for step in self._finishing:
+            step()
+
+    def _make(self, layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return self._rebuilt(layer)
+        plan = self._plan(layer) if self._plan else None
+        if plan is not None:
+            self._finishing.append(plan.finish)
+            return plan.layer
+        if type(layer) is keras.layers.TimeDistributed:
+            config = layer.get_config()
+            del config["layer"]
+            return type(layer)(self.counterpart(layer.layer), **config)
+        new = copy_of(layer)
+        if isinstance(layer, keras.Layer):
+            self._finishing.append(lambda: copy_learned(layer, new))
+        return new
+
+    def _rebuilt(self, model: Any) -> Any:
+        if not isinstance(model, keras.Sequential):
+            new = self._rebuilt_functional(model)
+        elif any(map(_returns_more, model.layers)):
+            # Only a functional model can hold states back.
+            view = keras.Model(model.inputs, model.outputs, name=model.name)
+            new = self._rebuilt_functional(view)
+        else:
+            layers = [self.counterpart(layer) for layer in model.layers]
+            new = keras.Sequential([_entrance(model), *layers], name=model.name)
+        if not model.trainable:
+            new.trainable = False
+        if model.compiled and not new.compiled:
+            new.compile_from_config(model.get_compile_config())
+        return new
+
+    def _rebuilt_functional(self, model: Any) -> Any:
+        # The clone function hands the original on, so that `call` has both the layer
+        # and the tensors of the new graph, in topological order.
+        return keras.models.clone_model(
+            model, clone_function=lambda layer: layer, call_function=self._call
+        )
+
+    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        new = self.counterpart(layer)
+        outputs = new(*args, **kwargs)
+        return _wired(layer, new, outputs) if _returns_more(layer) else outputs
+
+
+def _entrance(model: Any) -> Any:
+    x = model.inputs[0]
+    return keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
+
+
+def _returns_more(layer: Any) -> bool:
+    """Whether what takes the place of a layer may give other states as outputs."""
+    return is_converted(layer) and layer.return_state
+
+
+def _wired(layer: Any, new: Any, outputs: Any) -> list[Any]:
+    """The outputs that a layer has, of those of what takes its place.
+
+    States that theorem 1 adds are held back. Where one has been taken out, nothing
+    takes it (`exposed`): anything stands in for it.
+    """
+    kept, states = returned(new, outputs)
+    for cell, found in zip(cells_of(layer), states, strict=True):
+        count = len(keras.tree.flatten(cell.state_size))
+        kept += found[:count] + found[-1:] * (count - len(found))
+    return kept

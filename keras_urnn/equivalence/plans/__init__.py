@@ -1,0 +1,1 @@
+"""What a recurrent layer becomes: new cells and layers, and their weights."""

@@ -1,0 +1,1 @@
+"""Which values tensors can take: intervals through layers and recurrences."""

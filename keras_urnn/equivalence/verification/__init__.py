@@ -1,0 +1,1 @@
+"""The certificate of an equivalence: what is proved, and what runs show."""

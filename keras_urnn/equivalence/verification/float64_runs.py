@@ -1,0 +1,112 @@
+"""A recurrence in float64 NumPy, whatever its dtype is: nothing but its map.
+
+With the weights as they are stored, two networks that compute the same then agree to
+12 digits, and a difference that float32 would hide is one. Only the activation is the
+backend's: to compile a whole loop takes JAX and TensorFlow longer than to run it here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_urnn import _backend
+from keras_urnn.equivalence.ranges.flat_activations import numbers_of
+from keras_urnn.equivalence.ranges.intervals import Array, to_float64
+from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+
+
+class Trajectory(NamedTuple):
+    """A run of a recurrence.
+
+    Attributes:
+        preactivations: array of shape `(batch, time, n)`, scaled where the states are.
+        states: array of shape `(batch, time, n)`.
+    """
+
+    preactivations: Array
+    states: Array
+
+
+def trajectory(recurrence: Recurrence, x: Array) -> Trajectory:
+    """Run a recurrence from its state at rest.
+
+    z_t = ((h_{t-1} - c)∘d) R + (x_t K + b)∘d,    h_t = φ(z_t) / d
+    """
+    activation, d = _in_numpy(recurrence.activation), recurrence.d
+    driven = (x @ recurrence.kernel + recurrence.bias) * d
+    z, states = np.empty_like(driven), np.empty_like(driven)
+    h = np.broadcast_to(recurrence.initial_state, driven[:, 0].shape)
+    with _backend.double_precision():
+        for t in range(driven.shape[1]):
+            before = (h - recurrence.centre) * d
+            z[:, t] = before @ recurrence.recurrent_matrix + driven[:, t]
+            h = states[:, t] = activation(z[:, t]) / d
+    return Trajectory(z, states)
+
+
+# From a run, and the gradients of a number by its pre-activations and by its states
+# (0.0 for none), to the gradient of that number by the inputs.
+InputGradient = Callable[[Trajectory, Array | float, Array | float], Array]
+
+
+def input_gradient(recurrence: Recurrence) -> InputGradient:
+    """The backward pass of `trajectory`. What is returned compiles once: keep it."""
+    through_activation = _gradient_in_numpy(recurrence.activation)
+
+    def back(run: Trajectory, by_z: Array | float, by_h: Array | float) -> Array:
+        d, by_x = recurrence.d, np.empty_like(run.states)
+        by_z, by_h = (np.broadcast_to(g, run.states.shape) for g in (by_z, by_h))
+        later = np.zeros_like(run.states[:, 0])
+        with _backend.double_precision():
+            for t in reversed(range(run.states.shape[1])):
+                through = through_activation(
+                    run.preactivations[:, t], (by_h[:, t] + later) / d
+                )
+                by_x[:, t] = by_z[:, t] + through
+                later = (by_x[:, t] @ recurrence.recurrent_matrix.T) * d
+        return by_x @ (recurrence.kernel * d).T
+
+    return back
+
+
+def _in_numpy(activation: Any) -> Callable[[Array], Array]:
+    if activation is keras.activations.relu:
+        return lambda z: np.maximum(z, 0.0)  # without compiling it for each shape
+    activate = _in_float64(activation)
+    return lambda z: to_float64(activate(_tensor(z)))
+
+
+def _gradient_in_numpy(activation: Any) -> Callable[[Array, Array], Array]:
+    """From pre-activations, and a gradient by the values, to that by the former."""
+    if activation is keras.activations.relu:
+        return lambda z, by_value: np.where(z > 0.0, by_value, 0.0)
+    activate = _in_float64(activation)
+    gradient = _backend.gradients(
+        lambda tensors: ops.sum(ops.cast(activate(tensors[0]), "float64") * tensors[1])
+    )
+    return lambda z, by_value: to_float64(gradient([_tensor(z), _tensor(by_value)])[0])
+
+
+def _tensor(array: Array) -> Any:
+    return ops.convert_to_tensor(array, dtype="float64")
+
+
+def activation_dtype(activation: Any) -> str:
+    """The dtype that an activation computes in: float32 for Keras' tanh on JAX."""
+    with _backend.double_precision():
+        z = ops.convert_to_tensor(np.zeros((1, 2)), dtype="float64")
+        found = _in_float64(activation)(z)
+        return str(keras.backend.standardize_dtype(found.dtype))
+
+
+def _in_float64(activation: Any) -> Any:
+    if not isinstance(activation, keras.Layer):
+        return activation
+    # A layer casts what it is given to its own dtype, and its numbers, too.
+    config = {**activation.get_config(), "dtype": "float64"}
+    if type(activation) is keras.layers.ReLU:
+        config |= numbers_of(activation)._asdict()
+    return type(activation).from_config(config)
