@@ -7,19 +7,23 @@ import keras
 
 from keras_urnn import _checks, constrained, diagnostics, linalg
 from keras_urnn.constraints import UnitaryProjection
+from keras_urnn.equivalence.models.graph import recurrent_cells
+from keras_urnn.layers.cell import StructuredRNNCell
 
 
 class UnitarityMonitor(keras.callbacks.Callback):
-    """Logs the unitarity error and the spectral norm of each projected kernel.
+    """Logs the unitarity error and the spectral norm of each constrained matrix.
 
     At the end of each epoch it adds, for every weight of the model whose constraint is
-    a `UnitaryProjection` or a `ContractiveProjection`,
+    a `UnitaryProjection` or a `ContractiveProjection`, and for every recurrent matrix
+    that a parametrization computes from other weights,
 
         unitarity_error = max |RᵀR - I|,    spectral_norm = ‖R‖₂
 
     to the logs, so that they stand in the history, in `keras.callbacks.CSVLogger`
-    (list it after this one) and in the progress bar. With one such weight the names are
-    these; with several, each is followed by the path of its weight in the model.
+    (list it after this one) and in the progress bar. With one such matrix the names are
+    these; with several, each is followed by the path of its weight in the model, or by
+    the path of its cell and `recurrent_matrix`.
 
     A kernel that has left its set by more than rounding, at the end of an epoch or of
     the training, is named in a `RuntimeWarning`, once in a call of `fit`, with the
@@ -27,7 +31,7 @@ class UnitarityMonitor(keras.callbacks.Callback):
     callback after `ReapplyConstraints`, which mends the former when training ends.
 
     Raises:
-        ValueError: when no weight of the model in training has such a constraint.
+        ValueError: when the model in training has no such matrix.
 
     Example:
         ```python
@@ -43,27 +47,28 @@ class UnitarityMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._has_warned = False
         if getattr(self.model, "built", True):  # else they come with the first batch
-            constrained.projected_weights(self.model, "UnitarityMonitor")
+            _matrices(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        kernels = constrained.projected_weights(self.model, "UnitarityMonitor")
-        self._warn_once(kernels)
+        matrices = _matrices(self.model)
+        self._warn_once()
         if logs is None:
             return
         if not isinstance(logs, dict):
             advice = "Keras passes the logs of the epoch."
             raise _checks.type_error("logs", "a dict or None", logs, advice)
-        for kernel in kernels:
-            path = kernel.path.removeprefix(f"{self.model.name}/")
-            suffix = "" if len(kernels) == 1 else f"/{path}"
-            logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(kernel)
-            logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(kernel)
+        for path, matrix in matrices.items():
+            path = path.removeprefix(f"{self.model.name}/")
+            suffix = "" if len(matrices) == 1 else f"/{path}"
+            logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(matrix)
+            logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(matrix)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         # An optimizer puts its averages in place of the weights after the last epoch.
-        self._warn_once(constrained.projected_weights(self.model, "UnitarityMonitor"))
+        self._warn_once()
 
-    def _warn_once(self, kernels: list[keras.Variable]) -> None:
+    def _warn_once(self) -> None:
+        kernels = filter(constrained.is_projected, self.model.weights)
         left = [] if self._has_warned else [k for k in kernels if _has_left(k)]
         if left:
             self._has_warned = True
@@ -98,6 +103,24 @@ class ReapplyConstraints(keras.callbacks.Callback):
         for weight in self.model.trainable_weights:
             if weight.constraint is not None and not constrained.is_projected(weight):
                 weight.assign(weight.constraint(weight))
+
+
+def _matrices(model: Any) -> dict[str, Any]:
+    """The projected weights of a model, and the cells that compute their matrix."""
+    constrained.check_built(model, "UnitarityMonitor")
+    cells = [
+        cell
+        for cell in recurrent_cells(model)
+        if isinstance(cell, StructuredRNNCell)
+        and not any(map(constrained.is_projected, cell.weights))
+    ]
+    if not cells:
+        kernels = constrained.projected_weights(model, "UnitarityMonitor")
+        return {kernel.path: kernel for kernel in kernels}
+    found = {k.path: k for k in model.weights if constrained.is_projected(k)}
+    for cell in cells:
+        found[f"{cell.kernel.path.rpartition('/')[0]}/recurrent_matrix"] = cell
+    return found
 
 
 def _has_left(kernel: keras.Variable) -> bool:

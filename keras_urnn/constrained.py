@@ -61,6 +61,21 @@ def is_projected(weight: keras.Variable) -> bool:
 
 def projected_weights(model: Any, caller: str) -> list[keras.Variable]:
     """The weights that are kept on a set, those of frozen layers too, or raise."""
+    check_built(model, caller)
+    weights = [weight for weight in model.weights if is_projected(weight)]
+    if not weights:
+        raise ValueError(
+            f"`{caller}` must be given a model with a projected kernel. "
+            f"Received: model={model.name!r}, in which no weight has a "
+            "`UnitaryProjection` or `ContractiveProjection`. Use a layer of "
+            "`keras_urnn`, or pass one as a kernel constraint. (A parametrization that "
+            "computes the matrix from other weights, as Cayley, needs none.)"
+        )
+    return weights
+
+
+def check_built(model: Any, caller: str) -> None:
+    """Raise for what is no model, layer or cell with weights."""
     if not isinstance(model, keras.layers.Layer):
         advice = f"`{caller}` reads the constraints of its weights."
         expected = "a model, layer or cell of Keras"
@@ -70,15 +85,6 @@ def projected_weights(model: Any, caller: str) -> list[keras.Variable]:
             f"`model` must be built. Received: {model.name!r} without weights. Call it "
             "on data, or `build` it with an input shape."
         )
-    weights = [weight for weight in model.weights if is_projected(weight)]
-    if not weights:
-        raise ValueError(
-            f"`{caller}` must be given a model with a projected kernel. "
-            f"Received: model={model.name!r}, in which no weight has a "
-            "`UnitaryProjection` or `ContractiveProjection`. Use a layer of "
-            "`keras_urnn`, or pass one as a kernel constraint."
-        )
-    return weights
 
 
 def _reapply(weight: keras.Variable) -> float:

@@ -137,9 +137,9 @@ def test_get_takes_names_instances_and_configs():
 
 def test_get_refuses_what_it_does_not_know():
     with pytest.raises(
-        ValueError, match=r'one of "projection". Received: .*\'cayley\''
+        ValueError, match=r'one of "projection", "cayley". Received: .*\'qr\''
     ):
-        ku.parametrizations.get("cayley")
+        ku.parametrizations.get("qr")
     with pytest.raises(TypeError, match="must be a string or a Parametrization"):
         ku.parametrizations.get(3)
 

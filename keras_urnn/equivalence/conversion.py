@@ -4,12 +4,13 @@ from typing import Any
 
 import keras
 
-from keras_urnn import _checks
+from keras_urnn import _checks, parametrizations
 from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
 from keras_urnn.equivalence.models.graph import recurrent_cells
 from keras_urnn.equivalence.models.rebuilding import convert_model
 from keras_urnn.equivalence.plans.layers import (
     STAGES,
+    Options,
     entering_layer,
     plan_cell,
     plan_layer,
@@ -18,6 +19,8 @@ from keras_urnn.equivalence.progress import progress
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
+from keras_urnn.layers.cell import check_held
+from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 
 def to_unitary(
@@ -26,6 +29,7 @@ def to_unitary(
     input_bound: InputBound,
     horizon: int | None = None,
     minimize_states: bool = False,
+    parametrization: Any = None,
 ) -> Any:
     """Return a unitary RNN with the same outputs as a contractive one.
 
@@ -111,6 +115,12 @@ def to_unitary(
             all if `R` has an entry off the diagonal, `n + 1` for a weighted shift.
             These scales aren't powers of two, so that outputs agree to 1e-5 in float32
             instead of 1e-6. Defaults to `False`.
+        parametrization: string, `keras_urnn.parametrizations.Parametrization` or
+            `None`. How the converted cells keep their matrix orthogonal, if they are
+            trained on. One that computes the matrix from other weights, as `"cayley"`,
+            gives it to rounding: outputs agree to 1e-5 in float32. The added states
+            are turned such that it can give the matrix. Unitary cells keep their own
+            unless one is given. Defaults to `None`: `"projection"`.
 
     Returns:
         A `UnitaryRNNCell` for a cell, a `UnitaryRNN` for a layer (an `RNN` for an
@@ -126,7 +136,9 @@ def to_unitary(
             subclassed, takes text, trains a recurrent layer at inference
             (`training=True`), gives an `initial_state` to `keras.layers.RNN` over
             cells, or has a layer that can't be made from its config.
-        TypeError: when `minimize_states` is no boolean.
+            So is a `parametrization` that can't give the orthogonal matrix.
+        TypeError: when `minimize_states` is no boolean, or `parametrization` is
+            nothing that a cell takes.
 
     Example:
         ```python
@@ -143,23 +155,24 @@ def to_unitary(
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     advice = "True looks for scales of the states that add fewer of them."
     minimize_states = _checks.boolean("minimize_states", minimize_states, advice)
+    if parametrization is not None:
+        parametrization = parametrizations.get(parametrization)
+        check_held(parametrization, UnitaryRNNCell)
+    options = Options(horizon, minimize_states, parametrization)
     with progress(STAGES * len(recurrent_cells(target))):
-        return _converted(target, bounds, horizon, minimize_states)
+        return _converted(target, bounds, options)
 
 
-def _converted(
-    target: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
-) -> Any:
+def _converted(target: Any, bounds: InputBounds, options: Options) -> Any:
     if isinstance(target, keras.Model):
-        return convert_model(target, bounds, horizon, minimize_states)
+        return convert_model(target, bounds, options)
     if isinstance(target, keras.layers.RNN | keras.layers.Bidirectional):
         entering = entering_layer(target, bounds)
-        starts = resting_starts(target)
-        plan = plan_layer(target, entering, horizon, starts, minimize_states)
+        plan = plan_layer(target, entering, options, resting_starts(target))
         return plan.build(_batch_size(target), None, entering.lower.size)
     if isinstance(target, SIMPLE_CELLS):
         entering = entering_layer(target, bounds)
-        plan = plan_cell(target, entering, horizon, target.name, None, minimize_states)
+        plan = plan_cell(target, entering, options, target.name)
         return plan.build(None, entering.lower.size)
     advice = "Only what theorem 1 speaks about can be converted."
     name = getattr(target, "name", _checks.shown(target))

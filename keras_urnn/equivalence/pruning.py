@@ -10,7 +10,14 @@ from keras_urnn.equivalence.inactive import Proved, prove
 from keras_urnn.equivalence.input_bound.given import InputBound
 from keras_urnn.equivalence.matrices.dilation import dilate
 from keras_urnn.equivalence.models.rebuilding import rebuilt
-from keras_urnn.equivalence.plans.layers import Plan, around_both, around_cells
+from keras_urnn.equivalence.plans.layers import (
+    Plan,
+    around_both,
+    around_cells,
+    parametrized,
+    plan_copy,
+)
+from keras_urnn.equivalence.plans.weights import CellWeights
 from keras_urnn.equivalence.ranges.inactive_states import restricted
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
@@ -125,7 +132,7 @@ def _plan_layer(layer: Any, proved: Iterator[Proved]) -> Plan:
     cell, config = plans[0].layer, layer.get_config()
     arguments = cell.get_config()
     config |= {name: arguments[name] for name in CELL_ARGUMENTS if name in arguments}
-    return Plan(_LAYER_OF[type(cell)](**config), plans[0].weights)
+    return Plan(_LAYER_OF[type(cell)](**config), plans[0].setters)
 
 
 def _plan_cell(proved: Proved) -> Plan:
@@ -134,27 +141,38 @@ def _plan_cell(proved: Proved) -> Plan:
     config = {**cell.get_config(), "seed": cell.seed}
     hidden = np.arange(cell.units) >= proved.visible
     if found is None or not np.any(found.states & hidden):
-        return Plan(type(cell).from_config(config), [cell.get_weights()])
+        return plan_copy(cell)
     kept = np.flatnonzero(~(found.states & hidden))
     rest = restricted(recurrence_of(cell), kept)
     config["units"] = len(kept)
     # What removed states send from where they rest is a bias.
     config["use_bias"] = cell.use_bias or bool(np.any(rest.bias))
-    # Only our cells hide states. Weights are set afterwards; the identity is the
-    # cheapest matrix to project.
-    config["recurrent_initializer"] = "identity"
+    # Only our cells hide states. Their weights are set afterwards.
     config["output_units"] = proved.visible if proved.visible < len(kept) else None
     for per_state, default in (("resting_state", 0.0), ("state_scale", 1.0)):
         if config[per_state] is not None:
             values = [config[per_state][i] for i in kept]
             config[per_state] = values if set(values) != {default} else None
     new = _class_for(cell, rest, proved.name)
+    config |= parametrized(_parametrization_for(new, cell, rest))
     if new is not type(cell):
         config["max_norm"] = 1.0
-    weights = [rest.kernel, rest.recurrent_matrix]
-    weights += [rest.bias] if config["use_bias"] else []
-    weights += [rest.initial_state] if cell.learn_initial_state else []
-    return Plan(new.from_config(config), [weights])
+    weights = CellWeights(
+        rest.kernel,
+        rest.recurrent_matrix,
+        rest.bias if config["use_bias"] else None,
+        rest.initial_state if cell.learn_initial_state else None,
+    )
+    return Plan(new.from_config(config), [weights.set])
+
+
+def _parametrization_for(new: type[Any], cell: Any, rest: Recurrence) -> Any:
+    """That of the cell, where it can hold what is left of the matrix."""
+    own = cell.parametrization
+    held = new.recurrent_set in own.sets
+    if held and own.obstruction(rest.recurrent_matrix, rest.stored_dtype) is None:
+        return own
+    return None
 
 
 def _class_for(cell: Any, rest: Recurrence, name: str) -> type[Any]:

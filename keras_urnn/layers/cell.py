@@ -1,6 +1,6 @@
 """The step that the unitary and the contractive cell share."""
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import keras
 from keras import ops
@@ -46,6 +46,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
     It subclasses `SimpleRNNCell` for Keras' dropout masks, and replaces the rest.
     """
 
+    recurrent_set: ClassVar[str]
+
     def __init__(
         self,
         units: int,
@@ -69,6 +71,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         super().__init__(units, **kwargs)
         _check_policy(self.dtype_policy, kwargs.get("dtype"))
         self.parametrization = parametrizations.get(parametrization)
+        check_held(self.parametrization, type(self))
         self.output_units = _check_output_units(output_units, self.width)
         advice = "It is whether the state to start from is a weight."
         self.learn_initial_state = _checks.boolean(
@@ -89,8 +92,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
 
     @property
     def width(self) -> int:
-        """The number of real entries of the state."""
-        return int(self.units)
+        """The number of real entries of the state: two for a complex number."""
+        return int(self.units) * (2 if self.field == "complex" else 1)
 
     def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
         """The constraint whose set the recurrent matrix must be on."""
@@ -127,8 +130,22 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         shapes.check_build_config(config, ("input_shape",), self.name)
         super().build_from_config(config)
 
+    def prepared(self) -> Any:
+        """What a step needs of the recurrent map, in the dtype of the step.
+
+        A layer computes it once per sequence, and passes it to the step.
+        """
+        return keras.tree.map_structure(
+            lambda tensor: ops.cast(tensor, self.compute_dtype),
+            self.parametrization.prepare(),
+        )
+
     def call(
-        self, sequence: Tensor, states: Any, training: bool = False
+        self,
+        sequence: Tensor,
+        states: Any,
+        training: bool = False,
+        prepared: Any = None,
     ) -> tuple[Tensor, Any]:
         shapes.check_step(self, sequence, states)
         shapes.check_training(training)
@@ -150,7 +167,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         if self.state_scale is not None:
             d = ops.convert_to_tensor(self.state_scale, dtype=self.compute_dtype)
             z, h = z * d, h * d
-        z = z + self.parametrization.apply(h, self.parametrization.prepare())
+        prepared = self.prepared() if prepared is None else prepared
+        z = z + self.parametrization.apply(h, prepared)
         h = z if self.activation is None else self.activation(z)
         if self.state_scale is not None:
             h = h / d
@@ -236,6 +254,20 @@ def _check_policy(policy: Any, dtype: Any) -> None:
     if not isinstance(policy, kinds):
         advice = 'Pass a name, "float32" or "mixed_bfloat16" say, or a policy.'
         raise _checks.error("dtype", "a dtype or a dtype policy", dtype, advice)
+
+
+def check_held(parametrization: Any, cell: type[StructuredRNNCell]) -> None:
+    """Refuse a parametrization that can't keep the matrix on the set of a cell."""
+    name, kind = type(parametrization).__name__, cell.__name__
+    if cell.recurrent_set not in parametrization.sets:
+        expected = f"one that holds {cell.recurrent_set} matrices, as {kind} does"
+        found = f"{name}, which holds {' and '.join(parametrization.sets)} ones"
+        advice = 'Choose "projection", or another cell.'
+        raise _checks.error("parametrization", expected, found, advice)
+    if parametrization.field != "real":
+        expected, found = "of real numbers", f"{name} of {parametrization.field} ones"
+        advice = f"{kind} has no complex states yet."
+        raise _checks.error("parametrization", expected, found, advice)
 
 
 def _refuse_constraint(recurrent_constraint: Any, cell: str) -> None:

@@ -96,6 +96,8 @@ class ContractiveRNNCell(StructuredRNNCell):
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 2
     """
 
+    recurrent_set = "contractive"
+
     def __init__(
         self,
         units: int,

@@ -15,7 +15,7 @@ def obstacle(layer: Any) -> str | None:
     cell = layer.cell
     if layer.unroll:
         return "`unroll=True` asks for Keras' own loop"
-    if type(cell).call is not StructuredRNNCell.call:
+    if has_own_step(cell):
         return f"{type(cell).__name__} has a step of its own"
     if readable_name(cell.activation) is None:
         names = ", ".join(DERIVATIVES)
@@ -27,6 +27,11 @@ def obstacle(layer: Any) -> str | None:
     if cell.state_scale is not None and not _scales_exactly(cell):
         return "`state_scale` is not of powers of two around a homogeneous activation"
     return None
+
+
+def has_own_step(cell: Any) -> bool:
+    """Whether a subclass has replaced the step of this library's cells."""
+    return type(cell).call is not StructuredRNNCell.call
 
 
 def _scales_exactly(cell: Any) -> bool:

@@ -1,6 +1,8 @@
 """What the unitary and the contractive layer share: `keras.layers.RNN` over a cell."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any, Self
 
@@ -124,9 +126,9 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, Any]:
-        fused = self.uses_fused_recurrence
-        run = fusing.inner_loop if fused else keras.layers.RNN.inner_loop
-        last, outputs, states = run(self, sequences, initial_state, mask, training)
+        loop = fusing.inner_loop if self.uses_fused_recurrence else _plain_loop
+        found = loop(self, sequences, initial_state, mask, training)
+        last, outputs, states = found
         if mask is None:
             return last, outputs, states
         # Backends differ in what a masked step outputs: JAX the state before the
@@ -221,23 +223,41 @@ class StructuredRNN(keras.layers.RNN):
         new.cell.kernel.assign(layer.cell.kernel)
         if layer.cell.bias is not None:
             new.cell.bias.assign(layer.cell.bias)
-        new._assign_nearest(layer.cell.recurrent_kernel)
-        return new
-
-    def _assign_nearest(self, kernel: Tensor) -> None:
-        kernel = ops.convert_to_numpy(kernel)
-        project = self.cell.recurrent_projection("auto")
-        nearest = ops.convert_to_numpy(project(ops.convert_to_tensor(kernel)))
-        self.cell.parametrization.assign(nearest)
-        moved = np.linalg.norm(nearest - kernel)
+        kernel = ops.convert_to_numpy(layer.cell.recurrent_kernel)
+        moved = new.cell.parametrization.initialize(kernel)
         if moved > 0.0:
             warnings.warn(
-                f"{self.name}: the recurrent kernel was moved by {moved:.3g} in the "
+                f"{new.name}: the recurrent kernel was moved by {moved:.3g} in the "
                 f"Frobenius norm (its own is {np.linalg.norm(kernel):.3g}), to the "
                 "nearest matrix on the set; the outputs differ from the original's "
                 "until trained further.",
-                stacklevel=3,
+                stacklevel=2,
             )
+        return new
+
+
+def _plain_loop(
+    layer: Any, sequences: Tensor, initial_state: Any, mask: Any, training: bool
+) -> tuple[Tensor, Tensor, Any]:
+    """Keras' loop over the cell, whose recurrent map is computed once before it."""
+    if not fusing.has_own_step(layer.cell):
+        # Keras passes `training` only to cells that are layers.
+        step = partial(layer.cell, prepared=layer.cell.prepared(), training=training)
+        layer = _WithStep(layer, step)
+    return keras.layers.RNN.inner_loop(
+        layer, sequences, initial_state, mask, training=training
+    )
+
+
+class _WithStep:
+    """A layer as Keras' loop sees it, with another function as its cell."""
+
+    def __init__(self, layer: StructuredRNN, step: Callable[..., Any]) -> None:
+        self._layer = layer
+        self.cell = step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
 
 
 def _check_checkpoint(value: Any, layer: StructuredRNN) -> int | None:

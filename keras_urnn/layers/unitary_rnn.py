@@ -91,6 +91,8 @@ class UnitaryRNNCell(StructuredRNNCell):
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 2
     """
 
+    recurrent_set = "unitary"
+
     def __init__(
         self,
         units: int,

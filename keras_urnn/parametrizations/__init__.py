@@ -6,19 +6,20 @@ import keras
 
 from keras_urnn import _checks
 from keras_urnn.parametrizations.base import Parametrization
+from keras_urnn.parametrizations.cayley import Cayley
 from keras_urnn.parametrizations.projection import Projection
 
-__all__ = ["Parametrization", "Projection", "get"]
+__all__ = ["Cayley", "Parametrization", "Projection", "get"]
 
-NAMES = {"projection": Projection}
+NAMES = {"projection": Projection, "cayley": Cayley}
 
 
 def get(identifier: Any) -> Parametrization:
     """A new, unbuilt parametrization for one cell.
 
     Args:
-        identifier: a name (`"projection"`), an instance, which is copied, or the dict
-            that `keras.saving.serialize_keras_object` makes of one.
+        identifier: a name (`"projection"` or `"cayley"`), an instance, which is
+            copied, or the dict that `keras.saving.serialize_keras_object` makes of one.
 
     Returns:
         A `Parametrization`.

@@ -1,9 +1,18 @@
 """What a parametrization of the recurrent matrix must do."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from keras_urnn import _checks, _numbers, linalg
 from keras_urnn.linalg import Tensor
+
+Array = npt.NDArray[Any]
 
 
 class Parametrization(ABC):
@@ -11,8 +20,14 @@ class Parametrization(ABC):
 
     A cell creates its variables through `build`, which may read the cell's `units`,
     `recurrent_initializer`, `recurrent_regularizer` and `recurrent_projection` (the
-    constraint whose set `R` must be on), and steps with `apply`. One instance serves
-    one cell.
+    constraint whose set `R` must be on). It computes `prepare()` once per sequence and
+    steps with `apply`. One instance serves one cell.
+
+    A subclass says in `sets` which sets it can hold ("unitary", "contractive"), in
+    `field` which numbers the state consists of, and implements `build`, `prepare`,
+    `apply`, `matrix` and `set_matrix`; `obstruction` where it misses matrices of its
+    set. Weights are made with `autocast=False`, and the map is computed in float32 at
+    least, whatever the dtype policy.
 
     Laws, tested over every parametrization, size and weight scale (`eps` is that of the
     weights' dtype, `n` the width):
@@ -20,35 +35,109 @@ class Parametrization(ABC):
     - L1. `R` is on the set for any raw weights a training step can leave:
       `max|RᵀR - I| ≤ 4 n eps`, or `‖R‖ ≤ max_norm (1 + 4 n eps)`.
     - L2. `apply(h, prepare()) == h @ matrix()`.
-    - L3. After `assign(Q)`, `matrix()` is `Q`; outside the map's image `assign` raises
-      a `ValueError` that names the obstruction.
+    - L3. After `assign(Q)`, `matrix()` is `Q` to `4 n eps`; outside the map's image
+      `assign` raises a `ValueError` that names the obstruction.
     - L4. The claim of coverage in the docstring has a test that reaches it and one that
       shows what is missed.
     - L5. Gradients are finite and equal to finite differences in float64.
     - L6. A round trip through the config and a `.keras` file gives a bit-equal matrix.
     """
 
+    sets: ClassVar[tuple[str, ...]]
     field = "real"
+    _cell: Any = None
 
     @abstractmethod
     def build(self, cell: Any) -> None:
         """Create the recurrent weights of `cell` and keep a reference to it."""
 
     @abstractmethod
-    def prepare(self) -> Tensor:
+    def prepare(self) -> Any:
         """The tensors that depend on weights only, to compute once per sequence."""
 
     @abstractmethod
-    def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
+    def apply(self, h: Tensor, prepared: Any) -> Tensor:
         """One step, `h @ R`, for `h` of shape `(batch, width)`."""
-
-    @abstractmethod
-    def assign(self, matrix: Any) -> None:
-        """Set the weights so that `R` is `matrix`, or raise saying why it can't be."""
 
     @abstractmethod
     def matrix(self) -> Tensor:
         """`R`, of shape `(width, width)`: `apply` to the identity."""
+
+    @abstractmethod
+    def set_matrix(self, matrix: Array) -> None:
+        """Set the weights so that `R` is a matrix that `assign` has checked."""
+
+    def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
+        """Why no weights of a dtype give this matrix of the set; None where some do."""
+        return None
+
+    def assign(self, matrix: Any) -> None:
+        """Set the weights so that `R` is `matrix`, or raise saying why it can't be.
+
+        Args:
+            matrix: array of shape `(width, width)` on the set, to `4 n eps`.
+
+        Raises:
+            ValueError: for a matrix of another shape, off the set or outside the image
+                of the map, and before a cell is built.
+            TypeError: for what is no array of real numbers.
+        """
+        value = self._checked(matrix)
+        constraint = self.cell.recurrent_projection("auto")
+        distance = np.linalg.norm(value - _nearest(value, constraint))
+        epsilon = linalg.EPSILON[self.cell.variable_dtype]
+        if not distance <= 4.0 * len(value) * epsilon:
+            raise ValueError(
+                f"`matrix` must be on the set of {type(constraint).__name__}. "
+                f"Received: a matrix at distance {distance:.3g} from it. Project it "
+                "first, or call `initialize`, which does."
+            )
+        words = self.obstruction(value, self.cell.variable_dtype)
+        if words is not None:
+            expected = f"one that {type(self).__name__} can give"
+            advice = "Choose another parametrization, or other options of this one."
+            raise _checks.error("matrix", expected, words, advice)
+        self.set_matrix(value)
+
+    def initialize(self, matrix: Any) -> float:
+        """Set the weights so that `R` is the nearest matrix of the set to `matrix`.
+
+        Args:
+            matrix: array of shape `(width, width)`.
+
+        Returns:
+            The distance between the two in the Frobenius norm, a `float`.
+
+        Raises:
+            ValueError, TypeError: as for `assign`.
+        """
+        value = self._checked(matrix)
+        nearest = _nearest(value, self.cell.recurrent_projection("auto"))
+        self.assign(nearest)
+        return float(np.linalg.norm(nearest - value))
+
+    @property
+    def cell(self) -> Any:
+        """The built cell whose weights these are, or raise."""
+        if self._cell is None:
+            raise ValueError(
+                "A parametrization must belong to a built cell to have a matrix. "
+                "Received: one without a cell. A cell takes a copy of the one that it "
+                "is given: use `cell.parametrization`."
+            )
+        return self._cell
+
+    def _checked(self, matrix: Any) -> Array:
+        width, advice = self.cell.width, "Pass the recurrent matrix itself."
+        expected = "a matrix of real numbers"
+        value = _numbers.real_array("matrix", matrix, expected, advice)
+        if value.shape != (width, width):
+            expected = str((width, width))
+            raise _checks.error("matrix.shape", expected, value.shape, advice)
+        if not np.all(np.isfinite(value)):
+            advice = "What it comes from has diverged."
+            raise _checks.error("matrix", "finite", "NaN or Inf in it", advice)
+        return value
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `__init__`."""
@@ -58,3 +147,38 @@ class Parametrization(ABC):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """A new, unbuilt instance."""
         return cls(**config)
+
+
+def initial_matrix(cell: Any, constraint: Any) -> Callable[[], Tensor]:
+    """A function that gives the matrix to start from, drawn and projected once.
+
+    It is what the cell's `recurrent_initializer` draws, in float32 at least: there is
+    no QR or SVD below, which initializers may need.
+    """
+    shape = (cell.width, cell.width)
+    dtype = "float64" if cell.variable_dtype == "float64" else "float32"
+
+    @cache
+    def projected() -> Tensor:
+        return constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
+
+    return projected
+
+
+def _nearest(value: Array, constraint: Any) -> Array:
+    nearest = constraint(ops.convert_to_tensor(value))
+    return np.asarray(ops.convert_to_numpy(nearest))
+
+
+def _checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
+    """The matrix that an initializer returns for this shape, or raise."""
+    try:
+        start = initializer(shape, dtype=dtype)
+        found: Any = tuple(start.shape)
+    except RuntimeError as cause:  # as PyTorch raises where shapes don't fit
+        start, found = None, str(cause)
+    if found != tuple(shape):
+        expected = f"an initializer that returns the shape {tuple(shape)}"
+        advice = "It starts the recurrent matrix."
+        raise _checks.error("recurrent_initializer", expected, found, advice)
+    return start

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-import keras
-import numpy as np
 from keras import ops
 
-from keras_urnn import _checks, _numbers, linalg
+from keras_urnn import linalg
 from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
-from keras_urnn.parametrizations.base import Parametrization
+from keras_urnn.parametrizations.base import Array, Parametrization, initial_matrix
 
 
 @register
@@ -49,30 +47,25 @@ class Projection(Parametrization):
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 5
     """
 
+    sets = ("unitary", "contractive")
+
     def __init__(self, method: str = "auto") -> None:
         self.method = linalg.check_method(method)
-        self._cell: Any = None
 
     def build(self, cell: Any) -> None:
         self._cell = cell
         constraint = cell.recurrent_projection(self.method)
-
-        def initializer(shape: tuple[int, ...], dtype: str) -> Tensor:
-            # There is no QR or SVD below float32, which initializers may need.
-            wide = dtype if dtype == "float64" else "float32"
-            start = _checked_start(cell.recurrent_initializer, shape, wide)
-            return ops.cast(constraint(start), dtype)
-
+        start = initial_matrix(cell, constraint)
         cell.recurrent_kernel = cell.add_weight(
-            shape=(cell.units, cell.units),
+            shape=(cell.width, cell.width),
             name="recurrent_kernel",
-            initializer=initializer,
+            initializer=lambda shape, dtype: ops.cast(start(), dtype),
             regularizer=cell.recurrent_regularizer,
             constraint=constraint,
         )
 
     def prepare(self) -> Tensor:
-        return ops.convert_to_tensor(self._kernel())
+        return ops.convert_to_tensor(self.cell.recurrent_kernel)
 
     def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
         return matmul(h, prepared)
@@ -80,53 +73,8 @@ class Projection(Parametrization):
     def matrix(self) -> Tensor:
         return self.prepare()
 
-    def assign(self, matrix: Any) -> None:
-        kernel = self._kernel()
-        advice = "Pass the recurrent matrix itself."
-        expected = "a matrix of real numbers"
-        value = _numbers.real_array("matrix", matrix, expected, advice)
-        if value.shape != tuple(kernel.shape):
-            expected = str(tuple(kernel.shape))
-            raise _checks.error("matrix.shape", expected, value.shape, advice)
-        if not np.all(np.isfinite(value)):
-            advice = "What it comes from has diverged."
-            raise _checks.error("matrix", "finite", "NaN or Inf in it", advice)
-        distance = np.linalg.norm(value - self._nearest(value))
-        if not distance <= 4.0 * len(value) * linalg.EPSILON[kernel.dtype]:
-            raise ValueError(
-                "`matrix` must be on the set of "
-                f"{type(kernel.constraint).__name__}. Received: a matrix at distance "
-                f"{distance:.3g} from it. Project it first, with "
-                "`cell.recurrent_kernel.constraint(matrix)`."
-            )
-        kernel.assign(value)
-
-    def _kernel(self) -> keras.Variable:
-        if self._cell is None:
-            raise ValueError(
-                "A parametrization must belong to a built cell to have a matrix. "
-                "Received: one without a cell. A cell takes a copy of the one that it "
-                "is given: use `cell.parametrization`."
-            )
-        return self._cell.recurrent_kernel
-
-    def _nearest(self, value: Tensor) -> Any:
-        constraint = self._cell.recurrent_kernel.constraint
-        return ops.convert_to_numpy(constraint(ops.convert_to_tensor(value)))
+    def set_matrix(self, matrix: Array) -> None:
+        self.cell.recurrent_kernel.assign(matrix)
 
     def get_config(self) -> dict[str, Any]:
         return {"method": self.method}
-
-
-def _checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
-    """The matrix that an initializer returns for this shape, or raise."""
-    try:
-        start = initializer(shape, dtype=dtype)
-        found: Any = tuple(start.shape)
-    except RuntimeError as cause:  # as PyTorch raises where shapes don't fit
-        start, found = None, str(cause)
-    if found != tuple(shape):
-        expected = f"an initializer that returns the shape {tuple(shape)}"
-        advice = "It starts the recurrent matrix."
-        raise _checks.error("recurrent_initializer", expected, found, advice)
-    return start

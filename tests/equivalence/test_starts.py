@@ -9,7 +9,7 @@ import pytest
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary
 from keras_urnn.equivalence.input_bound.given import InputBounds
-from keras_urnn.equivalence.plans.layers import plan_layer
+from keras_urnn.equivalence.plans.layers import Options, plan_layer
 from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
 from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.recurrent import directions_of
@@ -85,7 +85,7 @@ def test_each_direction_is_converted_for_its_own_start() -> None:
         one.cell.kernel.assign(np.zeros((FEATURES, 2)))
     entering = InputBounds(BOUND).of_input("x").spread(FEATURES)
     starts = [Interval.of(np.zeros(2), [size, size]) for size in (0.1, 10.0)]
-    new = plan_layer(layer, entering, None, starts).build(None, None, FEATURES)
+    new = plan_layer(layer, entering, Options(), starts).build(None, None, FEATURES)
     small, large = (
         to_numpy(one.cell.bias)[2:] for one in (new.forward_layer, new.backward_layer)
     )

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
     "recurrent-dropout-1": ("recurrent_dropout", 1.0, r"in \[0, 1\)", "fraction"),
     "recurrent-dropout-nan": ("recurrent_dropout", NAN, r"in \[0, 1\)", "fraction"),
     "recurrent-constraint": ("recurrent_constraint", "unit_norm", "None", "Leave it"),
-    "parametrization": ("parametrization", "cayley", 'one of "projection"', "Pass a"),
+    "parametrization": ("parametrization", "qr", 'one of "projection"', "Pass a"),
     "output-units-0": ("output_units", 0, r"integer in \[1, 4\]", "leave it at None"),
     "output-units-all": ("output_units", 5, r"integer in \[1, 4\]", "leave it at None"),
     "output-units-more": (

@@ -10,21 +10,19 @@ from keras_urnn.equivalence.models.graph import returned
 from keras_urnn.equivalence.models.supported import is_converted
 from keras_urnn.equivalence.models.survey import Survey
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
-from keras_urnn.equivalence.plans.layers import Plan, plan_layer
+from keras_urnn.equivalence.plans.layers import Options, Plan, plan_layer
 from keras_urnn.equivalence.ranges.recurrent import cells_of
 
 
-def convert_model(
-    model: Any, bounds: InputBounds, horizon: int | None, minimize_states: bool
-) -> Any:
+def convert_model(model: Any, bounds: InputBounds, options: Options) -> Any:
     """Return the converted model; the original is left alone."""
-    survey = Survey(model, bounds, horizon)
+    survey = Survey(model, bounds, options.horizon)
 
     def plan(layer: Any) -> Plan | None:
         use = survey.uses.get(id(layer))
         if use is None:
             return None
-        return plan_layer(layer, use.entering, horizon, use.starts, minimize_states)
+        return plan_layer(layer, use.entering, options, use.starts)
 
     return rebuilt(model, plan)
 

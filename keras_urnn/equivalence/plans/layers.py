@@ -1,6 +1,6 @@
 """Theorem 1 for one recurrent layer: a new cell for each, and the layer around."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,15 @@ import numpy as np
 
 from keras_urnn.equivalence.input_bound.given import InputBounds, fit
 from keras_urnn.equivalence.plans.copies import draw_again, leave_unset
-from keras_urnn.equivalence.plans.weights import UnitaryWeights, dilated_weights
+from keras_urnn.equivalence.plans.weights import (
+    CellWeights,
+    UnitaryWeights,
+    dilated_weights,
+    holdable,
+    keeps_matrix,
+)
 from keras_urnn.equivalence.progress import advance
-from keras_urnn.equivalence.ranges.intervals import Array, Interval
+from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.recurrent import (
     OUR_CELLS,
     Starts,
@@ -30,6 +36,7 @@ from keras_urnn.equivalence.refusals import (
 )
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
+from keras_urnn.parametrizations import Parametrization
 
 STAGES = 2  # that a conversion of one cell shows in the progress bar
 CONVERTED_LAYERS = (
@@ -60,12 +67,26 @@ _REPLACED = (
 )
 
 
+@dataclass(frozen=True)
+class Options:
+    """How `to_unitary` is to convert, as its arguments of these names say."""
+
+    horizon: int | None = None
+    minimize_states: bool = False
+    parametrization: Parametrization | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A new layer or cell, not yet built, and what to set its cells to once it is."""
+    """A new layer or cell, not yet built, and what sets its cells once it is.
+
+    Attributes:
+        layer: the new layer or cell.
+        setters: for each of `cells_of(layer)` a function that sets its weights.
+    """
 
     layer: Any
-    weights: list[list[Array]]
+    setters: list[Callable[[Any], None]]
 
     def __post_init__(self) -> None:
         leave_unset(self.layer)
@@ -78,8 +99,8 @@ class Plan:
     def finish(self) -> Any:
         """Set the weights of the new layer, which has been built by a call."""
         draw_again(self.layer)
-        for cell, weights in zip(cells_of(self.layer), self.weights, strict=True):
-            cell.set_weights(weights)
+        for cell, set_weights in zip(cells_of(self.layer), self.setters, strict=True):
+            set_weights(cell)
         for layer in directions_of(self.layer):
             if type(layer) is UnitaryRNN:
                 layer.reset_state()  # does nothing where it is not stateful
@@ -100,37 +121,78 @@ def entering_layer(layer: Any, bounds: InputBounds) -> Interval:
     return fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
 
 
+def plan_copy(cell: Any) -> Plan:
+    """Plan an equal cell: same class, same config, the same raw weights."""
+    weights = cell.get_weights()
+    # Keras leaves the seed out of the config of `SimpleRNNCell`.
+    new = type(cell).from_config({**cell.get_config(), "seed": cell.seed})
+    return Plan(new, [lambda copy: copy.set_weights(weights)])
+
+
 def plan_cell(
     cell: Any,
     entering: Interval | None,
-    horizon: int | None,
+    options: Options,
     name: str,
     start: Interval | None = None,
-    minimize_states: bool = False,
 ) -> Plan:
     """Plan the conversion of one cell; a unitary one is copied."""
     check_cell(cell, name)
     if type(cell) is UnitaryRNNCell:
-        return Plan(UnitaryRNNCell.from_config(cell.get_config()), [cell.get_weights()])
-    recurrence = check_convertible(cell, name, horizon)
+        return _plan_unitary(cell, options.parametrization)
+    recurrence = check_convertible(cell, name, options.horizon)
     advance()
     assert entering is not None  # only copies are planned without
-    if minimize_states:
+    if options.minimize_states:
         recurrence = with_few_added_states(recurrence_of(cell), recurrence)
         # Such scales round the weights: the range of what a cell before this one gives
         # is another, by a little, when its scaled weights are read (`prune_inactive`).
         entering = entering.widen(2.0**-10 * entering.largest)
-    new = dilated_weights(recurrence, entering, horizon, start)
+    new = dilated_weights(
+        recurrence, entering, options.horizon, start, options.parametrization
+    )
     advance()
     check_biases(new.bias[recurrence.units :], recurrence.dtype, name)
     config = {**_kept(cell.get_config()), **_unitary_arguments(cell, new)}
+    config |= parametrized(options.parametrization)
     if recurrence.scale is not None:
         added = len(new.bias) - recurrence.units
         config["state_scale"] = np.pad(recurrence.d, (0, added), constant_values=1.0)
-    weights = [new.kernel, new.recurrent_matrix, new.bias]
-    if config["learn_initial_state"]:
-        weights.append(new.initial_state)
-    return Plan(UnitaryRNNCell(**config), [weights])
+    learned = new.initial_state if config["learn_initial_state"] else None
+    weights = CellWeights(new.kernel, new.recurrent_matrix, new.bias, learned)
+    return Plan(UnitaryRNNCell(**config), [weights.set])
+
+
+def parametrized(parametrization: Parametrization | None) -> dict[str, Any]:
+    """The arguments of a cell whose recurrent matrix is set after it is built."""
+    if keeps_matrix(parametrization):
+        # The identity is the cheapest matrix to project.
+        chosen = parametrization or "projection"
+        return {"parametrization": chosen, "recurrent_initializer": "identity"}
+    # The identity may be a matrix that others can't give.
+    return {"parametrization": parametrization, "recurrent_initializer": "orthogonal"}
+
+
+def _plan_unitary(cell: Any, parametrization: Parametrization | None) -> Plan:
+    """Plan a copy of a unitary cell, in a parametrization where one is given."""
+    if parametrization is None or _are_alike(parametrization, cell.parametrization):
+        return plan_copy(cell)
+    found = recurrence_of(cell)
+    matrix = found.recurrent_matrix
+    if not keeps_matrix(parametrization):
+        matrix = holdable(matrix, len(matrix), parametrization, found.stored_dtype)
+    config = {**cell.get_config(), **parametrized(parametrization)}
+    weights = CellWeights(
+        found.kernel,
+        matrix,
+        None if cell.bias is None else found.bias,
+        found.initial_state if cell.learn_initial_state else None,
+    )
+    return Plan(UnitaryRNNCell.from_config(config), [weights.set])
+
+
+def _are_alike(one: Parametrization, other: Parametrization) -> bool:
+    return type(one) is type(other) and one.get_config() == other.get_config()
 
 
 def _kept(config: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +210,6 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
         # A layer as activation is made anew.
         "activation": cell.get_config()["activation"],
         "use_bias": True,
-        "recurrent_initializer": "identity",
         # An orthogonal matrix needs no added states, and then all are output.
         "output_units": visible if visible < units else None,
         "learn_initial_state": ours and cell.learn_initial_state,
@@ -160,37 +221,34 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
 def plan_layer(
     layer: Any,
     entering: Interval | None,
-    horizon: int | None,
+    options: Options,
     starts: Starts | None = None,
-    minimize_states: bool = False,
 ) -> Plan:
     """Plan the conversion of a recurrent layer, one by one where it holds several.
 
     Args:
         layer: built recurrent layer.
         entering: the range of its inputs; `None` where only copies are planned.
-        horizon: integer or `None`.
+        options: `Options`.
         starts: for each of `cells_of(layer)` the range of the states that it starts
             from; `None` for the one at rest. Defaults to `None`, for all of them.
-        minimize_states: boolean, as for `to_unitary`. Defaults to `False`.
     """
     starts = starts or [None] * len(cells_of(layer))
     if isinstance(layer, keras.layers.Bidirectional):
-        return _plan_bidirectional(layer, entering, horizon, starts, minimize_states)
+        return _plan_bidirectional(layer, entering, options, starts)
     if type(layer) not in CONVERTED_LAYERS:
         advice = "Only what theorem 1 speaks about can be converted."
         expected = "made of ContractiveRNN, keras.layers.SimpleRNN or RNN layers"
         raise refusal(expected, layer.name, type(layer).__name__, advice)
     if type(layer) is keras.layers.RNN:
-        return _plan_rnn(layer, entering, horizon, starts, minimize_states)
-    plan = plan_cell(
-        layer.cell, entering, horizon, layer.name, starts[0], minimize_states
-    )
-    if type(layer) is UnitaryRNN:
-        return Plan(UnitaryRNN.from_config(layer.get_config()), plan.weights)
+        return _plan_rnn(layer, entering, options, starts)
+    plan = plan_cell(layer.cell, entering, options, layer.name, starts[0])
     cell = plan.layer.get_config()
+    if type(layer) is UnitaryRNN:
+        replaced = {key: cell[key] for key in parametrized(None)}
+        return Plan(UnitaryRNN(**{**layer.get_config(), **replaced}), plan.setters)
     replaced = {key: cell[key] for key in _REPLACED if key in cell}
-    return Plan(UnitaryRNN(**_kept(layer.get_config()), **replaced), plan.weights)
+    return Plan(UnitaryRNN(**_kept(layer.get_config()), **replaced), plan.setters)
 
 
 def entering_cells(
@@ -214,16 +272,15 @@ def entering_cells(
 def _plan_rnn(
     layer: Any,
     entering: Interval | None,
-    horizon: int | None,
+    options: Options,
     starts: Starts,
-    minimize_states: bool,
 ) -> Plan:
     cells = cells_of(layer)
     for cell in cells:
         check_cell(cell, layer.name)
-    ranges = entering_cells(layer, entering, horizon, starts)
+    ranges = entering_cells(layer, entering, options.horizon, starts)
     plans = [
-        plan_cell(cell, found, horizon, layer.name, start, minimize_states)
+        plan_cell(cell, found, options, layer.name, start)
         for cell, found, start in zip(cells, ranges, starts, strict=True)
     ]
     for old, plan in zip(cells, plans, strict=True):
@@ -247,8 +304,8 @@ def around_cells(layer: Any, plans: Sequence[Plan]) -> Plan:
         stack = {**layer.cell.get_config(), "cells": serialized}
         new = keras.layers.StackedRNNCells.from_config(stack)
         config["cell"] = keras.layers.serialize(new)
-    weights = [weights for plan in plans for weights in plan.weights]
-    return Plan(keras.layers.RNN.from_config(config), weights)
+    setters = [setter for plan in plans for setter in plan.setters]
+    return Plan(keras.layers.RNN.from_config(config), setters)
 
 
 def _leaving(
@@ -268,13 +325,12 @@ def _leaving(
 def _plan_bidirectional(
     layer: Any,
     entering: Interval | None,
-    horizon: int | None,
+    options: Options,
     starts: Starts,
-    minimize_states: bool,
 ) -> Plan:
     half = len(cells_of(layer.forward_layer))
     forward, backward = (
-        plan_layer(one, entering, horizon, start, minimize_states)
+        plan_layer(one, entering, options, start)
         for one, start in (
             (layer.forward_layer, starts[:half]),
             (layer.backward_layer, starts[half:]),
@@ -289,4 +345,4 @@ def around_both(layer: Any, forward: Plan, backward: Plan) -> Plan:
     config["layer"] = keras.layers.serialize(forward.layer)
     config["backward_layer"] = keras.layers.serialize(backward.layer)
     new = keras.layers.Bidirectional.from_config(config)
-    return Plan(new, forward.weights + backward.weights)
+    return Plan(new, forward.setters + backward.setters)

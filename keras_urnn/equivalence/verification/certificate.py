@@ -46,7 +46,9 @@ def verify_equivalence(
       below the bound on what the reachable states send them; the matrix is orthogonal.
       Nothing is taken from the conversion but its weights. (In a `state_scale` that
       isn't a power of two, which only ReLU allows, the matrix is the original's in that
-      scale, each entry rounded once.) The two may come in either order: what
+      scale, each entry rounded once. Of a parametrization that computes the matrix from
+      other weights, as `Cayley`, each entry of the corner is the original's to the
+      rounding that these allow, `4 n eps`.) The two may come in either order: what
       `prune_inactive` leaves of a unitary network is checked as what it came from.
     - Both cells are the same recurrence with the same numbers.
     - Both are linear, and their Markov parameters and the outputs without inputs,

@@ -1,15 +1,20 @@
 """One converted cell against the proof of theorem 1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
-from keras_urnn.equivalence.plans.weights import added_bias_bounds
-from keras_urnn.equivalence.ranges.intervals import Array, Interval, symmetric
+from keras_urnn.equivalence.plans.weights import added_bias_bounds, keeps_matrix
+from keras_urnn.equivalence.ranges.intervals import (
+    MACHINE_EPSILON,
+    Array,
+    Interval,
+    symmetric,
+)
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
 from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
@@ -20,7 +25,7 @@ from keras_urnn.equivalence.ranges.rescaled_states import in_scale
 from keras_urnn.equivalence.verification.linear_maps import same_linear_maps
 from keras_urnn.equivalence.verification.same_layers import policy_of, same
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
-from keras_urnn.parametrizations import Projection
+from keras_urnn.parametrizations import NAMES
 
 # What rounding the entries to the weights' dtype leaves of max|UᵀU - I|. An entry
 # changed by 1e-4 moves it by 1e-4 / sqrt(2 n) or more: seen up to n = 4096 in float32.
@@ -129,10 +134,18 @@ class CellPair:
     def is_exact(self) -> bool:
         """Whether a conversion computes the same, but for the rounding of its sums.
 
-        Where a scale isn't a power of two its weights are rounded.
+        Where a scale isn't a power of two its weights are rounded, and so is a matrix
+        that a parametrization computes from other weights.
         """
         powers = bool(np.all(np.frexp(self.recurrences[1].d)[0] == 0.5))
-        return self.is_copy or (self.is_conversion and powers)
+        kept = not self.rounds_matrix
+        return self.is_copy or (self.is_conversion and kept and powers)
+
+    @property
+    def rounds_matrix(self) -> bool:
+        """Whether a parametrization of the two gives the matrix to rounding only."""
+        maps = [getattr(cell, "parametrization", None) for cell in (self.old, self.new)]
+        return not all(map(keeps_matrix, maps))
 
     @property
     def is_copy(self) -> bool:
@@ -191,6 +204,8 @@ def objections(pair: CellPair, horizon: int | None) -> list[str]:
             findings |= _of_the_readouts(pair)
         if pair.is_conversion:
             old, new = pair.in_one_scale
+            if pair.rounds_matrix:
+                old = _rounded_like(old, new, pair.new.variable_dtype)
             findings |= _of_the_cell(pair) | _of_the_first_states(old, new)
             findings |= _of_the_added_states(pair, old, new, horizon)
         elif not pair.is_copy:
@@ -207,7 +222,7 @@ def _of_the_arithmetic(pair: CellPair) -> dict[str, bool]:
     return {
         "the dtype policy is another": policies[0] == policies[1],
         "nothing is known of its parametrization": all(
-            one is None or type(one) is Projection for one in maps
+            one is None or type(one) in NAMES.values() for one in maps
         ),
     }
 
@@ -231,6 +246,18 @@ def _of_the_cell(pair: CellPair) -> dict[str, bool]:
             pair.new.units == pair.states or not pair.is_unitary_already
         ),
     }
+
+
+def _rounded_like(old: Recurrence, new: Recurrence, dtype: str) -> Recurrence:
+    """The original with the corner as its matrix, where that is its own to rounding.
+
+    A parametrization that computes its matrix from other weights gives one that is
+    assigned to `4 n eps` (law L3 of `parametrizations.base`).
+    """
+    n, most = old.units, 4 * new.units * MACHINE_EPSILON[dtype]
+    corner = new.recurrent_matrix[:n, :n]
+    near = bool(np.all(np.abs(corner - old.recurrent_matrix) <= most))
+    return replace(old, recurrent_matrix=corner) if near else old
 
 
 def _of_the_first_states(old: Recurrence, new: Recurrence) -> dict[str, bool]:
