@@ -7,8 +7,7 @@ import keras
 
 from keras_urnn import _checks, constrained, diagnostics, linalg
 from keras_urnn.constraints import UnitaryProjection
-from keras_urnn.equivalence.models.graph import recurrent_cells
-from keras_urnn.layers.cell import StructuredRNNCell
+from keras_urnn.equivalence.models import graph
 
 
 class UnitarityMonitor(keras.callbacks.Callback):
@@ -110,8 +109,8 @@ def _matrices(model: Any) -> dict[str, Any]:
     constrained.check_built(model, "UnitarityMonitor")
     cells = [
         cell
-        for cell in recurrent_cells(model)
-        if isinstance(cell, StructuredRNNCell)
+        for cell in graph.recurrent_cells(model)
+        if callable(getattr(cell, "recurrent_matrix", None))
         and not any(map(constrained.is_projected, cell.weights))
     ]
     if not cells:

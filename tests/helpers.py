@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,6 +22,40 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "unitary": ku.UnitaryRNN,
     "contractive": ku.ContractiveRNN,
 }
+
+
+class Row(NamedTuple):
+    """A parametrization, and what the laws of `parametrizations.base` need of it.
+
+    Attributes:
+        make: factory.
+        sets: the sets that it holds.
+        missed: an orthogonal matrix that it can't give, and what the refusal names;
+            `None` where it reaches all of its sets.
+    """
+
+    make: Callable[[], Any]
+    sets: tuple[str, ...] = ("unitary",)
+    missed: tuple[Any, str] | None = None
+
+
+# A new parametrization is one new row here: the laws and the layers' tests run on it.
+PARAMETRIZATIONS: dict[str, Row] = {
+    "projection": Row(ku.parametrizations.Projection, ("unitary", "contractive")),
+    "projection by svd": Row(lambda: ku.parametrizations.Projection(method="svd")),
+    "cayley": Row(ku.parametrizations.Cayley),
+    "cayley with one sign -1": Row(
+        lambda: ku.parametrizations.Cayley(negative_ones=1),
+        missed=(
+            np.eye(3),
+            r"eigenvalue at distance 0 from -1.*determinant of R is \+1",
+        ),
+    ),
+}
+# Those whose matrix is computed from other weights.
+COMPUTED = {name: PARAMETRIZATIONS[name] for name in ("cayley",)}
+each_computed = pytest.mark.parametrize("name", COMPUTED)
+
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)
 
@@ -117,7 +151,7 @@ def reference_states(
     With a scale `d` they are `h_t = φ(((h_{t-1} - c)∘d) R + (x_t K + b)∘d) / d`. Where
     the mask is False the state stays what it was.
     """
-    K, R = to_numpy(cell.kernel), to_numpy(cell.recurrent_kernel)
+    K, R = to_numpy(cell.kernel), matrix_of(cell)
     b = 0.0 if cell.bias is None else to_numpy(cell.bias)
     c = np.asarray(cell.resting_state or np.zeros(len(R)))
     if start is None:
@@ -133,11 +167,16 @@ def reference_states(
     return np.stack(states, axis=1)
 
 
+def matrix_of(cell: Any) -> Array:
+    """Return the recurrent matrix of one of our cells, or of Keras'."""
+    ours = isinstance(cell, (ku.UnitaryRNNCell, ku.ContractiveRNNCell))
+    return to_numpy(cell.recurrent_matrix() if ours else cell.recurrent_kernel)
+
+
 def assert_on_its_set(cell: Any) -> None:
     """Check law L1: orthogonal, or contractive, to the rounding of the weights."""
-    kernel = cell.recurrent_kernel
-    R = to_numpy(kernel)
-    rounding = 4 * len(R) * EPSILON[kernel.dtype]
+    R = matrix_of(cell)
+    rounding = 4 * len(R) * EPSILON[cell.variable_dtype]
     assert np.all(np.isfinite(R))
     if hasattr(cell, "max_norm"):
         assert np.linalg.norm(R, 2) <= cell.max_norm * (1 + rounding)

@@ -1,23 +1,31 @@
 """The laws of `parametrizations.base`, over every parametrization."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_urnn as ku
-from keras_urnn import linalg
+from keras_urnn import linalg, parametrizations
+from tests.helpers import PARAMETRIZATIONS, normal, precision, to_numpy
 
 SIZES = [1, 2, 17, *[pytest.param(n, marks=pytest.mark.once) for n in (3, 8)]]
 # One row per parametrization and set: how to make a cell that uses it.
 CELLS = {
-    "projection": lambda n: ku.UnitaryRNNCell(n, parametrization="projection"),
-    "projection by svd": lambda n: ku.UnitaryRNNCell(
-        n, parametrization=ku.parametrizations.Projection(method="svd")
-    ),
-    "contractive projection": lambda n: ku.ContractiveRNNCell(n, max_norm=0.7),
+    name: lambda n, row=row: ku.UnitaryRNNCell(n, parametrization=row.make())
+    for name, row in PARAMETRIZATIONS.items()
+    if "unitary" in row.sets
+} | {
+    f"contractive {name}": lambda n, row=row: ku.ContractiveRNNCell(
+        n, max_norm=0.7, parametrization=row.make()
+    )
+    for name, row in PARAMETRIZATIONS.items()
+    if "contractive" in row.sets
 }
 ALL = pytest.mark.parametrize("name", CELLS)
+MISSING = [name for name, row in PARAMETRIZATIONS.items() if row.missed]
 EPS = linalg.EPSILON["float32"]
 
 
@@ -28,7 +36,7 @@ def built(name, n):
 
 
 def recurrent_variables(cell):
-    """What `parametrization.build` created."""
+    """What `parametrization.build` created and an optimizer changes."""
     others = {"kernel", "bias", "initial_state"}
     found = [v for v in cell.trainable_variables if v.name not in others]
     assert found, "the premise: there is something to set"
@@ -46,6 +54,20 @@ def excess(cell):
     else:
         off = ku.diagnostics.unitarity_error(cell)
     return off / (4 * cell.width * EPS)
+
+
+def leaves(module: Any) -> list[type]:
+    """The parametrizations of the package that a cell can be given."""
+    found = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    base = parametrizations.Parametrization
+    return [kind for kind in found if issubclass(kind, base) and kind is not base]
+
+
+def test_every_parametrization_has_a_row_and_a_name():
+    kinds = leaves(parametrizations)
+    assert kinds
+    made = {type(row.make()) for row in PARAMETRIZATIONS.values()}
+    assert made == set(kinds) == set(parametrizations.NAMES.values())
 
 
 @ALL
@@ -84,7 +106,10 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
     cell = built(name, n)
     q = numpy(built(name, n).recurrent_matrix())
     cell.parametrization.assign(q)
-    np.testing.assert_array_equal(numpy(cell.recurrent_matrix()), q)
+    exact = isinstance(cell.parametrization, parametrizations.Projection)
+    np.testing.assert_allclose(
+        numpy(cell.recurrent_matrix()), q, rtol=0, atol=0 if exact else 4 * n * EPS
+    )
     with pytest.raises(
         ValueError, match=r"`matrix` must be on the set of \w+Projection"
     ):
@@ -95,11 +120,45 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
         cell.parametrization.assign(np.nan * q)
 
 
-def test_l4_the_projection_reaches_both_determinants():
-    for sign in (1.0, -1.0):
-        cell = built("projection", 3)
-        cell.parametrization.assign(np.diag([1.0, 1.0, sign]))
-        assert np.linalg.det(numpy(cell.recurrent_matrix())) == pytest.approx(sign)
+@ALL
+def test_initialize_takes_the_nearest_matrix_on_the_set(name):
+    cell = built(name, 4)
+    q = numpy(cell.recurrent_matrix())
+    moved = q + 0.01 * normal(4, 4, seed=2).astype("float32")
+    distance = cell.parametrization.initialize(moved)
+    found = numpy(cell.recurrent_matrix())
+    assert distance == pytest.approx(np.linalg.norm(found - moved), abs=16 * EPS)
+    assert excess(cell) <= 1.0
+    # The set's nearest matrix is no further than the one that was moved.
+    assert 0.0 < distance <= np.linalg.norm(q - moved)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_l3_assign_names_what_a_map_misses(name):
+    matrix, words = PARAMETRIZATIONS[name].missed
+    cell = built(name, len(matrix))
+    before = numpy(cell.recurrent_matrix())
+    for change in (cell.parametrization.assign, cell.parametrization.initialize):
+        with pytest.raises(ValueError, match=f"`matrix` must be one that.*{words}"):
+            change(matrix)
+    np.testing.assert_array_equal(numpy(cell.recurrent_matrix()), before)
+
+
+REACHED = {
+    "either determinant": [np.diag([1.0, 1.0, sign]) for sign in (1.0, -1.0)],
+    "eigenvalue -1": [-np.eye(4), np.diag([1.0, -1.0, -1.0, 1.0])],
+    "a permutation": [np.eye(5)[[1, 2, 0, 4, 3]]],
+}
+
+
+@pytest.mark.parametrize("name", ["projection", "cayley"])
+@pytest.mark.parametrize("matrices", REACHED.values(), ids=REACHED)
+def test_l4_every_orthogonal_matrix_is_reached(name, matrices):
+    for matrix in matrices:
+        cell = built(name, len(matrix))
+        cell.parametrization.assign(matrix)
+        found = numpy(cell.recurrent_matrix())
+        np.testing.assert_allclose(found, matrix, rtol=0, atol=4 * len(matrix) * EPS)
 
 
 def test_l4_a_short_step_does_not_cross_to_the_other_determinant():
@@ -113,6 +172,109 @@ def test_l4_a_short_step_does_not_cross_to_the_other_determinant():
     assert np.linalg.det(numpy(kernel)) == pytest.approx(sign, rel=1e-5)
 
 
+@pytest.mark.parametrize("signs", [0, 1, 2])
+def test_l4_cayley_has_the_determinant_of_its_signs_for_ever(signs):
+    cell = ku.UnitaryRNNCell(4, parametrization=parametrizations.Cayley(signs))
+    cell.build((None, 2))
+    for seed in range(5):
+        cell.recurrent_skew.assign(10.0 * normal(4, 4, seed=seed))
+        determinant = np.linalg.det(numpy(cell.recurrent_matrix()))
+        assert determinant == pytest.approx((-1.0) ** signs, rel=1e-5)
+
+
+def test_cayley_is_the_formula_of_its_docstring():
+    cell = ku.UnitaryRNNCell(5, parametrization=parametrizations.Cayley(2))
+    cell.build((None, 2))
+    a = normal(5, 5, seed=1)
+    cell.recurrent_skew.assign(a)
+    A = np.tril(a) - np.tril(a).T
+    D = np.diag([1.0, 1.0, 1.0, -1.0, -1.0])
+    expected = np.linalg.inv(np.eye(5) + A) @ (np.eye(5) - A) @ D
+    np.testing.assert_allclose(
+        numpy(cell.recurrent_matrix()), expected, rtol=0, atol=20 * EPS
+    )
+
+
+def test_cayley_refuses_signs_that_no_state_has():
+    make = parametrizations.Cayley
+    for value in (-1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match=r"`negative_ones` must be None or an int"):
+            make(negative_ones=value)
+    cell = ku.UnitaryRNNCell(3, parametrization=make(negative_ones=4))
+    with pytest.raises(ValueError, match=r"`negative_ones` must be at most 3"):
+        cell.build((None, 2))
+
+
+def test_cayley_refuses_a_start_that_its_signs_miss():
+    cell = ku.UnitaryRNNCell(
+        3,
+        parametrization=parametrizations.Cayley(negative_ones=2),
+        recurrent_initializer="identity",
+    )
+    with pytest.raises(ValueError, match=r"`recurrent_initializer` must be .*Cayley"):
+        cell.build((None, 2))
+
+
+@ALL
+def test_the_initial_matrix_is_that_of_the_initializer(name):
+    sign = -1.0 if "sign" in name else 1.0
+    cell = CELLS[name](4)
+    cell.recurrent_initializer = keras.initializers.Identity()
+    cell.build((None, 2))
+    expected = np.diag([1.0, 1.0, 1.0, sign]) * getattr(cell, "max_norm", 1.0)
+    np.testing.assert_allclose(
+        numpy(cell.recurrent_matrix()), expected, rtol=0, atol=16 * EPS
+    )
+
+
+@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+def test_l5_gradients_are_finite_and_those_of_differences(name):
+    with precision("float64"):
+        # Keras casts data to float32, and 1 / (the number of outputs), too.
+        cell = built(name, 4)
+        model = keras.Sequential([keras.Input((4, 2)), keras.layers.RNN(cell)])
+        x, y = normal(2, 4, 2).astype("float32"), normal(2, 4, seed=1).astype("float32")
+        variables = recurrent_variables(cell)
+        for variable, gradient in zip(
+            variables, gradients(model, variables, x, y), strict=True
+        ):
+            assert np.all(np.isfinite(gradient))
+            # Of central differences: step² and eps / step.
+            found = differences(model, variable, x, y)
+            np.testing.assert_allclose(gradient, found, rtol=0, atol=1e-8)
+
+
+def gradients(model, variables, x, y):
+    """Those of the mean squared error, as the first momentum of SGD has them."""
+    for variable in variables:
+        variable.constraint = None
+    mse = keras.losses.MeanSquaredError(dtype="float64")
+    sgd = keras.optimizers.SGD(1.0, momentum=0.5)
+    model.compile(sgd, mse, auto_scale_loss=False)
+    before = model.get_weights()
+    model.train_on_batch(x, y)
+    model.set_weights(before)
+    paths = [variable.path for variable in model.trainable_variables]
+    momenta = dict(zip(paths, sgd.momentums, strict=True))
+    return [-to_numpy(momenta[variable.path]) for variable in variables]
+
+
+def differences(model, variable, x, y, step=1e-6):
+    """The same by central differences, entry by entry."""
+    start = to_numpy(variable)
+    found = np.zeros_like(start)
+    for index in np.ndindex(start.shape):
+        losses = []
+        for sign in (1.0, -1.0):
+            moved = start.copy()
+            moved[index] += sign * step
+            variable.assign(moved)
+            losses.append(np.mean((to_numpy(model(x)) - y) ** 2))
+        found[index] = (losses[0] - losses[1]) / (2.0 * step)
+    variable.assign(start)
+    return found
+
+
 @ALL
 def test_l6_config_and_file_round_trips_are_bit_equal(name, tmp_path):
     model = keras.Sequential([keras.Input((4, 2)), keras.layers.RNN(CELLS[name](5))])
@@ -120,10 +282,38 @@ def test_l6_config_and_file_round_trips_are_bit_equal(name, tmp_path):
     model.save(path)
     loaded = keras.saving.load_model(path)
     cell, copy = model.layers[0].cell, loaded.layers[0].cell
+    assert type(copy.parametrization) is type(cell.parametrization)
     assert copy.parametrization.get_config() == cell.parametrization.get_config()
     np.testing.assert_array_equal(
         numpy(copy.recurrent_matrix()), numpy(cell.recurrent_matrix())
     )
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+def test_a_cell_refuses_a_map_that_cannot_hold_its_set(name):
+    row = PARAMETRIZATIONS[name]
+    if "contractive" in row.sets:
+        return
+    kind = type(row.make()).__name__
+    expected = rf"`parametrization` must be one that holds contractive.*{kind}, which"
+    for make in (ku.ContractiveRNNCell, ku.ContractiveRNN):
+        if isinstance(row.make(), parametrizations.Projection):
+            make(3, max_norm=0.9, parametrization=row.make())
+            continue
+        with pytest.raises(ValueError, match=expected):
+            make(3, max_norm=0.9, parametrization=row.make())
+
+
+class Complex(parametrizations.Projection):
+    field = "complex"
+
+
+@pytest.mark.once
+def test_a_map_of_complex_numbers_is_refused_by_name():
+    expected = r"`parametrization` must be of real numbers\..*Complex of complex ones"
+    with pytest.raises(ValueError, match=expected):
+        ku.UnitaryRNNCell(3, parametrization=Complex())
 
 
 def test_get_takes_names_instances_and_configs():
@@ -149,12 +339,14 @@ def test_refuses_other_methods():
         ku.parametrizations.Projection(method="qr")
 
 
-def test_a_parametrization_without_a_cell_says_so():
-    projection = ku.parametrizations.Projection()
+@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+def test_a_parametrization_without_a_cell_says_so(name):
+    alone = PARAMETRIZATIONS[name].make()
     reads = (
-        projection.matrix,
-        projection.prepare,
-        lambda: projection.assign(np.eye(2)),
+        alone.matrix,
+        alone.prepare,
+        lambda: alone.assign(np.eye(2)),
+        lambda: alone.initialize(np.eye(2)),
     )
     for read in reads:
         with pytest.raises(ValueError, match=r"belong to a built cell.*a copy"):

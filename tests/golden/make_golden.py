@@ -1,13 +1,16 @@
-"""Write the golden model, which every later version and every backend must load.
+"""Write the golden models, which every later version and every backend must load.
 
-    KERAS_BACKEND=tensorflow python tests/golden/make_golden.py
+    KERAS_BACKEND=tensorflow python tests/golden/make_golden.py [name ...]
 
 `golden.keras` is a small functional model with a `UnitaryRNN`, a `ContractiveRNN` with
 `output_units` and a learned initial state, and a `keras.layers.RNN` over both cells;
-`golden.npz` holds inputs `x` and its outputs `y`. They were made once, with Keras
-3.15.1 and TensorFlow 2.21, and are never made again: files that users saved can't be.
+`golden.npz` holds inputs `x` and its outputs `y`. Each parametrization that computes
+its matrix has two files of its name: a `UnitaryRNN`, and its inputs and outputs. All
+were made once, with Keras 3.15.1 and TensorFlow 2.21, and are never made again: files
+that users saved can't be.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +19,27 @@ import numpy as np
 
 import keras_urnn as ku
 
-MODEL = Path(__file__).with_name("golden.keras")
-DATA = Path(__file__).with_name("golden.npz")
+HERE = Path(__file__).parent
 SEED = 20191030
+NAMES = ("golden", "cayley")
 
 
 def main() -> None:
-    for path in (MODEL, DATA):
-        if path.exists():
-            raise SystemExit(f"{path.name} is loaded for ever: it is not overwritten")
-    keras.utils.set_random_seed(SEED)
-    model = make_model()
-    x = np.random.default_rng(SEED).standard_normal((4, 6, 3)).astype("float32")
-    model.save(MODEL)
-    np.savez(DATA, x=x, y=model.predict(x, verbose=0))
+    for name in sys.argv[1:] or NAMES:
+        model_file, data = HERE / f"{name}.keras", HERE / f"{name}.npz"
+        for path in (model_file, data):
+            if path.exists():
+                raise SystemExit(f"{path.name} is loaded for ever: not overwritten")
+        keras.utils.set_random_seed(SEED)
+        model = make_model() if name == "golden" else make_layer(name)
+        x = np.random.default_rng(SEED).standard_normal((4, 6, 3)).astype("float32")
+        model.save(model_file)
+        np.savez(data, x=x, y=model.predict(x, verbose=0))
+
+
+def make_layer(name: str) -> Any:
+    layer = ku.UnitaryRNN(4, parametrization=name, return_sequences=True)
+    return keras.Sequential([keras.Input((None, 3)), layer])
 
 
 def make_model() -> Any:

@@ -158,9 +158,9 @@ def holdable(matrix: Array, n: int, parametrization: Any, dtype: str) -> Array:
         if obstruction is None:
             return found
     expected = "one that can give the orthogonal matrix of the conversion"
-    found = f"{type(parametrization).__name__}, which can't give {obstruction}"
+    received = f"{type(parametrization).__name__}, which can't give {obstruction}"
     advice = "Leave its options at their defaults, or leave `parametrization` out."
-    raise _checks.error("parametrization", expected, found, advice)
+    raise _checks.error("parametrization", expected, received, advice)
 
 
 def _factors(r: int) -> Iterator[Array]:
