@@ -36,7 +36,7 @@ class ContractiveRNNCell(StructuredRNNCell):
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
-        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+        recurrent_initializer: initializer of the recurrent matrix. What it gives is
             projected; `"orthogonal"` draws from the Haar measure. Defaults to
             `"orthogonal"`.
         bias_initializer: initializer of the bias. Defaults to `"zeros"`.
@@ -79,6 +79,8 @@ class ContractiveRNNCell(StructuredRNNCell):
     - `states`: list of one tensor of shape `(batch, units)`, or two with
       `output_units`.
     - `training`: boolean. Whether to apply dropout.
+    - `prepared`: what `prepared()` returns, the recurrent map in the dtype of the step.
+      A layer computes it once per sequence; None computes it in the step.
 
     Raises:
         ValueError: for an argument outside its range, or any `recurrent_constraint`;
@@ -180,7 +182,7 @@ class ContractiveRNN(StructuredRNN):
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
-        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+        recurrent_initializer: initializer of the recurrent matrix. What it gives is
             projected; `"orthogonal"` draws from the Haar measure. Defaults to
             `"orthogonal"`.
         bias_initializer: initializer of the bias. Defaults to `"zeros"`.

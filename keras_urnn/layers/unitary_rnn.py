@@ -33,7 +33,7 @@ class UnitaryRNNCell(StructuredRNNCell):
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
-        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+        recurrent_initializer: initializer of the recurrent matrix. What it gives is
             projected; `"orthogonal"` draws from the Haar measure. Defaults to
             `"orthogonal"`.
         bias_initializer: initializer of the bias. Defaults to `"zeros"`.
@@ -51,7 +51,9 @@ class UnitaryRNNCell(StructuredRNNCell):
             Defaults to `0.0`.
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
         parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
-            the recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+            the recurrent matrix is kept orthogonal: `"projection"` projects it after
+            each optimizer step, `"cayley"` computes it from other weights. Defaults to
+            `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
@@ -74,6 +76,8 @@ class UnitaryRNNCell(StructuredRNNCell):
     - `states`: list of one tensor of shape `(batch, units)`, or two with
       `output_units`.
     - `training`: boolean. Whether to apply dropout.
+    - `prepared`: what `prepared()` returns, the recurrent map in the dtype of the step.
+      A layer computes it once per sequence; None computes it in the step.
 
     Raises:
         ValueError: for an argument outside its range, or any `recurrent_constraint`;
@@ -169,7 +173,7 @@ class UnitaryRNN(StructuredRNN):
         use_bias: boolean. Whether the step has a bias. Defaults to `True`.
         kernel_initializer: initializer of the input kernel `K`. Defaults to
             `"glorot_uniform"`.
-        recurrent_initializer: initializer of the recurrent kernel. Whatever it gives is
+        recurrent_initializer: initializer of the recurrent matrix. What it gives is
             projected; `"orthogonal"` draws from the Haar measure. Defaults to
             `"orthogonal"`.
         bias_initializer: initializer of the bias. Defaults to `"zeros"`.
@@ -198,7 +202,9 @@ class UnitaryRNN(StructuredRNN):
             Defaults to `False`.
         seed: integer or None. Seeds the dropout masks. Defaults to `None`.
         parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
-            the recurrent matrix is kept orthogonal. Defaults to `"projection"`.
+            the recurrent matrix is kept orthogonal: `"projection"` projects it after
+            each optimizer step, `"cayley"` computes it from other weights. Defaults to
+            `"projection"`.
         output_units: integer or None. Output only the first so many states, and hold
             the state as two tensors of widths `[output_units, units - output_units]`.
             Converted layers use it. Defaults to `None`.
