@@ -1,8 +1,8 @@
 """What a parametrization of the recurrent matrix must do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -149,20 +149,44 @@ class Parametrization(ABC):
         return cls(**config)
 
 
-def initial_matrix(cell: Any, constraint: Any) -> Callable[[], Tensor]:
-    """A function that gives the matrix to start from, drawn and projected once.
+def initial_matrix(cell: Any, constraint: Any) -> Tensor:
+    """The matrix that a cell's `recurrent_initializer` draws, projected.
 
-    It is what the cell's `recurrent_initializer` draws, in float32 at least: there is
-    no QR or SVD below, which initializers may need.
+    In float32 at least: there is no QR or SVD below, which initializers may need.
     """
     shape = (cell.width, cell.width)
     dtype = "float64" if cell.variable_dtype == "float64" else "float32"
+    return constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
 
-    @cache
-    def projected() -> Tensor:
-        return constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
 
-    return projected
+def initializers(
+    count: int, start: Callable[[], Tensor], weights: Callable[[Array], Sequence[Array]]
+) -> list[Any]:
+    """Initializers of `count` weights that give one initial matrix together.
+
+    Args:
+        count: integer.
+        start: draws the matrix, as `initial_matrix` does. It is called once, but for
+            what Keras does to infer shapes.
+        weights: takes the matrix in float64 and returns the arrays of the weights.
+    """
+    drawn: list[Array] = []
+
+    def initializer(shape: Any, dtype: str, which: int) -> Tensor:
+        matrix = None if drawn else _numbers_in(start())
+        if matrix is not None:
+            drawn.extend(weights(matrix))
+        return ops.convert_to_tensor(drawn[which] if drawn else np.zeros(shape), dtype)
+
+    return [partial(initializer, which=which) for which in range(count)]
+
+
+def _numbers_in(tensor: Tensor) -> Array | None:
+    """A tensor in NumPy; `None` while shapes are inferred, and it holds no numbers."""
+    try:
+        return np.asarray(ops.convert_to_numpy(tensor), "float64")
+    except (TypeError, NotImplementedError):
+        return None
 
 
 def _nearest(value: Array, constraint: Any) -> Array:

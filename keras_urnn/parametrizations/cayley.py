@@ -1,6 +1,6 @@
 """The scaled Cayley map: orthogonal matrices from skew-symmetric ones."""
 
-from functools import cache
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,12 @@ from keras_urnn._backend import full_precision, matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.iterations import gram_defect
-from keras_urnn.parametrizations.base import Array, Parametrization, initial_matrix
+from keras_urnn.parametrizations.base import (
+    Array,
+    Parametrization,
+    initial_matrix,
+    initializers,
+)
 
 
 @register
@@ -67,23 +72,19 @@ class Cayley(Parametrization):
     def build(self, cell: Any) -> None:
         _check_at_most(self.negative_ones, cell.width)
         self._cell = cell
-        start = initial_matrix(cell, cell.recurrent_projection("auto"))
-
-        @cache
-        def raw() -> tuple[Array, Array]:
-            return self._raw_start(np.asarray(ops.convert_to_numpy(start()), "float64"))
-
+        start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
+        skew, signs = initializers(2, start, self._raw_start)
         cell.recurrent_skew = cell.add_weight(
             shape=(cell.width, cell.width),
             name="recurrent_skew",
-            initializer=lambda shape, dtype: ops.convert_to_tensor(raw()[0], dtype),
+            initializer=skew,
             regularizer=cell.recurrent_regularizer,
             autocast=False,
         )
         cell.recurrent_signs = cell.add_weight(
             shape=(cell.width,),
             name="recurrent_signs",
-            initializer=lambda shape, dtype: ops.convert_to_tensor(raw()[1], dtype),
+            initializer=signs,
             trainable=False,
             autocast=False,
         )

@@ -55,11 +55,12 @@ class Projection(Parametrization):
     def build(self, cell: Any) -> None:
         self._cell = cell
         constraint = cell.recurrent_projection(self.method)
-        start = initial_matrix(cell, constraint)
         cell.recurrent_kernel = cell.add_weight(
             shape=(cell.width, cell.width),
             name="recurrent_kernel",
-            initializer=lambda shape, dtype: ops.cast(start(), dtype),
+            initializer=lambda shape, dtype: ops.cast(
+                initial_matrix(cell, constraint), dtype
+            ),
             regularizer=cell.recurrent_regularizer,
             constraint=constraint,
         )

@@ -124,6 +124,29 @@ def test_training_with_averaged_weights_stays_on_the_set(name: str) -> None:
     assert history["spectral_norm"] == pytest.approx([1.0] * 3, abs=1e-5)
 
 
+class BuiltByItsFirstBatch(keras.Model):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.rnn = ku.UnitaryRNN(UNITS, parametrization=COMPUTED[name].make())
+
+    def call(self, x: Any) -> Any:
+        return self.rnn(x)
+
+
+@each_computed
+def test_a_model_that_its_first_batch_builds_starts_from_the_initial_matrix(
+    name: str,
+) -> None:
+    model = BuiltByItsFirstBatch(name)
+    identity = keras.initializers.Identity()
+    model.rnn.cell.recurrent_initializer = identity
+    model.compile(keras.optimizers.SGD(1e-4), "mse")
+    model.fit(sequences(), normal(BATCH, UNITS, seed=2), verbose=0)
+    assert_on_its_set(model.rnn.cell)
+    matrix = to_numpy(model.rnn.recurrent_matrix())
+    np.testing.assert_allclose(matrix, np.eye(UNITS), rtol=0, atol=0.1)
+
+
 @pytest.mark.once
 def test_the_monitor_names_each_matrix_by_its_cell() -> None:
     layers = [layer_with("cayley", return_sequences=True), ku.UnitaryRNN(3)]
