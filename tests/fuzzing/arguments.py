@@ -16,6 +16,12 @@ flag = one_of(False, True)
 NAMES = ["relu", "tanh", "sigmoid", "linear", "hard_tanh", "relu6", None]
 INITIALIZERS = ["zeros", "orthogonal", "identity", "glorot_uniform", "random_normal"]
 
+PARAMETRIZATIONS = [
+    "projection",
+    ku.parametrizations.Projection("svd"),
+    "cayley",
+    ku.parametrizations.Cayley(negative_ones=1),
+]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),
     "activation": one_of(*NAMES, keras.activations.relu),
@@ -32,9 +38,7 @@ CELL: dict[str, Maker] = {
     "dropout": one_of(0.0, 0.5, 0),
     "recurrent_dropout": one_of(0.0, 0.25),
     "seed": one_of(None, 0, 3),
-    "parametrization": lambda draw: draw.pick(
-        ["projection", ku.parametrizations.Projection("svd")]
-    ),
+    "parametrization": lambda draw: draw.pick(PARAMETRIZATIONS),
     "output_units": one_of(None, None, 1),
     "learn_initial_state": flag,
     "resting_state": one_of(None, None, [0.5], [0.0, 1.0]),
@@ -55,6 +59,7 @@ LAYER: dict[str, Maker] = {
     "checkpoint_every": one_of(None, None, 2),
 }
 MAX_NORM = one_of(0.9, 0.999, 1.0, 1)
+SIGNS = one_of(None, 0, 1, 2)
 METHOD = one_of("auto", "svd", "newton_schulz")
 
 

@@ -41,7 +41,11 @@ from tests.fuzzing.layers import (
     warm_start,
 )
 
-CONVERSION = {"horizon": given.horizon, "minimize_states": given.flag}
+CONVERSION = {
+    "horizon": given.horizon,
+    "minimize_states": given.flag,
+    "parametrization": lambda draw: draw.pick([None, None, *given.PARAMETRIZATIONS]),
+}
 HORIZON = {"horizon": given.horizon}
 
 # How often each is drawn, in 1,000 calls: what is quick, often.

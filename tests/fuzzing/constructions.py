@@ -28,6 +28,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
         {"max_norm": given.MAX_NORM, "method": given.METHOD},
     ),
     "Projection": (ku.parametrizations.Projection, {"method": given.METHOD}),
+    "Cayley": (ku.parametrizations.Cayley, {"negative_ones": given.SIGNS}),
 }
 
 

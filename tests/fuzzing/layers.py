@@ -55,10 +55,16 @@ def started(draw: Draw) -> Call:
 
 def assigned(draw: Draw) -> Call:
     """Assign a matrix through the parametrization of a cell of its own."""
-    cell = draw.pick([ku.UnitaryRNNCell, ku.ContractiveRNNCell])(2)
+    cells = [
+        ku.ContractiveRNNCell(2),
+        *(ku.UnitaryRNNCell(2, parametrization=it) for it in given.PARAMETRIZATIONS),
+    ]
+    cell = draw.pick(cells)
     cell.build((None, FEATURES))
+    verb = draw.pick(["assign", "initialize"])
+    name = f"{type(cell.parametrization).__name__}.{verb}"
     value = given.mixed(draw, given.matrix, 0.5)
-    return Call("Projection.assign", cell.parametrization.assign, (value,))
+    return Call(name, getattr(cell.parametrization, verb), (value,))
 
 
 def warm_start(draw: Draw) -> Call:
