@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from filelock import FileLock
 from files import RunError, from_json, reading, to_json, writing
 
 # An engine, and the package that it needs.
-ENGINES = {"local": "joblib", "ray": "ray", "dask": "distributed"}
+ENGINES = {"local": "joblib", "dask": "distributed"}
 Trial = dict[str, Any]
 Row = dict[str, Any]
 ROW = {"trial": dict, "settings?": dict}  # what every function's rows have
@@ -151,10 +150,9 @@ def run(
         journal: where each goes when it is done.
         jobs: how many at once. A Dask cluster that is there runs as many as it has
             threads.
-        engine: one of `ENGINES`: joblib's own processes, or a cluster of Ray or Dask,
-            which is taken where its settings name one and else started here. Workers
-            of Dask should have one thread each: a trial sets the random seed of its
-            process.
+        engine: one of `ENGINES`: joblib's own processes, or a cluster of Dask, which
+            is taken where its settings name one and else started here. Its workers
+            should have one thread each: a trial sets the random seed of its process.
     """
     journal.set_torn_line_aside()
     done = journal.latest()
@@ -189,32 +187,18 @@ def _key(trial: Trial) -> str:
 
 def _finished(calls: Iterable[Any], jobs: int, engine: str) -> Iterator[Row]:
     """Yield the rows as they come."""
-    with _engine(engine, jobs):
-        if engine == "ray":  # gives what it was given at once, and all of it together
-            calls = iter(calls)
-            with joblib.Parallel(jobs) as parallel:
-                while batch := list(islice(calls, jobs)):
-                    yield from parallel(batch)
-        else:
-            yield from joblib.Parallel(jobs, return_as="generator_unordered")(calls)
+    with _dask(jobs) if engine == "dask" else contextlib.nullcontext():
+        yield from joblib.Parallel(jobs, return_as="generator_unordered")(calls)
 
 
 @contextlib.contextmanager
-def _engine(name: str, jobs: int) -> Iterator[None]:
-    if name == "local":
+def _dask(jobs: int) -> Iterator[None]:
+    """Let joblib use the Dask cluster that is there, or one of `jobs` workers."""
+    import dask
+    from distributed import Client
+
+    there = dask.config.get("scheduler-address", None)
+    # Port 0 is any free one: a second cluster beside this one needs its own.
+    new = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with Client(**({} if there else new)), joblib.parallel_config(backend="dask"):
         yield
-    elif name == "ray":
-        from ray.util.joblib import register_ray
-
-        register_ray()
-        with joblib.parallel_config(backend="ray"):
-            yield
-    else:
-        import dask
-        from distributed import Client
-
-        there = dask.config.get("scheduler-address", None)
-        # Port 0 is any free one: a second cluster beside this one needs its own.
-        new = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": ":0"}
-        with Client(**({} if there else new)), joblib.parallel_config(backend="dask"):
-            yield

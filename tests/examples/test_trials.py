@@ -12,7 +12,6 @@ from typing import Any
 
 import dask
 import distributed
-import joblib
 import pytest
 import trials
 from files import RunError
@@ -124,26 +123,10 @@ def test_processes_of_their_own(journal: trials.Journal) -> None:
     assert [row["square"] for row in rows] == [0, 1, 4, 9]
 
 
-def test_a_backend_that_gives_no_row_before_all(
-    journal: trials.Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As Ray's: rows are written after each batch of as many as run at once.
-    def engine(name: str, _: int) -> Any:
-        assert name == "ray"
-        return joblib.parallel_config(backend="multiprocessing")
-
-    monkeypatch.setattr(trials, "_engine", engine)
-    with pytest.raises(KeyboardInterrupt):
-        trials.run(fail_at_two, TRIALS, journal, jobs=1, engine="ray")
-    assert [row["square"] for row in journal.rows()] == [0, 1]
-    rows = trials.run(square, TRIALS, journal, jobs=2, engine="ray")
-    assert [row["square"] for row in rows] == [0, 1, 4, 9]
-
-
 def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "find_spec", lambda _: None)
-    with pytest.raises(RunError, match="--engine ray needs the package ray"):
-        trials.check_engine("ray")
+    with pytest.raises(RunError, match="--engine dask needs the package distributed"):
+        trials.check_engine("dask")
 
 
 @pytest.fixture
