@@ -1,14 +1,17 @@
 # From a fresh clone: CPython 3.11 to 3.13 (TensorFlow's range) with venv, git, make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= tensorflow jax torch
+BENCH ?= projections conversion verification
 PY := .venv/bin/python
+RECURRENCE = $(PY) benchmarks/recurrence.py --backend $(BACKEND)
 INSTALL := $(PY) -m pip install --quiet --constraint constraints.txt
 # TensorFlow 2.21 logs harmless graph-optimizer errors for every ReLU RNN, Keras' own too.
 QUIET := 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long fuzz mutants bench benchmark lint format docs clean
+.PHONY: help demo test test-long fuzz mutants bench lint format docs clean
+.PHONY: bench-projections bench-recurrence bench-growth
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,17 +37,27 @@ mutants: .venv/dev.stamp  ## break the package line by line: each must be caught
 	@echo "== mutants: tests/mutants/mutants.toml"
 	$(PY) tests/mutants/run.py
 
-bench: .venv/dev.stamp  ## time the projections, the conversion and the verification
-	@echo "== bench: benchmarks/projections.py, conversion.py, verification.py"
-	$(PY) benchmarks/projections.py
-	$(PY) benchmarks/conversion.py
-	$(PY) benchmarks/verification.py
+# Two or more of these at once would time each other: one after the other, in this order.
+bench: .venv/benchmark.stamp  ## time what BENCH names: see benchmarks/README.md
+	@for name in $(BENCH); do $(MAKE) --no-print-directory "bench-$$name" || exit 1; done
 
-benchmark: .venv/benchmark.stamp  ## time the recurrence against its peers: some three hours
-	@echo "== benchmark: benchmarks/recurrence.py, benchmarks/performance.py"
-	$(PY) benchmarks/recurrence.py --resume --backend $(BACKEND)
-	$(PY) benchmarks/recurrence.py --growth --resume --backend $(BACKEND)
-	$(PY) benchmarks/performance.py
+bench-projections:
+	@echo "== bench: benchmarks/recurrence.py, the projections at one shape"
+	$(RECURRENCE) --shape pmnist --phases training projection \
+	  --contestants SimpleRNN "SimpleRNN, plain SVD" UnitaryRNN ContractiveRNN \
+	  --output benchmarks/results/projections.json
+
+bench-recurrence:
+	@echo "== bench: benchmarks/recurrence.py, against its peers: some two hours"
+	$(RECURRENCE) --resume
+
+bench-growth:
+	@echo "== bench: benchmarks/recurrence.py --growth: some 40 minutes"
+	$(RECURRENCE) --growth --resume
+
+bench-%: benchmarks/%.py
+	@echo "== bench: $<"
+	$(PY) $<
 
 lint: .venv/dev.stamp  ## ruff (check and format) and mypy
 	@echo "== lint: ruff check, ruff format --check, mypy"

@@ -1,19 +1,71 @@
-"""Who takes part: one row for each contestant, and the modes it is run in.
+"""Who is timed, on which problems: one row for each contestant and each shape.
 
 A contestant is a function that makes a recurrent layer of `units` units; a further one
-is a further row. Rows of other kinds name a class of `trial.py` that knows them.
+is a further row. Rows of other kinds name a class of `keras_trial.py` or of
+`torch_trial.py` that knows them.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from projections import BACKENDS, plain_svd
-from shapes import Shape
+import numpy as np
+from measuring import BACKENDS
 
+CLASSES = 10
+LEARNING_RATE = 1e-4
+STREAMED = 50  # steps of a round
+SEED = 0
 CHECKPOINT_EVERY = 56  # between the root of 784 steps and that of 10,000
 
 # Under PyTorch `jit_compile` is torch.compile, which unrolls the loop over the steps.
 JIT = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
+
+
+class Shape(NamedTuple):
+    """A batch of sequences, and the layers that it goes through."""
+
+    name: str
+    units: int
+    batch: int
+    steps: int  # length of a sequence
+    features: int
+    layers: int = 1
+    per_round: int = 1  # steps of the optimizer timed together, fewer if they are slow
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("small", 8, 10, 1000, 2, per_round=60),
+        Shape("pmnist", 128, 128, 784, 1, per_round=4),
+        Shape("wide", 512, 128, 784, 1),
+        Shape("long", 64, 16, 10_000, 1),
+    )
+}
+HALF_PRECISION = SHAPES["wide"]._replace(name="half precision")
+QUICK_SHAPE = Shape("quick", 4, 3, 12, 2, per_round=2)
+
+# One size at a time grows from here.
+BASE = Shape("base", 64, 32, 256, 1, per_round=2)
+GROWTH = {
+    "units": (8, 64, 128, 256, 512, 1024),
+    "steps": (16, 64, 256, 1024),
+    "batch": (1, 8, 32, 128, 512),
+    "layers": (1, 2, 4),
+}
+
+
+def grown(axis: str, value: int, base: Shape = BASE) -> Shape:
+    """Return `base` with one of its sizes replaced."""
+    return base._replace(name=f"{axis} {value}", **{axis: value})
+
+
+def data(shape: Shape) -> tuple[Any, Any]:
+    """Return the inputs and classes of one round."""
+    rng = np.random.default_rng(SEED)
+    samples = shape.batch * shape.per_round
+    x = rng.random((samples, shape.steps, shape.features), dtype="float32")
+    return x, rng.integers(0, CLASSES, samples)
 
 
 class Contestant(NamedTuple):
@@ -21,8 +73,8 @@ class Contestant(NamedTuple):
 
     name: str
     layer: Callable[..., Any] | None = None
-    kind: str = "KerasTrial"  # the class in `trial.py`
-    backends: tuple[str, ...] = BACKENDS
+    kind: str = "KerasTrial"  # the class that times it
+    backends: tuple[str, ...] = tuple(BACKENDS)
     shapes: tuple[str, ...] | None = None  # None: each
     flushed: bool = False  # also with denormals flushed, on PyTorch
 
@@ -46,6 +98,14 @@ def simple_rnn(units: int, **arguments: Any) -> Any:
 
 def svd_rnn(units: int, **arguments: Any) -> Any:
     return simple_rnn(units, recurrent_constraint=plain_svd, **arguments)
+
+
+def plain_svd(w: Any) -> Any:
+    """The projection as one would write it at first."""
+    from keras import ops
+
+    u, _, vt = ops.svd(ops.convert_to_tensor(w), full_matrices=False)
+    return ops.matmul(u, vt)
 
 
 def lstm(units: int, **arguments: Any) -> Any:

@@ -30,16 +30,33 @@ import time
 from pathlib import Path
 from typing import Any
 
-import markdown
 import numpy as np
-from projections import BACKENDS, commit, machine, write
+from measuring import (
+    BACKENDS,
+    RESULTS,
+    commit,
+    exponent,
+    machine,
+    memory,
+    restart_peak,
+    table,
+    write,
+)
 
-OUTPUT = Path(__file__).parent / "results" / "conversion.json"
+OUTPUT = RESULTS / "conversion.json"
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 # What is searched for costs more: up to what is affordable.
 LARGEST = {"contractive": 1024, "expansive": 512, "few states": 256}
 FITTED = 3  # so many of the largest sizes give the exponent
+COSTS = ("seconds", "mebibytes")
+HERE = "tensorflow"  # the one backend of what NumPy does
 SEED = 0
+# What the table has a column for.
+TIMED = [
+    *(("contractive", backend) for backend in BACKENDS),
+    ("expansive", HERE),
+    ("few states", HERE),
+]
 
 
 def main() -> None:
@@ -55,7 +72,7 @@ def main() -> None:
     runs = [
         run_worker(network, backend, n)
         for network in LARGEST
-        for backend in (BACKENDS if network == "contractive" else [markdown.HERE])
+        for backend in (BACKENDS if network == "contractive" else [HERE])
         for n in sizes
         if n <= LARGEST[network]
     ]
@@ -67,7 +84,7 @@ def main() -> None:
         "exponents": exponents(runs),
     }
     write(Path(args.output), record)
-    print(markdown.conversion(record))
+    print(markdown(record))
 
 
 def run_worker(network: str, backend: str, n: int) -> dict[str, Any]:
@@ -90,8 +107,7 @@ def measure(network: str, n: int) -> dict[str, Any]:
     few = network == "few states"
     for units in (2, n):
         layer = build(network, units)
-        before = memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
+        before = restart_peak()
         start = time.perf_counter()
         converted = ku.to_unitary(layer, input_bound=1.0, minimize_states=few)
         seconds = time.perf_counter() - start
@@ -120,15 +136,8 @@ def build(network: str, units: int) -> Any:
     return layer
 
 
-def memory(name: str) -> int:
-    """Return a line of this process's status, in KiB."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    (line,) = (line for line in status if line.startswith(f"{name}:"))
-    return int(line.split()[1])
-
-
 def exponents(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Fit `log cost = exponent log n + constant` by least squares, the largest `n`."""
+    """Fit the growth of each cost with the number of states, by the largest ones."""
     series: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
         series.setdefault((run["network"], run["backend"]), []).append(run)
@@ -136,19 +145,39 @@ def exponents(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "network": network,
             "backend": backend,
-            **{
-                cost: _exponent(of[-FITTED:], cost) for cost in ("seconds", "mebibytes")
-            },
+            **{cost: _exponent(of[-FITTED:], cost) for cost in COSTS},
         }
         for (network, backend), of in series.items()
     ]
 
 
 def _exponent(runs: list[dict[str, Any]], cost: str) -> float:
-    log_n = np.log([run["n"] for run in runs])
     # A kibibyte is the least that is told.
-    log_cost = np.log([max(run[cost], 1e-3) for run in runs])
-    return round(float(np.polyfit(log_n, log_cost, 1)[0]), 2)
+    return exponent([run["n"] for run in runs], [max(run[cost], 1e-3) for run in runs])
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table of the docs: a row for each size, then the growth."""
+    runs = {(run["network"], run["backend"], run["n"]): run for run in record["runs"]}
+    grown = {(row["network"], row["backend"]): row for row in record["exponents"]}
+    lines = [
+        _line(str(n), [runs.get((*key, n)) for key in TIMED], "{:.2g} s", "{:.0f} MiB")
+        for n in record["settings"]["sizes"]
+    ]
+    growth = [grown[key] for key in TIMED]
+    lines.append(_line("grows like", growth, "n^{:.1f}", "n^{:.1f}"))
+    titles = [*BACKENDS.values(), "memory", "expansive", "few states"]
+    return table(["n", *titles], lines)
+
+
+def _line(
+    first: str, costs: list[dict[str, Any] | None], seconds: str, memory: str
+) -> list[str]:
+    """The seconds of each, and the largest memory of what each backend converts."""
+    shown = [seconds.format(cost["seconds"]) if cost else "" for cost in costs]
+    taken = [cost["mebibytes"] for cost in costs[: len(BACKENDS)] if cost]
+    shown.insert(len(BACKENDS), memory.format(max(taken)))
+    return [first, *shown]
 
 
 if __name__ == "__main__":

@@ -26,10 +26,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import recurrence
-from contestants import entries
+from contestants import HALF_PRECISION, entries
 from lockstep import Contender, Rules, race
-from projections import commit, machine, write
-from shapes import HALF_PRECISION
+from measuring import commit, machine, write
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 

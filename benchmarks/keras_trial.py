@@ -1,24 +1,37 @@
-"""A Keras layer as a contestant: `fit`, `predict`, its cell's step, its constraint."""
+"""What Keras runs as a contestant: a layer, and the products that are its limit."""
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-from contestants import CONTESTANTS, Entry
-from gate import Gate
+from contestants import (
+    CLASSES,
+    CONTESTANTS,
+    LEARNING_RATE,
+    SEED,
+    STREAMED,
+    Entry,
+    Shape,
+    data,
+)
 from keras import ops
-from projections import compile_like_a_step
-from shapes import Shape
-from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat, timed
+from measuring import rounds, timed
 
 PROJECTED = 10  # matrices of a round
 ROUND = 4.0  # seconds that are enough for the batches of a round
 
+Rounds = Iterator[dict[str, Any]]
+
 
 class KerasTrial:
-    """Times a layer of `CONTESTANTS` in a model with a softmax on top."""
+    """Times a layer of `CONTESTANTS` in a model with a softmax on top.
+
+    It trains by `fit`, predicts by `predict`, takes single steps of the layer's cell,
+    and calls its recurrent constraint.
+    """
 
     def __init__(self, entry: Entry, shape: Shape) -> None:
         self.jit, self.shape = entry.jit_compile, shape
@@ -26,13 +39,12 @@ class KerasTrial:
         assert self.layer is not None, "a contestant of this kind has a layer"
         self.model = self._build()
 
-    def training(self, gate: Gate) -> None:
+    def training(self) -> Rounds:
         x, y = data(self.shape)
         weights = self.model.get_weights()
         clock = Clock(self.shape.per_round)
         fit = {"batch_size": self.shape.batch, "shuffle": False, "verbose": 0}
-        goes_on = True
-        while goes_on:
+        while True:
             # A `fit` for each round: the older its data's threads, the longer, up to a
             # minute, TensorFlow waits for their end.
             self.model.fit(x, y, callbacks=[clock], **fit)
@@ -40,20 +52,19 @@ class KerasTrial:
             about = {"loss": clock.loss, **_path(self.model.layers[0])}
             samples = clock.batches * self.shape.batch
             x, y = x[:samples], y[:samples]
-            goes_on = gate.again(*clock.seconds, about=about)
+            yield {**clock.told(), "about": about}
 
-    def inference(self, gate: Gate) -> None:
+    def inference(self) -> Rounds:
         x, _ = data(self.shape)
         clock = Clock(self.shape.per_round)
         predict = {"batch_size": self.shape.batch, "callbacks": [clock], "verbose": 0}
-        goes_on = True
-        while goes_on:
+        while True:
             self.model.predict(x, **predict)
             clock.stop()
             x = x[: clock.batches * self.shape.batch]
-            goes_on = gate.again(*clock.seconds)
+            yield clock.told()
 
-    def streaming(self, gate: Gate) -> None:
+    def streaming(self) -> Rounds:
         assert self.layer is not None, "checked when it was made"
         cell = self.layer(self.shape.units).cell
         cell.build((1, self.shape.features))
@@ -66,30 +77,25 @@ class KerasTrial:
             output, states = step(x, states)
             return ops.convert_to_numpy(output)
 
-        repeat(gate, call, STREAMED)
+        yield from rounds(call, STREAMED)
 
-    def projection(self, gate: Gate) -> None:
+    def projection(self) -> Rounds:
         # The first layer stands for all of them.
         kernel: Any = getattr(self.model.layers[0].cell, "recurrent_kernel", None)
         constraint = getattr(kernel, "constraint", None)
         if constraint is None:
-            gate.answer(missing="a recurrent constraint")
             return
         away = np.random.default_rng(SEED).choice([-1.0, 1.0], kernel.shape)
         stepped = ops.convert_to_numpy(kernel) + LEARNING_RATE * away
         matrix = ops.convert_to_tensor(stepped.astype("float32"))
         projected, returned = (
-            compile_like_a_step(function, self.jit)
-            for function in (constraint, ops.copy)
+            _compiled(function, self.jit) for function in (constraint, ops.copy)
         )
-
-        def seconds() -> float:
-            # In a step it has no call of its own.
-            return timed_call(projected, matrix) - timed_call(returned, matrix)
-
         first = timed_call(projected, matrix, calls=1)
-        while gate.again(seconds(), first):
-            pass
+        while True:
+            # In a step it has no call of its own.
+            seconds = timed_call(projected, matrix) - timed_call(returned, matrix)
+            yield {"seconds": seconds, "first": first}
 
     def _build(self) -> Any:
         assert self.layer is not None, "checked when it was made"
@@ -108,6 +114,26 @@ class KerasTrial:
             jit_compile=self.jit,
         )
         return model
+
+
+class ProductTrial:
+    """Times the machine's limit, as a training step: the products of a forward pass.
+
+    `h @ W`, of a `(batch, units)` and a `(units, units)` matrix, `steps` times in a row
+    in one compiled function, in float32. It has the loop's overhead in it.
+    """
+
+    def __init__(self, entry: Entry, shape: Shape) -> None:
+        self.jit, self.shape = entry.jit_compile, shape
+
+    def training(self) -> Rounds:
+        rng = np.random.default_rng(SEED)
+        h = rng.normal(size=(self.shape.batch, self.shape.units)).astype("float32")
+        # Orthogonal, so that the numbers stay of one size.
+        w = np.linalg.qr(rng.normal(size=(self.shape.units, self.shape.units)))[0]
+        given = [ops.convert_to_tensor(each) for each in (h, w.astype("float32"))]
+        products = _compiled(_products(self.shape.steps), self.jit)
+        yield from rounds(lambda: ops.convert_to_numpy(products(*given)))
 
 
 class Clock(keras.callbacks.Callback):
@@ -139,6 +165,9 @@ class Clock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.loss = float(logs["loss"])  # Keras has waited for the last step
         self.stop()
+
+    def told(self) -> dict[str, Any]:
+        return dict(zip(("seconds", "first"), self.seconds, strict=True))
 
     def stop(self) -> None:
         end = time.perf_counter()
@@ -178,3 +207,43 @@ def _step(cell: Any, jit: bool) -> Any:
     import torch
 
     return torch.no_grad()(lambda x, states: cell(x, states))
+
+
+def _products(steps: int) -> Callable[..., object]:
+    """Return the loop `h @ W`, so many times, as the active backend writes one."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        def loop(h: Any, w: Any) -> object:
+            return tf.while_loop(
+                lambda i, _: i < steps, lambda i, h: (i + 1, tf.matmul(h, w)), (0, h)
+            )[1]
+
+        return loop
+    if keras.config.backend() == "jax":
+        import jax
+
+        return lambda h, w: jax.lax.fori_loop(0, steps, lambda _, h: h @ w, h)
+    import torch
+
+    def products(h: Any, w: Any) -> object:
+        buffers = [torch.clone(h), torch.empty_like(h)]
+        with torch.no_grad():
+            for t in range(steps):
+                torch.mm(buffers[t % 2], w, out=buffers[(t + 1) % 2])
+        return buffers[steps % 2]
+
+    return products
+
+
+def _compiled(function: Any, jit: bool) -> Any:
+    """Return a function as a training step of the active backend runs it."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=jit)
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function

@@ -5,7 +5,7 @@ flushed is then its own affair, and one that takes too long can be stopped. They
 turns, so that all of them share the machine's moods; who isn't on waits for a line on
 its standard input.
 
-The other side is `gate.py`: a word goes in, an object in JSON comes back.
+The other side is `trial.py`: a word goes in, an object in JSON comes back.
 """
 
 import json
@@ -14,12 +14,11 @@ import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contestants import Entry
-from shapes import Shape
+from contestants import Entry, Shape
 
 TRIAL = Path(__file__).with_name("trial.py")
 MODES = ("jit_compile", "flush_denormals")
@@ -143,7 +142,7 @@ class Contender:
 def race(
     contenders: list[Contender],
     rules: Rules,
-    phases: tuple[str, ...] = PHASES,
+    phases: Sequence[str] = PHASES,
     save: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> list[dict[str, Any]]:
     """Time all phases of all contenders in turns, and return their rows.

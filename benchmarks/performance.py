@@ -1,4 +1,4 @@
-"""The tables and pictures of the two pages on performance, from the results alone.
+"""The two pages on performance: their tables and pictures, from the results alone.
 
 They are those of `recurrence.json`, and of `avx512.json` what was measured again on a
 processor that multiplies faster.
@@ -10,27 +10,45 @@ numbers are. `tests/benchmarks/test_performance.py` compares the pages with the 
 """
 
 import re
-from collections.abc import Iterator
+import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import choices
-import performance_plots
-import promises
+import numpy as np
 import recurrence
 import targets
-from contestants import OURS
-from markdown import BACKENDS, COLUMNS, line
-from promises import plain_rows
-from shapes import GROWTH, SHAPES
+import timings
+from contestants import BASE, CHECKPOINT_EVERY, GROWTH, SHAPES
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # draws without a screen, unlike pyplot
+from measuring import BACKENDS, table
+from timings import COLUMNS, Row, runs, timed_row
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = (DOCS / "performance.md", DOCS / "performance_in_detail.md")
 FASTER = recurrence.OUTPUT.with_name("avx512.json")
-PROFILED = ("pmnist", "wide", "long")  # at small, calls and not products rule
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
-Row = dict[str, Any]
+LAYER = "UnitaryRNN"
+CHECKPOINTS = f"{LAYER}, checkpoint_every={CHECKPOINT_EVERY}"
+HALF = f"{LAYER}, mixed_bfloat16"
+
+STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+COLORS = {"small": "#1b6ca8", "pmnist": "#d1495b", "wide": "#3a7d44", "long": "#8a6d3b"}
+# Told apart without color, too.
+MARKERS = {"tensorflow": "s", "jax": "o", "torch": "^"}
+BACKEND_COLORS = {"tensorflow": "#d1495b", "jax": "#1b6ca8", "torch": "#3a7d44"}
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+RATIOS, GROWN = "performance_ratios.png", "performance_growth.png"
 
 
 def main() -> None:
@@ -38,245 +56,220 @@ def main() -> None:
     for page in PAGES:
         filled = fill(page.read_text(encoding="utf-8"), record, faster)
         page.write_text(filled, encoding="utf-8")
-    performance_plots.draw(record, DOCS / "images")
+    draw(record, DOCS / "images")
 
 
-def fill(page: str, record: dict[str, Any], faster: dict[str, Any]) -> str:
+def fill(page: str, record: Row, faster: Row) -> str:
     """Return the page with the tables of these records."""
     made = tables(record, faster)
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
 
-def tables(record: dict[str, Any], faster: dict[str, Any]) -> dict[str, str]:
+def tables(record: Row, faster: Row) -> dict[str, str]:
     """Return every table of the pages by its name."""
     return {
-        "machine": measured(record),
-        "targets": targets.table(record),
-        "promises": promises.table(record),
-        **{f"training_{name}": training(record, name) for name in SHAPES},
-        **{name: phase(record, name) for name in ("inference", "streaming")},
-        "compiling": compiling(record),
-        "memory": memory(record),
-        "profile": profile(record),
+        "machine": timings.measured(record),
+        "targets": targets.ratios(record),
+        "promises": targets.promises(record),
+        **{f"training_{name}": timings.training(record, name) for name in SHAPES},
+        **{name: timings.phase(record, name) for name in ("inference", "streaming")},
+        "compiling": timings.compiling(record),
+        "memory": timings.memory(record),
+        "profile": timings.profile(record),
         "digits": digits(record),
-        "growth": grown(record),
-        "paths": paths(record),
-        "choices": choices.table(record, faster),
-        "batches": choices.batches(record),
-        "faster_machine": measured(faster),
-        "faster_targets": targets.table(faster),
-        "faster_promises": promises.table(faster),
-        "faster_training": training(faster, "pmnist"),
+        "growth": timings.exponents(record),
+        "paths": timings.paths(record),
+        "choices": choices(record, faster),
+        "batches": batches(record),
+        "faster_machine": timings.measured(faster),
+        "faster_targets": targets.ratios(faster),
+        "faster_promises": targets.promises(faster),
+        "faster_training": timings.training(faster, "pmnist"),
     }
 
 
-def measured(record: dict[str, Any]) -> str:
-    """Return what each run was measured with."""
-    head = ["run", "processor", "cores", "versions", "date", "commit", "complete"]
-    return "\n".join([*_head(head), *_machines(record)])
-
-
-def _machines(record: dict[str, Any]) -> list[str]:
-    parts = [(run, run["shape"]["name"], run["complete"]) for run in record["runs"]]
-    if "half_precision" in record:
-        run = record["half_precision"]
-        parts.append((run, run["shape"]["name"], run["complete"]))
-    parts += [(run, "growth", True) for run in record["growth"]]
-    lines = []
-    for run, name, complete in parts:
-        backend, machine = run["backend"], run["machine"]
-        versions = f"{BACKENDS[backend]} {machine['versions'][backend]}, "
-        versions += f"Keras {machine['versions']['keras']}"
-        commit, *dirty = run["commit"].split("-")
-        cells = [
-            f"{BACKENDS[backend]}, {name}",
-            machine["processor"],
-            str(machine["cores"]),
-            versions,
-            machine["date"],
-            "-".join([commit[:7], *dirty]),
-            "yes" if complete else "no",
-        ]
-        lines.append(line(cells))
-    return lines
-
-
-def training(record: dict[str, Any], shape: str) -> str:
-    """Return a shape's training steps: a row for each contestant and mode."""
-    runs = {run["backend"]: run for run in targets.runs(record, shape)}
-    modes = [
-        (row["contestant"], row["flush_denormals"])
-        for run in runs.values()
-        for row in run["contestants"]
-    ]
-    columns = [column for column in COLUMNS if column[0] in runs]
-    lines = [
-        line(
-            [
-                name + (", denormals flushed" if flush else ""),
-                *(
-                    _time(_find(runs[backend], name, jit, flush), "training")
-                    for backend, jit in columns
-                ),
-            ]
-        )
-        for name, flush in dict.fromkeys(modes)
-    ]
-    titles = [COLUMNS[column] for column in columns]
-    return "\n".join([*_head(["contestant", *titles]), *lines])
-
-
-def phase(record: dict[str, Any], name: str) -> str:
-    """Return inference or streaming: contestants down, shapes across, by backend."""
-    return _by_mode(record, lambda row: _time(row, name))
-
-
-def compiling(record: dict[str, Any]) -> str:
-    """Return the first training step, which compiles."""
-    return _by_mode(record, _first)
-
-
-def memory(record: dict[str, Any]) -> str:
-    """Return the memory that a training step takes at most."""
-    return _by_mode(record, _mebibytes)
-
-
-def profile(record: dict[str, Any]) -> str:
-    """Return where a training step of each of our layers spends its time."""
-    head = ["backend", "shape", "layer", "step", "products", "projection", "the rest"]
-    lines = []
-    for (backend, jit), title in COLUMNS.items():
-        for shape in PROFILED:
-            for run in targets.runs(record, shape):
-                if run["backend"] == backend:
-                    lines += [
-                        line([title, shape, *cells]) for cells in _profiles(run, jit)
-                    ]
-    return "\n".join([*_head(head), *lines])
-
-
-def _profiles(run: Row, jit: bool) -> Iterator[list[str]]:
-    products = [row["training"]["ms"] for row in plain_rows(run, "matrix product")]
-    for name in OURS:
-        row = _find(run, name, jit, False)
-        if products and row and "ms" in row.get("projection", {}):
-            step = row["training"]["ms"]
-            parts = (3.0 * min(products), row["projection"]["ms"])
-            shares = (*parts, step - sum(parts))
-            yield [
-                name,
-                _three(step),
-                *(f"{_three(ms)} ({ms / step:.1%})" for ms in shares),
-            ]
-
-
-def digits(record: dict[str, Any]) -> str:
-    """Return the accuracies of `half_precision.py`."""
-    found = record.get("digits", {"summary": [], "runs": []})
-    lines = [
-        line(
-            [
-                f"`{row['policy']}`",
-                str(sum(run["policy"] == row["policy"] for run in found["runs"])),
-                f"{row['mean']:.1%} ± {row['standard_deviation']:.1%}",
-                f"{row['least']:.1%}–{row['most']:.1%}",
-            ]
-        )
-        for row in found["summary"]
-    ]
-    head = ["policy", "seeds", "test accuracy, mean ± standard deviation", "range"]
-    return "\n".join([*_head(head), *lines])
-
-
-def _by_mode(record: dict[str, Any], show: Any) -> str:
-    lines = []
-    for backend, jit in COLUMNS:
-        runs = [run for run in record["runs"] if run["backend"] == backend]
-        by_shape = {run["shape"]["name"]: run for run in runs}
-        names = [row["contestant"] for run in runs for row in run["contestants"]]
-        for name in dict.fromkeys(names):
-            cells = [
-                show(_find(by_shape.get(shape), name, jit, False)) for shape in SHAPES
-            ]
-            if any(cells):
-                lines.append(line([COLUMNS[backend, jit], name, *cells]))
-    return "\n".join([*_head(["backend", "contestant", *SHAPES]), *lines])
-
-
-def grown(record: dict[str, Any]) -> str:
-    """Return the exponents of the growth, by backend."""
-    found = {
-        (run["backend"], row["jit_compile"], row["axis"]): f"{row['exponent']:.2f}"
-        for run in record["growth"]
-        for row in run["exponents"]
+def choices(record: Row, faster: Row) -> str:
+    """Return the time as chosen by the other choice's: a row for each choice."""
+    kept = f"`checkpoint_every={CHECKPOINT_EVERY}`, not `None`"
+    half = "`mixed_bfloat16`, not `float32`, on TensorFlow, with AVX-512"
+    rows = {
+        "`jit_compile=True`, not `False`, on TensorFlow": partial(_compiled, record),
+        "JAX, not TensorFlow in its faster mode": partial(_beside, record, "jax"),
+        "PyTorch, not TensorFlow in its faster mode": partial(_beside, record, "torch"),
+        **{
+            f"{kept}, on {title}": partial(_checkpoints, record, *column)
+            for column, title in COLUMNS.items()
+        },
+        half: partial(_half_precision, faster),
     }
-    lines = [
-        line([title, *(found.get((*column, axis), "") for axis in GROWTH)])
-        for column, title in COLUMNS.items()
-    ]
-    return "\n".join([*_head(["backend", *GROWTH]), *lines])
+    lines = ([title, *map(show, SHAPES)] for title, show in rows.items())
+    return table(["choice", *SHAPES], lines)
 
 
-def paths(record: dict[str, Any]) -> str:
-    """Return the fused recurrence's time by that of Keras' loop, at each size."""
-    found: dict[tuple[str, bool, str], list[str]] = {}
-    for run in record["growth"]:
-        for point in run["points"]:
-            if point["loop_ms"] is not None:
-                ratio = f"{point['value']:,}: {point['ms'] / point['loop_ms']:.2f}"
-                key = (run["backend"], point["jit_compile"], point["axis"])
-                found.setdefault(key, []).append(ratio)
-    lines = []
-    for column, title in COLUMNS.items():
-        cells = ("<br>".join(found.get((*column, axis), ())) for axis in GROWTH)
-        lines.append(line([title, *cells]))
-    return "\n".join([*_head(["backend", *GROWTH]), *lines])
+def _compiled(record: Row, shape: str) -> str:
+    xla, plain = (_step(record, shape, "tensorflow", jit) for jit in (True, False))
+    return _ratios(xla, plain, "ms", "mebibytes", "first_s")
 
 
-def _find(run: Row | None, name: str, jit: bool, flush: bool) -> Row | None:
-    for row in run["contestants"] if run else ():
-        mode = (row["contestant"], row["jit_compile"], row["flush_denormals"])
-        if mode == (name, jit, flush):
-            return row
+def _beside(record: Row, backend: str, shape: str) -> str:
+    return _ratios(
+        _fastest(record, backend, shape), _fastest(record, "tensorflow", shape), "ms"
+    )
+
+
+def _fastest(record: Row, backend: str, shape: str) -> Row | None:
+    """Return the lesser of the two times, where a backend has two."""
+    modes = (_step(record, shape, backend, jit) for jit in (True, False))
+    times = [step for step in modes if step]
+    return min(times, key=lambda step: step["ms"], default=None)
+
+
+def _checkpoints(record: Row, backend: str, jit: bool, shape: str) -> str:
+    kept = _step(record, shape, backend, jit, CHECKPOINTS)
+    return _ratios(kept, _step(record, shape, backend, jit), "ms", "mebibytes")
+
+
+def _half_precision(faster: Row, shape: str) -> str:
+    if shape != "wide":
+        return ""
+    run = faster.get("half_precision")
+    half, full = (timed_row(run, name, jit=False) for name in (HALF, LAYER))
+    return _ratios(half["training"], full["training"], "ms") if half and full else ""
+
+
+def _step(
+    record: Row, shape: str, backend: str, jit: bool, name: str = LAYER
+) -> Row | None:
+    """Return the training of a contestant, where it was timed."""
+    for run in runs(record, shape):
+        if run["backend"] == backend and (row := timed_row(run, name, jit)):
+            return row["training"]
     return None
 
 
-def _time(row: Row | None, name: str) -> str:
-    """Show the median and the quartiles in ms, or why there is no such thing."""
-    part = (row or {}).get(name)
-    if row is not None and "error" in row and not (part and "ms" in part):
-        return "failed"
-    if not part:
+def _ratios(one: Row | None, other: Row | None, *names: str) -> str:
+    titles = {"ms": "", "mebibytes": "memory ", "first_s": "first step "}
+    if one is None or other is None:
         return ""
-    if "stopped_after_s" in part and "ms" not in part:
-        return f"stopped after {part['stopped_after_s']:.0f} s"
-    if part.get("once"):
-        return f"once: {_three(part['ms'])}"
-    low, high = part["quartiles_ms"]
-    return f"{_three(part['ms'])} ({_three(low)}–{_three(high)})"
+    return ", ".join(f"{titles[name]}{one[name] / other[name]:.2f}" for name in names)
 
 
-def _first(row: Row | None) -> str:
-    part = (row or {}).get("training", {})
-    return _three(part["first_s"]) if "first_s" in part and "ms" in part else ""
+def batches(record: Row) -> str:
+    """Return the time of one sequence, by that in a batch of the base's size."""
+    found = {
+        (run["backend"], point["jit_compile"], point["value"]): point["ms"]
+        for run in record["growth"]
+        for point in run["points"]
+        if point["axis"] == "batch"
+    }
+    lines = []
+    for size in sorted({value for *_, value in found}):
+        times = [[found.get((*key, n)) for n in (size, BASE.batch)] for key in COLUMNS]
+        shown = [
+            f"{here / size / (base / BASE.batch):.2g}" if here and base else ""
+            for here, base in times
+        ]
+        lines.append([f"{size}", *shown])
+    return table(["batch", *COLUMNS.values()], lines)
 
 
-def _mebibytes(row: Row | None) -> str:
-    part = (row or {}).get("training", {})
-    if "mebibytes" not in part:
-        return ""
-    return f"{part['mebibytes']:.0f} ({part['step_mebibytes']:.0f})"
+def digits(record: Row) -> str:
+    """Return the accuracies of `half_precision.py`."""
+    found = record.get("digits", {"summary": [], "runs": []})
+    lines = (
+        [
+            f"`{row['policy']}`",
+            str(sum(run["policy"] == row["policy"] for run in found["runs"])),
+            f"{row['mean']:.1%} ± {row['standard_deviation']:.1%}",
+            f"{row['least']:.1%}–{row['most']:.1%}",
+        ]
+        for row in found["summary"]
+    )
+    head = ["policy", "seeds", "test accuracy, mean ± standard deviation", "range"]
+    return table(head, lines)
 
 
-def _three(number: float) -> str:
-    """Show three digits, without an exponent."""
-    if number >= 100.0:
-        return f"{number:,.0f}"
-    return f"{number:.3g}"
+def draw(record: Row, folder: Path) -> None:
+    """Draw both pictures into a folder."""
+    with rc_context(STYLE):
+        ratios(record).savefig(folder / RATIOS, dpi=100)
+        growth(record).savefig(folder / GROWN, dpi=100)
 
 
-def _head(names: list[str]) -> list[str]:
-    return [line(names), "| --- " * len(names) + "|"]
+def ratios(record: Row) -> Figure:
+    """Ours by each contestant: a bar for each shape, a line where the target is."""
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(SHAPES)
+    for number, shape in enumerate(SHAPES):
+        for place, target in enumerate(targets.TARGETS):
+            left = place + (number - len(SHAPES) / 2) * width
+            _bar(axes, left, width, targets.cell(record, target, shape), shape)
+            axes.hlines(target.most[shape], left, left + width, color="black", lw=1.5)
+        axes.bar([0], [0], color=COLORS[shape], label=shape)
+    axes.hlines([], 0, 0, color="black", lw=1.5, label="target: at most")
+    axes.axhline(1.0, color="gray", lw=0.6, zorder=0)
+    axes.set(
+        title="Time of a training step, ours divided by the contestant's",
+        ylabel="ratio (less is faster)",
+        yscale="log",
+    )
+    titles = [target.title.replace("`", "") for target in targets.TARGETS]
+    axes.set_xticks(range(len(titles)), [textwrap.fill(one, 18) for one in titles])
+    least, most = axes.get_ylim()
+    ticks = [tick for tick in TICKS if least <= tick <= most]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    figure.legend(ncols=len(SHAPES) + 1, loc="outside lower center")
+    return figure
+
+
+def _bar(
+    axes: Axes, left: float, width: float, cell: targets.Cell | None, shape: str
+) -> None:
+    if cell is None:
+        return
+    look: dict[str, Any] = {"color": COLORS[shape], "alpha": 0.8}
+    if not cell.met:
+        look["hatch"] = "//"
+    axes.bar(left, cell.ratio, width, align="edge", **look)
+
+
+def growth(record: Row) -> Figure:
+    """Milliseconds of our step against each size, and the fitted lines."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for axes, axis in zip(
+        figure.subplots(1, len(GROWTH), sharey=True), GROWTH, strict=True
+    ):
+        for run in record["growth"]:
+            for exponent in run["exponents"]:
+                if exponent["axis"] == axis:
+                    _line(axes, run, axis, exponent)
+        axes.set(xlabel=axis, xscale="log", yscale="log")
+        axes.set_xticks(GROWTH[axis], [str(value) for value in GROWTH[axis]])
+        axes.minorticks_off()
+        if axes.lines:
+            axes.legend(title=f"{axis} to the power")
+    figure.axes[0].set_ylabel("training step (ms)")
+    figure.suptitle("Growth of a training step with one size, the others fixed")
+    return figure
+
+
+def _line(axes: Axes, run: Row, axis: str, exponent: Row) -> None:
+    jit, backend = exponent["jit_compile"], run["backend"]
+    points = [
+        (point["value"], point["ms"])
+        for point in run["points"]
+        if (point["axis"], point["jit_compile"]) == (axis, jit)
+    ]
+    x, y = np.transpose(points)
+    xla = ", XLA" if jit and backend == "tensorflow" else ""
+    look: dict[str, Any] = {
+        "marker": MARKERS[backend],
+        "color": BACKEND_COLORS[backend],
+    }
+    label = f"{exponent['exponent']:.2f}: {BACKENDS[backend]}{xla}"
+    axes.plot(x, y, linestyle="--" if xla else "-", label=label, **look)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import markdown
 import numpy as np
+from measuring import RESULTS, commit, machine, table, write
 from numpy.typing import NDArray
-from projections import commit, machine, write
 
 import keras_urnn as ku
 
-OUTPUT = Path(__file__).parent / "results" / "scaling.json"
+OUTPUT = RESULTS / "scaling.json"
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 RADII = (0.5, 0.8, 0.95)
 TIMED = (16, 32, 64, 128, 256, 512)
@@ -62,7 +61,7 @@ def main() -> None:
     }
     record |= {"shares": shares, "seconds": times}
     write(Path(args.output), record)
-    print(markdown.scaling(record))
+    print(markdown(record))
     for row in times:
         print(row)
 
@@ -107,6 +106,22 @@ def timed(n: int, least_norm: float) -> dict[str, Any]:
         "seconds": round(statistics.median(seconds), 4),
         "slowest": round(max(seconds), 4),
     }
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table of the docs: convertible, and so without a scaling."""
+    shares = {(row["n"], row["spectral_radius"]): row for row in record["shares"]}
+    sizes = sorted({n for n, _ in shares})
+    radii = sorted({radius for _, radius in shares})
+    head = ["n", *(f"spectral radius {radius:g}" for radius in radii)]
+    lines = ([str(n), *(_share(shares[n, radius]) for radius in radii)] for n in sizes)
+    return table(head, lines)
+
+
+def _share(row: dict[str, Any]) -> str:
+    names = ("contractive", "powers_of_two", "generic")
+    already, scaled, generic = (row.get(name, 0.0) for name in names)
+    return f"{100 * (already + scaled + generic):.1f} % ({100 * already:.1f} %)"
 
 
 if __name__ == "__main__":

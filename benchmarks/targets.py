@@ -1,20 +1,20 @@
-"""What is promised of the training step, and whether a result keeps it.
+"""What is promised of the layers, and whether a result keeps it.
 
-A cell is the time of ours divided by the contestant's, both medians of one run. Ours
-is the slower of `UnitaryRNN` and `ContractiveRNN`, as layers, in the contestant's mode.
+Ratios: the time of ours divided by the contestant's, both medians of one run. Ours is
+the slower of `UnitaryRNN` and `ContractiveRNN`, as layers, in the contestant's mode.
+Promises: shares of a step, memory, and half precision.
 """
 
+import itertools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from contestants import OURS
-from markdown import line
-from shapes import SHAPES
+from contestants import OURS, SHAPES
+from measuring import table
+from timings import COLUMNS, Row, find, plain_rows, runs, timed_row
 
 # At 1.0: no slower by more than this, and within the spread.
 SLACK = 1.03
-
-Row = dict[str, Any]
 
 
 class Target(NamedTuple):
@@ -92,37 +92,25 @@ class Cell(NamedTuple):
         return f"{less}{self.ratio:.2f} (≤ {self.most:g}): {met}"
 
 
-def cell(record: dict[str, Any], target: Target, shape: str) -> Cell | None:
+def cell(record: Row, target: Target, shape: str) -> Cell | None:
     """Return the ratio for a target and a shape; None where it wasn't measured."""
     cells = list(_cells(record, target, shape))
     # Of geotorch's two modes the faster counts, which gives the larger ratio, too.
     return max(cells, key=lambda one: one.ratio, default=None)
 
 
-def _cells(record: dict[str, Any], target: Target, shape: str) -> Iterator[Cell]:
-    for run in runs(record, shape):
-        if run["backend"] not in target.backends:
+def _cells(record: Row, target: Target, shape: str) -> Iterator[Cell]:
+    for run, jit, flush in itertools.product(
+        runs(record, shape), target.jits, target.flushes
+    ):
+        row = find(run, target.against, jit, flush)
+        if run["backend"] not in target.backends or not row or not row.get("training"):
             continue
-        for row in rows(run, target.against):
-            mode = (row["jit_compile"], row["flush_denormals"])
-            if mode[0] not in target.jits or mode[1] not in target.flushes:
-                continue
-            mine = _fastest(record, run) if target.best_backend else ours(run, *mode)
-            if mine and (theirs := milliseconds(row)):
-                stopped = "ms" not in row["training"]
-                overlap = not stopped and _overlap(mine, row["training"])
-                yield Cell(mine["ms"] / theirs, target.most[shape], stopped, overlap)
-
-
-def runs(record: dict[str, Any], shape: str) -> Iterator[dict[str, Any]]:
-    return (run for run in record["runs"] if run["shape"]["name"] == shape)
-
-
-def rows(run: dict[str, Any], contestant: str) -> Iterator[Row]:
-    """Yield the contestant's rows that have a training time, or were stopped."""
-    for row in run["contestants"]:
-        if row["contestant"] == contestant and row.get("training"):
-            yield row
+        mine = _fastest(record, run) if target.best_backend else ours(run, jit, flush)
+        if mine and (theirs := milliseconds(row)):
+            stopped = "ms" not in row["training"]
+            overlap = not stopped and _overlap(mine, row["training"])
+            yield Cell(mine["ms"] / theirs, target.most[shape], stopped, overlap)
 
 
 def milliseconds(row: Row) -> float | None:
@@ -134,22 +122,16 @@ def milliseconds(row: Row) -> float | None:
     return None if stopped is None else 1e3 * stopped
 
 
-def ours(run: dict[str, Any], jit: bool, flush: bool = False) -> Row | None:
+def ours(run: Row, jit: bool, flush: bool = False) -> Row | None:
     """Return the slower training of our two layers in a mode, if both were timed."""
-    mode = (jit, flush)
-    timed = [
-        row["training"]
-        for name in OURS
-        for row in rows(run, name)
-        if (row["jit_compile"], row["flush_denormals"]) == mode
-        and "ms" in row["training"]
-    ]
-    if len(timed) < len(OURS):
+    timed = [timed_row(run, name, jit, flush) for name in OURS]
+    trained = [row["training"] for row in timed if row]
+    if len(trained) < len(OURS):
         return None
-    return max(timed, key=lambda training: training["ms"])
+    return max(trained, key=lambda training: training["ms"])
 
 
-def _fastest(record: dict[str, Any], beside: dict[str, Any]) -> Row | None:
+def _fastest(record: Row, beside: Row) -> Row | None:
     """Return ours on the backend that is fastest at a run's shape and processor."""
     processor = beside["machine"]["processor"]
     modes = [
@@ -168,16 +150,167 @@ def _overlap(one: Row, other: Row) -> bool:
     return bool(low <= other_high and other_low <= high)
 
 
-def table(record: dict[str, Any]) -> str:
-    """Return the targets in Markdown: a row for each, a column for each shape.
+def ratios(record: Row) -> str:
+    """Return the ratios in Markdown: a row for each target, a column for each shape.
 
     Shapes and targets of which nothing was measured are left out.
     """
     names = [name for name in SHAPES if any(runs(record, name))]
-    lines = [line(["against", *names]), "| --- " * (1 + len(names)) + "|"]
+    lines = []
     for target in TARGETS:
         cells = [cell(record, target, name) for name in names]
         if any(cells):
             shown = [str(one) if one else "not measured" for one in cells]
-            lines.append(line([target.title, *shown]))
-    return "\n".join(lines)
+            lines.append([target.title, *shown])
+    return table(["against", *names], lines)
+
+
+class Bound(NamedTuple):
+    """What a promised number may be at most, or must be at least."""
+
+    sign: str  # ≤, < or ≥
+    limit: float
+    form: str = "g"  # how the limit is shown
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.limit:{self.form}}"
+
+    def met_by(self, value: float) -> bool:
+        if self.sign == "≥":
+            return value >= self.limit
+        return value < self.limit or (self.sign == "≤" and value == self.limit)
+
+
+PROJECTION = Bound("≤", 0.02, ".0%")  # of a step
+MEMORY = Bound("≤", 1.25)  # of SimpleRNN's
+CHECKPOINTED_MEMORY = Bound("<", 1.0)  # likewise
+PEAK = {"pmnist": Bound("≥", 0.65, ".0%"), "wide": Bound("≥", 0.90, ".0%")}
+BFLOAT16 = Bound("≥", 1.3)  # times faster
+
+
+class Promise(NamedTuple):
+    """One measured number beside its bound, as a row shows it."""
+
+    title: str
+    shape: str
+    where: str
+    measured: str
+    bound: str
+    met: str
+
+
+def promises(record: Row) -> str:
+    """Return the promises in Markdown, a row for each number that was measured."""
+    head = ["what", "shape", "where", "measured", "target", ""]
+    return table(head, _promises(record))
+
+
+def _promises(record: Row) -> Iterator[Promise]:
+    for shape in PEAK:
+        for run in runs(record, shape):
+            yield from _projections(run)
+    for shape, bound in PEAK.items():
+        yield from _peak(record, shape, bound)
+    for run in record["runs"]:
+        yield from _memory(run)
+        yield from _checkpoints(run)
+    if "half_precision" in record:
+        yield from _bfloat16(record["half_precision"])
+
+
+def _promise(
+    title: str, run: Row, jit: bool, value: float, bound: Bound, form: str = ".2f"
+) -> Promise:
+    where = COLUMNS[run["backend"], jit]
+    met = "met" if bound.met_by(value) else "**missed**"
+    shown = f"{value:{form}}"
+    return Promise(title, run["shape"]["name"], where, shown, str(bound), met)
+
+
+def _projections(run: Row) -> Iterator[Promise]:
+    """The share of the projection, timed alone, in a training step: the larger one."""
+    for jit in (False, True):
+        shares = {
+            name: row["projection"]["ms"] / row["training"]["ms"]
+            for name in OURS
+            if (row := timed_row(run, name, jit)) and "ms" in row.get("projection", {})
+        }
+        if shares:
+            name = max(shares, key=lambda one: shares[one])
+            title = f"projection's share of a step, {name}"
+            yield _promise(title, run, jit, shares[name], PROJECTION, ".1%")
+
+
+def _peak(record: Row, shape: str, bound: Bound) -> Iterator[Promise]:
+    """What each layer has of its backend's peak, on its best backend and mode."""
+    for name in OURS:
+        shares = [
+            (share, run, row["jit_compile"])
+            for run in runs(record, shape)
+            for row in plain_rows(run, name)
+            if (share := of_peak(run, row)) is not None
+        ]
+        if shares:
+            share, run, jit = max(shares, key=lambda one: one[0])
+            title = f"share of the matrix-product peak, {name}"
+            yield _promise(title, run, jit, share, bound, ".0%")
+
+
+def of_peak(run: Row, row: Row) -> float | None:
+    """Return the products that a step needs by its time, over the backend's peak."""
+    products = list(plain_rows(run, "matrix product"))
+    if not products:
+        return None
+    s = run["shape"]
+    product = 2 * s["steps"] * s["batch"] * s["units"] ** 2
+    inputs = 2 * s["steps"] * s["batch"] * s["units"] * s["features"]
+    # Forward, the gradient of the state and that of the matrix; no gradient of inputs.
+    speed = (3 * product + 2 * inputs) / row["training"]["ms"]
+    peak = max(product / one["training"]["ms"] for one in products)
+    return float(speed / peak)
+
+
+def _memory(run: Row) -> Iterator[Promise]:
+    """The larger memory of our two layers by that of `SimpleRNN`."""
+    for jit in (False, True):
+        taken = _mebibytes(run, ("SimpleRNN", *OURS), jit)
+        if len(taken) == 1 + len(OURS):
+            simple = taken.pop("SimpleRNN")
+            title = "memory of a step, divided by `SimpleRNN`'s"
+            yield _promise(title, run, jit, max(taken.values()) / simple, MEMORY)
+
+
+def _checkpoints(run: Row) -> Iterator[Promise]:
+    """The memory of layers that keep some states only, by that of `SimpleRNN`."""
+    names = {row["contestant"] for row in run["contestants"]}
+    for name in sorted(name for name in names if "checkpoint_every" in name):
+        for jit in (False, True):
+            taken = _mebibytes(run, ("SimpleRNN", name), jit)
+            if len(taken) == 2:
+                ratio = taken[name] / taken["SimpleRNN"]
+                title = f"memory of a step of `{name}`, divided by `SimpleRNN`'s"
+                yield _promise(title, run, jit, ratio, CHECKPOINTED_MEMORY)
+
+
+def _mebibytes(run: Row, names: tuple[str, ...], jit: bool) -> dict[str, float]:
+    """Return what was measured of a step's memory, of `SimpleRNN`'s at least 1 MiB."""
+    taken = {
+        name: row["training"]["mebibytes"]
+        for name in names
+        if (row := timed_row(run, name, jit)) and "mebibytes" in row["training"]
+    }
+    if "SimpleRNN" in taken:
+        # What fits into pages that are there already counts as nothing.
+        taken["SimpleRNN"] = max(taken["SimpleRNN"], 1.0)
+    return taken
+
+
+def _bfloat16(run: Row) -> Iterator[Promise]:
+    for jit in (False, True):
+        half = timed_row(run, "UnitaryRNN, mixed_bfloat16", jit)
+        full = timed_row(run, "UnitaryRNN", jit)
+        if half and full:
+            faster = full["training"]["ms"] / half["training"]["ms"]
+            title = "`mixed_bfloat16`, times faster than float32"
+            promise = _promise(title, run, jit, faster, BFLOAT16)
+            yield promise._replace(shape="wide")  # half precision's shape, but for name

@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from contestants import Entry
-from gate import Gate
-from shapes import Shape
+from contestants import (
+    CLASSES,
+    LEARNING_RATE,
+    SEED,
+    STREAMED,
+    Entry,
+    Shape,
+    data,
+)
+from measuring import rounds
 from torch.nn.utils import parametrize
-from trial import CLASSES, LEARNING_RATE, SEED, STREAMED, data, repeat
+
+Rounds = Iterator[dict[str, Any]]
 
 
 class BuiltInRNN(torch.nn.Module):
@@ -67,7 +75,7 @@ class TorchRNNTrial:
         torch.manual_seed(SEED)
         self.shape, self.net = shape, self.module(shape)
 
-    def training(self, gate: Gate) -> None:
+    def training(self) -> Rounds:
         batches = self._batches()
         start = {name: value.clone() for name, value in self.net.state_dict().items()}
         optimizer = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE)
@@ -83,18 +91,18 @@ class TorchRNNTrial:
         def put_back() -> None:
             self.net.load_state_dict(start)
 
-        repeat(gate, call, self.shape.per_round, put_back)
+        yield from rounds(call, self.shape.per_round, put_back)
 
-    def inference(self, gate: Gate) -> None:
+    def inference(self) -> Rounds:
         batches = self._batches()
 
         def call() -> object:
             with torch.no_grad():
                 return self.net(next(batches)[0]).softmax(-1).numpy()
 
-        repeat(gate, call, self.shape.per_round)
+        yield from rounds(call, self.shape.per_round)
 
-    def streaming(self, gate: Gate) -> None:
+    def streaming(self) -> Rounds:
         x = torch.ones((1, self.shape.features))
         h = torch.zeros((1, self.shape.units))
 
@@ -103,7 +111,7 @@ class TorchRNNTrial:
             h = self.net.step(x, h)
 
         with torch.no_grad(), parametrize.cached():
-            repeat(gate, call, STREAMED)
+            yield from rounds(call, STREAMED)
 
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         x, y = (torch.from_numpy(each) for each in data(self.shape))

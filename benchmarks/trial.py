@@ -9,6 +9,8 @@
 - `projection`: the recurrent constraint alone, on a kernel one step of the optimizer
   away, compiled; less a call that returns its argument.
 
+Each is a generator of rounds, of a class in `keras_trial.py` or `torch_trial.py`.
+
 Weights are put back after each round. Otherwise a network without constraint would
 leave the numbers of the others: a norm that grows by 1 % grows 1.01^784 = 2,443 times
 over a sequence.
@@ -16,38 +18,30 @@ over a sequence.
 Started by `lockstep.py`, which says what to do.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from contestants import CONTESTANTS, Entry
-from gate import Gate
-from shapes import Shape
-
-CLASSES = 10
-LEARNING_RATE = 1e-4
-STREAMED = 50  # steps of a round
-SEED = 0
+from contestants import CONTESTANTS, Entry, Shape
+from measuring import memory, restart_peak
 
 
 def main() -> None:
-    entry, shape = (
-        Entry(*json.loads(sys.argv[1])[0]),
-        Shape(*json.loads(sys.argv[1])[1]),
-    )
+    who, problem = json.loads(sys.argv[1])
     gate = Gate()
     trial: Any = None
     while word := gate.next():
         try:
             if word == "ready":
-                trial = make(entry, shape)
+                trial = make(Entry(*who), Shape(*problem))
                 gate.answer()
             elif hasattr(trial, word):
-                gate.start()
-                getattr(trial, word)(gate)
+                with contextlib.closing(getattr(trial, word)()) as rounds:
+                    gate.time(rounds)
             else:
                 gate.answer(missing=word)
         except Exception as error:
@@ -56,58 +50,66 @@ def main() -> None:
 
 
 def make(entry: Entry, shape: Shape) -> Any:
+    """Return what times a contestant. Its imports belong to its process alone."""
     if entry.flush_denormals:
         import torch
 
         # Before the first operation: threads take it over when they are made.
         torch.set_flush_denormal(True)
     kind = CONTESTANTS[entry.contestant].kind
-    if kind == "KerasTrial":
-        import keras_trial
+    if kind in ("TorchRNNTrial", "GeotorchTrial"):
+        import torch_trial
 
-        return keras_trial.KerasTrial(entry, shape)
-    if kind == "ProductTrial":
-        import product_trial
+        return getattr(torch_trial, kind)(entry, shape)
+    import keras_trial
 
-        return product_trial.ProductTrial(entry, shape)
-    import torch_trial
-
-    return getattr(torch_trial, kind)(entry, shape)
+    return getattr(keras_trial, kind)(entry, shape)
 
 
-def data(shape: Shape) -> tuple[Any, Any]:
-    """Return the inputs and classes of one round."""
-    import numpy as np
+class Gate:
+    """Reads words from standard input and answers each with a line of JSON."""
 
-    rng = np.random.default_rng(SEED)
-    samples = shape.batch * shape.per_round
-    x = rng.random((samples, shape.steps, shape.features), dtype="float32")
-    return x, rng.integers(0, CLASSES, samples)
+    def __init__(self) -> None:
+        # What libraries print goes to standard error, not between the answers.
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self._word: str | None = None
+
+    def next(self) -> str:
+        """Return the next word; the empty one when there is none any more."""
+        word = self._word or sys.stdin.readline().strip()
+        self._word = None
+        return word
+
+    def answer(self, **values: Any) -> None:
+        self._answers.write(json.dumps(values, default=str) + "\n")
+        self._answers.flush()
+
+    def time(self, rounds: Iterator[dict[str, Any]]) -> None:
+        """Report a round for each word that asks for one; leave another for `next`."""
+        start, before = _trimmed(), None
+        for values in rounds:
+            if before is not None:
+                most = memory("VmHWM")
+                # XLA under TensorFlow keeps its buffers from one step to the next.
+                values["mebibytes"] = round((most - start) / 1024, 2)
+                values["step_mebibytes"] = round((most - before) / 1024, 2)
+            self.answer(**values)
+            word = self.next()
+            if word not in ("again", "memory"):
+                self._word = word
+                return
+            before = _trimmed() if word == "memory" else None
+        self.answer(missing="rounds")
 
 
-def repeat(
-    gate: Gate,
-    call: Callable[[], object],
-    calls: int = 1,
-    after: Callable[[], object] = lambda: None,
-) -> None:
-    """Time rounds of `calls` calls, by the call, as long as the gate asks for them.
+def _trimmed() -> int:
+    """Give free memory back, restart the high-water mark, return what is held, in KiB.
 
-    `after` follows each round, untimed.
+    Without it what an allocator keeps would hide what the next round takes.
     """
-    first = timed(call)
-    seconds = first
-    after()
-    while gate.again(seconds, first):
-        seconds = timed(call, calls)
-        after()
-
-
-def timed(call: Callable[[], object], calls: int = 1) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return (time.perf_counter() - start) / calls
+    ctypes.CDLL(None).malloc_trim(0)
+    return restart_peak()
 
 
 if __name__ == "__main__":

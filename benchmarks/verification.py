@@ -23,11 +23,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import markdown
-from projections import BACKENDS, commit, machine, write
+from measuring import BACKENDS, RESULTS, commit, machine, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUT = Path(__file__).parent / "results" / "verification.json"
+OUTPUT = RESULTS / "verification.json"
 BEFORE = "c57a30f"  # 0.5.0
 UNITS, STEPS, FEATURES = 32, 30, 2
 CALLS = ("to_unitary", "verify_equivalence")
@@ -68,7 +67,7 @@ def main() -> None:
         "ratios": ratios(runs),
     }
     write(Path(args.output), record)
-    print(markdown.verification(record))
+    print(markdown(record))
 
 
 def taken_out(revision: str, folder: Path) -> Path:
@@ -151,6 +150,27 @@ def _compared(
         "ratio": round(now / before, 3),
         "aim": TARGETS.get((backend, call)),
     }
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table of the docs: seconds of now, and their ratios."""
+    found = {
+        (row["backend"], row["target"], row["call"]): row for row in record["ratios"]
+    }
+    rows = dict.fromkeys((backend, target) for backend, target, _ in found)
+    calls = list(dict.fromkeys(call for *_, call in found))
+    lines = (
+        [
+            f"{BACKENDS[key[0]]}, {key[1]}",
+            *(_ratio(found[*key, call]) for call in calls),
+        ]
+        for key in rows
+    )
+    return table(["", *(f"`{call}`" for call in calls)], lines)
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    return f"{row['now']:.2f} s ({row['ratio']:.2f} of 0.5.0's)"
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import conversion
 import keras
 import pytest
+import scaling
+import tables
+import verification
 
-from benchmarks import markdown
-from examples import tables
 from keras_urnn.equivalence.ranges.flat_activations import FLAT_ACTIVATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,14 +26,8 @@ THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "examples" / "results"
 RECORDED = json.loads((RESULTS / "theorems.json").read_text(encoding="utf-8"))
 MEASURED = {
-    made.__name__: made(
-        json.loads(
-            (ROOT / "benchmarks" / "results" / f"{made.__name__}.json").read_text(
-                encoding="utf-8"
-            )
-        )
-    )
-    for made in (markdown.conversion, markdown.scaling, markdown.verification)
+    made.__name__: made.markdown(json.loads(made.OUTPUT.read_text(encoding="utf-8")))
+    for made in (conversion, scaling, verification)
 }
 TABLES = {**tables.theorems(RECORDED), **MEASURED}
 

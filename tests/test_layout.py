@@ -1,7 +1,7 @@
 """Imports in the package go strictly downwards, and only where they are allowed."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,11 +47,8 @@ BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 EQUIVALENCE = PACKAGE / "equivalence"
 IN_ROOMS = [path for path in FILES if path.is_relative_to(EQUIVALENCE)]
-USERS = [
-    path
-    for folder in ("examples", "benchmarks")
-    for path in sorted((ROOT / folder).glob("*.py"))
-]
+FOLDERS_OF_USERS = [ROOT / "examples", ROOT / "benchmarks"]
+USERS = [path for folder in FOLDERS_OF_USERS for path in sorted(folder.glob("*.py"))]
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -81,6 +78,19 @@ def rooms_imported(path: Path) -> Iterator[str]:
             yield name.removeprefix(prefix).split(".")[0]
 
 
+def reached_from(
+    start: Path, files: Callable[[Path], Iterable[Path]], among: list[Path]
+) -> set[Path]:
+    """Return the files that a file imports, itself or through those it imports."""
+    reached: set[Path] = set()
+    waiting = [start]
+    while waiting:
+        new = set(files(waiting.pop())) & set(among) - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -108,14 +118,11 @@ def test_imports_between_the_rooms_of_equivalence_go_downwards(path: Path) -> No
 
 @pytest.mark.parametrize("path", IN_ROOMS, ids=name_of)
 def test_files_of_one_room_do_not_import_each_other_in_circles(path: Path) -> None:
-    reached, waiting = set(), [path]
-    while waiting:
-        for name in names(waiting.pop()):
-            file = ROOT.joinpath(*name.split(".")[:-1]).with_suffix(".py")
-            if file in IN_ROOMS and file not in reached:
-                reached.add(file)
-                waiting.append(file)
-    assert path not in reached
+    def files(importing: Path) -> Iterator[Path]:
+        for name in names(importing):
+            yield ROOT.joinpath(*name.split(".")[:-1]).with_suffix(".py")
+
+    assert path not in reached_from(path, files, IN_ROOMS)
 
 
 def test_matrices_know_no_keras() -> None:
@@ -151,3 +158,12 @@ def test_backend_imports_lazily() -> None:
 def test_users_import_the_package_only(path: Path) -> None:
     ours = {name for name in names(path) if name.split(".")[0] == "keras_urnn"}
     assert ours <= {"keras_urnn"}
+
+
+@pytest.mark.parametrize("path", USERS, ids=name_of)
+def test_users_do_not_import_each_other_in_circles(path: Path) -> None:
+    def files(importing: Path) -> Iterator[Path]:
+        for name in names(importing):  # of a script, or of what is in it
+            yield path.with_name(f"{name.split('.')[0]}.py")
+
+    assert path not in reached_from(path, files, USERS)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import choices
+import performance
 import pytest
-from shapes import SHAPES
+from contestants import SHAPES
 
 
 def row(
@@ -30,8 +30,8 @@ RECORD = {
             "pmnist",
             row("UnitaryRNN", False, 8.0, 5.0),
             row("UnitaryRNN", True, 10.0, 50.0, 3.0),
-            row(choices.CHECKPOINTS, True, 11.0, 5.0),
-            row(choices.CHECKPOINTS, False, 12.0, 4.0),
+            row(performance.CHECKPOINTS, True, 11.0, 5.0),
+            row(performance.CHECKPOINTS, False, 12.0, 4.0),
         ),
         run("jax", "pmnist", row("UnitaryRNN", True, 2.0)),
         run("torch", "pmnist", row("UnitaryRNN", False, 16.0)),
@@ -52,8 +52,8 @@ FASTER = {
         "contestants": [
             row("UnitaryRNN", True, 1.0),
             row("UnitaryRNN", False, 4.0),
-            row(choices.HALF, True, 8.0),
-            row(choices.HALF, False, 1.0),
+            row(performance.HALF, True, 8.0),
+            row(performance.HALF, False, 1.0),
         ]
     }
 }
@@ -74,12 +74,12 @@ FASTER = {
     ],
 )
 def test_a_choice_is_divided_by_the_other(start: str, shape: str, cell: str) -> None:
-    lines = choices.table(RECORD, FASTER).splitlines()
+    lines = performance.choices(RECORD, FASTER).splitlines()
     (line,) = (line for line in lines if line.startswith(f"| {start}"))
     cells = [one.strip() for one in line.strip("|").split("|")]
     assert cells[1 + list(SHAPES).index(shape)] == cell
 
 
 def test_a_batch_costs_each_of_its_sequences_a_part() -> None:
-    lines = choices.batches(RECORD).splitlines()[2:]
+    lines = performance.batches(RECORD).splitlines()[2:]
     assert lines == ["| 1 |  |  | 16 |  |", "| 32 |  |  | 1 |  |"]

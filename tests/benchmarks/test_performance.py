@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import performance
-import performance_plots
 import pytest
 import recurrence
 import targets
-from shapes import SHAPES
+import timings
+from contestants import SHAPES
 
 RECORD = recurrence.load(recurrence.OUTPUT)
 FASTER = recurrence.load(performance.FASTER)
@@ -58,7 +58,7 @@ def test_the_profile_counts_products_by_the_fastest_of_the_backend() -> None:
         timed("matrix product", True, 40.0),
     ]
     run = {"backend": "tensorflow", "shape": shape, "contestants": rows}
-    *_, row = performance.profile({"runs": [run]}).splitlines()
+    *_, row = timings.profile({"runs": [run]}).splitlines()
     parts = "200 | 120 (60.0%) | 20 (10.0%) | 60 (30.0%)"
     assert row == f"| TensorFlow | pmnist | ContractiveRNN | {parts} |"
 
@@ -72,11 +72,11 @@ def timed(name: str, jit: bool, ms: float, **others: object) -> dict[str, object
 def test_pictures_have_titles_labels_and_are_pngs(
     record: dict[str, list[object]], tmp_path: Path
 ) -> None:
-    performance_plots.draw(record, tmp_path)
-    for name in (performance_plots.RATIOS, performance_plots.GROWN):
+    performance.draw(record, tmp_path)
+    for name in (performance.RATIOS, performance.GROWN):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
         assert f"images/{name}" in "".join(PAGES)
-    axes = performance_plots.ratios(record).axes[0]
+    axes = performance.ratios(record).axes[0]
     assert axes.get_title()
     assert axes.get_ylabel()
     assert len(axes.get_xticklabels()) == len(targets.TARGETS)

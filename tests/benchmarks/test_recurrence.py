@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import contestants
-import growth
 import keras
 import lockstep
-import promises
 import pytest
 import recurrence
-import shapes
 import targets
 
 SCRIPT = Path(recurrence.__file__)
@@ -39,7 +36,7 @@ def run(backend: str, shape: str, *rows: dict[str, Any]) -> dict[str, Any]:
         "commit": "0",
         "machine": {"processor": "fast"},
         "complete": True,
-        "shape": shapes.SHAPES[shape]._asdict(),
+        "shape": contestants.SHAPES[shape]._asdict(),
         "contestants": list(rows),
     }
 
@@ -71,7 +68,7 @@ def test_a_quick_run_writes_what_it_measured(tmp_path: Path) -> None:
     written = json.loads(output.read_text(encoding="utf-8"))
     (measured,) = written["runs"]
     assert measured["backend"] == backend
-    assert measured["shape"] == shapes.QUICK._asdict()
+    assert measured["shape"] == contestants.QUICK_SHAPE._asdict()
     rows = measured["contestants"]
     assert {one["contestant"] for one in rows} == set(contestants.QUICK)
     for one in rows:
@@ -115,7 +112,7 @@ def test_what_was_not_measured_has_no_cell() -> None:
     assert targets.cell(there, target("`SimpleRNN`, JAX"), "wide") is None
     assert targets.cell(there, target("`SimpleRNN`, PyTorch"), "small") is None
     assert targets.cell(there, target("`LSTM`"), "small") is None
-    table = targets.table(record(usual("jax", "small", jit=True), run("jax", "wide")))
+    table = targets.ratios(record(usual("jax", "small", jit=True), run("jax", "wide")))
     assert table.splitlines()[0] == "| against | small | wide |"
     assert table.splitlines()[2].endswith(": met | not measured |")
     assert len(table.splitlines()) == 3  # of the others nothing is there
@@ -183,7 +180,7 @@ def test_lstm_counts_where_ours_gains_least() -> None:
 def test_the_share_of_the_peak_counts_products() -> None:
     measured = usual("jax", "pmnist", jit=True)
     measured["contestants"].append(row("matrix product", 1.0))
-    share = promises.of_peak(measured, row("UnitaryRNN", 5.0))
+    share = targets.of_peak(measured, row("UnitaryRNN", 5.0))
     # Three passes in 5 ms, one in 1 ms; the inputs, two products of width 1, on top.
     assert share == pytest.approx((3.0 + 2.0 / 128.0) / 5.0)
 
@@ -192,21 +189,21 @@ def test_each_layer_has_a_share_of_the_peak() -> None:
     slow, fast = usual("torch", "wide", jit=False), usual("jax", "wide", jit=True)
     for measured, product in ((slow, 1.0), (fast, 1.5)):
         measured["contestants"].append(row("matrix product", product))
-    table = promises.table(record(slow, fast))
+    table = targets.promises(record(slow, fast))
     for name in ("UnitaryRNN", "ContractiveRNN"):
         share = 1.5 * (3.0 + 2.0 / 512.0) / TIMES[name]
         assert f"peak, {name} | wide | JAX | {share:.0%} | ≥ 90% |" in table
 
 
 def test_memory_is_promised_by_that_of_simple_rnn() -> None:
-    table = promises.table(record(usual("jax", "pmnist", jit=True)))
+    table = targets.promises(record(usual("jax", "pmnist", jit=True)))
     assert "divided by `SimpleRNN`'s | pmnist | JAX | 0.50 | ≤ 1.25 | met |" in table
 
 
 def test_checkpoints_are_promised_to_take_less_than_simple_rnn() -> None:
     measured = usual("jax", "long", jit=True)
     measured["contestants"] += [row("UnitaryRNN, checkpoint_every=100", 11.0)]
-    (line,) = re.findall(".*checkpoint_every.*", promises.table(record(measured)))
+    (line,) = re.findall(".*checkpoint_every.*", targets.promises(record(measured)))
     assert line.endswith("| long | JAX | 1.10 | < 1 | **missed** |")
 
 
@@ -216,7 +213,7 @@ def test_who_fails_leaves_the_others() -> None:
     backend, rules = keras.config.backend(), lockstep.Rules(rounds=2, warm_ups=1)
     rows = lockstep.race(
         [
-            lockstep.Contender(backend, who, shapes.QUICK, rules)
+            lockstep.Contender(backend, who, contestants.QUICK_SHAPE, rules)
             for who in (fails, goes)
         ],
         rules,
@@ -231,12 +228,12 @@ def test_who_takes_too_long_is_stopped_or_run_once() -> None:
     entry = contestants.Entry("matrix product", *GOES)
     backend, rules = keras.config.backend(), lockstep.Rules(rounds=2, once=0.0)
     (once,) = lockstep.race(
-        [lockstep.Contender(backend, entry, shapes.QUICK, rules)], rules
+        [lockstep.Contender(backend, entry, contestants.QUICK_SHAPE, rules)], rules
     )
     assert once["training"]["once"]
     assert len(once["training"]["rounds_ms"]) == 1
     contender = lockstep.Contender(
-        backend, entry, shapes.QUICK, lockstep.Rules(limit=0.0)
+        backend, entry, contestants.QUICK_SHAPE, lockstep.Rules(limit=0.0)
     )
     assert not contender.enter("training")
     assert contender.row["training"] == {"stopped_after_s": 0.0}
@@ -256,7 +253,7 @@ def test_exponents_are_those_of_power_laws() -> None:
     ]
     found = {
         (row["axis"], row["jit_compile"]): row["exponent"]
-        for row in growth.exponents(points)
+        for row in recurrence.exponents(points)
     }
     assert found == {
         ("units", True): pytest.approx(2.0),
@@ -267,7 +264,7 @@ def test_exponents_are_those_of_power_laws() -> None:
 
 def test_one_point_has_no_exponent() -> None:
     point = {"axis": "units", "value": 8, "jit_compile": True, "ms": 1.0}
-    assert growth.exponents([point]) == []
+    assert recurrence.exponents([point]) == []
 
 
 def test_a_summary_has_the_median_and_the_quartiles() -> None:
@@ -279,13 +276,13 @@ def test_a_summary_has_the_median_and_the_quartiles() -> None:
 
 def test_who_starts_where() -> None:
     def names(backend: str, shape: str) -> list[contestants.Entry]:
-        return list(contestants.entries(backend, shapes.SHAPES[shape]))
+        return list(contestants.entries(backend, contestants.SHAPES[shape]))
 
     wide, small = names("tensorflow", "wide"), names("tensorflow", "small")
     assert {one.contestant for one in wide} - {one.contestant for one in small} == {
         "UnitaryRNN, checkpoint_every=56",
     }
-    half = contestants.entries("tensorflow", shapes.HALF_PRECISION)
+    half = contestants.entries("tensorflow", contestants.HALF_PRECISION)
     assert "UnitaryRNN, mixed_bfloat16" in {one.contestant for one in half}
     assert {one.jit_compile for one in small} == {False, True}
     assert all(one.jit_compile for one in names("jax", "small"))
