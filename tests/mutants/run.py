@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MUTANTS = Path(__file__).with_name("mutants.toml")
-COPIED = ("keras_urnn", "tests", "examples", "pyproject.toml")
+COPIED = ("keras_urnn", "tests", "examples", "benchmarks", "pyproject.toml")
 PROCESSES = 2
 TIME_LIMIT = 300  # seconds: a mutant that hangs is caught, too
 PASSED, FAILED = 0, 1  # pytest's exit statuses; the others mean that it could not run
