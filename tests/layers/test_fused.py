@@ -12,7 +12,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import recurrence
 from keras_urnn.layers import fusing
-from keras_urnn.recurrence import blocks
+from keras_urnn.recurrence import blocks, products, schedule
 from tests.helpers import (
     BATCH,
     FEATURES,
@@ -189,8 +189,8 @@ def test_same_under_xla(
     apart: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blocks, "_is_tiny", lambda *_: tiny)
-    monkeypatch.setattr(recurrence, "_BESIDE", UNITS if apart else UNITS + 1)
+    monkeypatch.setattr(products, "_is_tiny", lambda *_: tiny)
+    monkeypatch.setattr(schedule, "_OVERLAP_WIDTH", UNITS if apart else UNITS + 1)
     given = activation is not None
     with precision("float64"):
         layer = ku.UnitaryRNN(
@@ -203,7 +203,7 @@ def test_same_under_xla(
 def test_a_step_is_tiny_by_its_units_and_its_work() -> None:
     tiny = {(512, 8), (None, 8), (10, 16), (4, 24)}
     larger = {(32, 12), (None, 12), ("symbol", 9), (1, 32)}
-    assert {step for step in tiny | larger if blocks._is_tiny(*step)} == tiny
+    assert {step for step in tiny | larger if products._is_tiny(*step)} == tiny
 
 
 def test_same_under_xla_with_checkpoints() -> None:
@@ -216,10 +216,15 @@ def test_same_under_xla_with_checkpoints() -> None:
 def test_the_bias_is_in_no_product_that_rounds(
     rounds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "rounds_products", lambda: rounds)
+    monkeypatch.setattr(products, "rounds_products", lambda: rounds)
     seen: list[Any] = []
-    with_one = blocks._with_one
-    monkeypatch.setattr(blocks, "_with_one", lambda x: seen.append(x) or with_one(x))
+    with_ones = products._with_ones
+
+    def spy(x: Any) -> Any:
+        seen.append(x)
+        return with_ones(x)
+
+    monkeypatch.setattr(products, "_with_ones", spy)
     with precision("float64"):
         layer = ku.UnitaryRNN(UNITS)
         assert_same(layer, False, "float64", features=6)
@@ -230,14 +235,14 @@ def test_the_bias_is_in_no_product_that_rounds(
 def halved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Halve the batch at `UNITS` units already; what is halved gets into the list."""
     cut: list[Any] = []
-    halves = blocks._halves
+    halves = blocks.halves
 
     def spy(tensor: Any) -> Any:
         cut.append(tensor)
         return halves(tensor)
 
-    monkeypatch.setattr(blocks, "_HALVED", (UNITS,))
-    monkeypatch.setattr(blocks, "_halves", spy)
+    monkeypatch.setattr(schedule, "_HALVED", (UNITS,))
+    monkeypatch.setattr(blocks, "halves", spy)
     return cut
 
 
@@ -570,7 +575,7 @@ def test_second_derivatives_with_a_mask_in_several_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("_BLOCK", "_WRITTEN_OUT_BLOCK"):
-        monkeypatch.setattr(recurrence, name, 3)
+        monkeypatch.setattr(schedule, name, 3)
     for options in ({"return_sequences": True}, {"checkpoint_every": 3}):
         assert_second_derivatives("sigmoid", masked=True, **options)
 
@@ -611,7 +616,7 @@ def test_xla_makes_room_for_a_block_as_its_loop_begins(
         pytest.skip("TensorFlow's loops under XLA")
     import tensorflow as tf
 
-    monkeypatch.setattr(recurrence, "_BESIDE", UNITS)
+    monkeypatch.setattr(schedule, "_OVERLAP_WIDTH", UNITS)
     layer = ku.UnitaryRNN(UNITS)
     layer.build((BATCH, 128, FEATURES))
     weights = layer.trainable_variables
