@@ -1,4 +1,4 @@
-"""The one place that may import a backend: full precision, automatic gradients."""
+"""The one place that may import a backend: precision, compilation, gradients."""
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from keras_urnn._backend.own_derivative import with_derivative
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep the products traced inside, cuDNN's too, from TF32 and bfloat16.
+    """Compute the products traced inside, cuDNN's too, without TF32 and bfloat16.
 
-    On a GPU the backends may compute a float32 product with 10 bits of mantissa;
-    Newton-Schulz then stalls at a unitarity error of 5e-4. The switch is set for
-    the products inside only. TensorFlow has none that is local: there
-    `product_dtype` asks for float64 instead.
+    On a GPU the backends may compute a float32 product with 10 bits of mantissa.
+    Newton-Schulz then stalls at a unitarity error of 5e-4. JAX and PyTorch have a
+    switch that can be set for the products inside alone. TensorFlow's switch is global,
+    so there `product_dtype` asks for float64 instead.
     """
     backend = keras.config.backend()
     if backend == "jax":
@@ -28,7 +28,8 @@ def full_precision() -> Iterator[None]:
     elif backend == "torch":
         import torch
 
-        # PyTorch refuses to read the older, global switch once a user has set these.
+        # Not the older, global switch: PyTorch refuses to read it once a user has set
+        # one of these.
         backends = torch.backends
         switches = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.rnn)
         previous = [switch.fp32_precision for switch in switches]
@@ -44,9 +45,9 @@ def full_precision() -> Iterator[None]:
 
 
 def rounds_products() -> bool:
-    """Whether float32 products, unless asked otherwise, may be TF32's: not on a CPU.
+    """Whether the backend may compute float32 products in TF32 by default.
 
-    Those of PyTorch are not, by default.
+    JAX and TensorFlow do so on a GPU, PyTorch does not.
     """
     backend = keras.config.backend()
     if backend == "jax":
@@ -62,11 +63,11 @@ def rounds_products() -> bool:
 
 
 def product_dtype(dtype: str) -> str:
-    """The dtype in which products are right to the last digits of `dtype`.
+    """The dtype in which products are exact to the rounding of `dtype`.
 
-    At least float32 (there is no SVD, and no use in iterating, below), and float64
-    for float32 under TensorFlow where TF32 may be used: on a GPU, unless the user
-    has switched it off.
+    It is at least float32: half precision has no SVD, and its iterations do not
+    converge far enough. Under TensorFlow it is float64 where float32 products may be
+    computed in TF32: on a GPU, unless the user has switched TF32 off.
     """
     if dtype == "float64":
         return "float64"
@@ -77,8 +78,8 @@ def product_dtype(dtype: str) -> str:
 def matmul(a: Any, b: Any) -> Any:
     """`a @ b` in the dtype of the operands.
 
-    `keras.ops.matmul` multiplies float64 in float32 under PyTorch (Keras 3.15.1: its
-    type promotion knows no float64 outside TensorFlow). The operator does not.
+    `keras.ops.matmul` multiplies float64 matrices in float32 under PyTorch (Keras
+    3.15.1: its type promotion has float64 on TensorFlow only). The operator does not.
     """
     return a @ b
 
@@ -89,7 +90,8 @@ def cubic(x: Any, linear: Any, third: Any) -> Any:
     if keras.config.backend() == "torch" and len(x.shape) == 2:
         import torch
 
-        # One operation of four, which with few rows take as long as the product.
+        # One operation instead of four. With few rows each of the four takes as long
+        # as the product.
         return torch.addmm(x, x, square, beta=linear, alpha=-third)
     return linear * x - third * matmul(x, square)
 
@@ -97,8 +99,8 @@ def cubic(x: Any, linear: Any, third: Any) -> Any:
 def fold(step: Callable[..., Any], table: Any, first: Any, end: Any, x: Any) -> Any:
     """`x` after `x = step(x, *row)` with the rows `first` to `end - 1` of `table`.
 
-    `table` is a NumPy array. PyTorch is asked for the two numbers once: to wait for a
-    GPU at each row would take longer than the step.
+    `table` is a NumPy array. On PyTorch the two indices become Python numbers once: a
+    loop that waits for a GPU at each row would take longer than its steps.
     """
     if keras.config.backend() == "torch":
         for row in table[int(first) : int(end)].tolist():
@@ -108,7 +110,7 @@ def fold(step: Callable[..., Any], table: Any, first: Any, end: Any, x: Any) -> 
     rows = ops.convert_to_tensor(table, dtype=x.dtype)
 
     def body(k: Any, x: Any) -> tuple[Any, Any]:
-        # Not `rows[k]`: TensorFlow would have XLA compile again for each new `k`.
+        # Not `rows[k]`: then XLA would compile again for each new `k` on TensorFlow.
         return k + 1, step(x, *ops.unstack(ops.take(rows, k, axis=0)))
 
     return ops.while_loop(lambda k, x: k < end, body, (first, x))[1]
@@ -124,10 +126,11 @@ def call(
 ) -> Any:
     """`function(tensor, **settings)`, traced once for each shape and its settings.
 
-    Outside of a compiled step JAX compiles each loop and branch again at every call,
-    which takes 100 times as long as running it. TensorFlow traces a step of training
-    several times, and half of that time would go into a projection in it; with `xla`
-    it compiles the function for itself, in a step that it doesn't compile, too.
+    Outside of a compiled step JAX would compile each loop and branch again at every
+    call, which takes 100 times as long as running it. TensorFlow traces a training step
+    several times, and without a trace that is kept, half of that time would go into its
+    projection. With `xla` TensorFlow compiles the function by XLA even if the training
+    step around it is not.
 
     `derivative(tensor, direction, **settings)` is as for `with_derivative`.
     """
@@ -139,7 +142,8 @@ def call(
         return _jitted(function, derivative, items)(tensor)
     import tensorflow as tf
 
-    tensor = tf.convert_to_tensor(tensor)  # Keras' leaves a variable as it is
+    # Keras' `convert_to_tensor` would leave a variable as it is.
+    tensor = tf.convert_to_tensor(tensor)
     wide = product_dtype(tensor.dtype.name)
     traced = _traced(function, items, xla, tensor.shape, tensor.dtype, wide)
     return with_derivative(traced, partial(derivative, **settings))(tensor)
@@ -170,14 +174,14 @@ def _traced(
 ) -> Callable[[Any], Any]:
     import tensorflow as tf
 
-    # One for each shape: TensorFlow warns of a function that is traced for many.
+    # A function for each shape: TensorFlow warns if one is traced for many shapes.
     whole = partial(function, **dict(settings))
     return tf.function(whole, autograph=False, jit_compile=xla or None)
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Let tensors made inside be of float64: JAX truncates them unless it is told."""
+    """Allow tensors of float64 inside. JAX truncates them to float32 otherwise."""
     if keras.config.backend() == "jax":
         import jax
 
@@ -188,10 +192,11 @@ def double_precision() -> Iterator[None]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of tensors, compiled at its first call where loops need it.
+    """`function` of tensors, compiled at its first call on TensorFlow and JAX.
 
-    Eager TensorFlow runs each step of a loop in Python, eager JAX compiles the loop
-    anew at every call. Keep what is returned.
+    Eager TensorFlow would run each step of a loop in Python, eager JAX would compile
+    the loop at every call. On PyTorch the function runs without gradients. Call this
+    once and keep the result, which holds the compiled code.
     """
     backend = keras.config.backend()
     if backend == "jax":
@@ -213,9 +218,10 @@ def _without_gradients(function: Callable[..., Any], *tensors: Any) -> Any:
 
 
 def inference(model: Any) -> Callable[[Any], Any]:
-    """A model as a function of its inputs, compiled, without gradients. Keep it.
+    """A model as a compiled function of its inputs, without gradients.
 
-    Not `predict_on_batch` on TensorFlow, which warns of retracing at the fifth model.
+    Call this once and keep the result. On TensorFlow it does not use
+    `predict_on_batch`, which warns of retracing at the fifth model.
     """
     if keras.config.backend() == "tensorflow":
         return compiled(partial(model, training=False))
@@ -225,7 +231,7 @@ def inference(model: Any) -> Callable[[Any], Any]:
 def gradients(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], list[Any]]:
     """The gradients of a scalar function of a list of tensors, as a function of it.
 
-    TensorFlow and JAX compile it at its first call, so keep what is returned.
+    TensorFlow and JAX compile it at its first call: keep the result.
     """
     backend = keras.config.backend()
     if backend == "jax":
@@ -245,7 +251,7 @@ def _torch_gradients(
     import torch
 
     leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-    # Not `backward`, which would add to the gradients of all weights as well.
+    # Not `backward`, which would also add to the gradients of all weights.
     value = function(leaves)
     return list(torch.autograd.grad(value, leaves, materialize_grads=True))
 

@@ -13,7 +13,7 @@ FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
 
 
 def takes(x: Any, mask: Any, settings: Settings) -> bool:
-    """Whether cuDNN has this recurrence: not with masks or recomputed states."""
+    """Whether cuDNN can run this recurrence: not with masks or recomputed states."""
     known = settings.activation in FUNCTIONS
     on = known and mask is None and not settings.recompute and on_cudnn(x)
     return on and not rewritten(x)
@@ -25,7 +25,7 @@ def on_cudnn(x: Any) -> bool:
 
 
 def run(x: Any, *others: Any) -> tuple[Any, Any]:
-    """What `torch_recurrence.run` does, of the same arguments."""
+    """What `torch_recurrence.run` returns for the same arguments."""
     return _Recurrence.apply(x, *others)
 
 
@@ -33,7 +33,7 @@ def _states(inputs: Sequence[Any], activation: str, training: bool) -> tuple[Any
     """The states of all steps, and the last."""
     x, kernel, bias, matrix, start = inputs
     parts = (kernel.t(), matrix.t(), bias, torch.zeros_like(bias))
-    # In one piece of memory and this order cuDNN takes them as they are.
+    # cuDNN uses weights without a copy if they lie in one tensor in this order.
     flat = torch.cat([part.reshape(-1) for part in parts])
     pieces = flat.split([part.numel() for part in parts])
     weights = [a.view(b.shape) for a, b in zip(pieces, parts, strict=True)]
@@ -44,10 +44,10 @@ def _states(inputs: Sequence[Any], activation: str, training: bool) -> tuple[Any
 
 
 class _Recurrence(torch.autograd.Function):
-    """A graph of PyTorch's own within a node.
+    """A node of autograd that holds the graph of cuDNN's forward pass.
 
-    So the backward pass too is kept from TF32, which PyTorch lets cuDNN round to unless
-    told otherwise, and there are second derivatives, which cuDNN has not.
+    The node runs the backward pass of that graph in full float32: by default PyTorch
+    lets cuDNN round to TF32. It also gives second derivatives, which cuDNN lacks.
     """
 
     @staticmethod

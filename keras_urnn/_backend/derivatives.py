@@ -1,6 +1,6 @@
-"""Derivatives read from what an activation gave, in one operation of TensorFlow.
+"""Derivatives of activations as functions of their values, in one TensorFlow operation.
 
-Of several operations each would go over all numbers once more, unless XLA joins them.
+With several operations each would read all numbers again, unless XLA fuses them.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A function with a derivative of its own, in place of that of its operations."""
+"""A function with a derivative of its own, instead of that of its operations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,9 +12,9 @@ def with_derivative(
 ) -> Callable[[Any], Any]:
     """`function` of one tensor, with `derivative(tensor, direction)`.
 
-    The derivative is linear in the direction, and its own adjoint, so that it serves as
-    a gradient too: that of each map which is the gradient of a convex function is. It
-    runs where a derivative is asked for, and nowhere else.
+    The derivative must be linear in the direction and its own adjoint, so that it is
+    the gradient as well. That holds for each map that is itself the gradient of a
+    convex function. It is computed only if a derivative is asked for.
     """
     backend = keras.config.backend()
     if backend == "torch":
@@ -30,8 +30,8 @@ def with_derivative(
     import tensorflow as tf
 
     def with_gradient(tensor: Any) -> tuple[Any, Callable[..., Any]]:
-        # Else a tape asks the operations inside for their gradients, which XLA has not
-        # where the number of rounds of a loop depends on the numbers.
+        # Without `stop_gradient` a tape asks the operations inside for their gradients.
+        # XLA has none for a loop whose number of rounds depends on the numbers.
         return function(tf.stop_gradient(tensor)), partial(derivative, tensor)
 
     result: Callable[[Any], Any] = tf.custom_gradient(with_gradient)

@@ -1,4 +1,4 @@
-"""TensorFlow's own loop over the first axis of tensors, as XLA runs it fastest."""
+"""TensorFlow's own loop over the first axis of tensors."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,11 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-# How many rounds of a loop over blocks TensorFlow may run at once. At the shape
-# `pmnist` of benchmarks/recurrence.py ten, TensorFlow's default, took more memory than
-# two and no less time ("Memory on TensorFlow", docs/performance.md of commit 229fb5d).
-# More rounds hold more memory. One round saves memory and, in short steps, loses time:
-# see `recurrence.schedule`.
+# How many rounds of a loop TensorFlow may run at once, if `ahead`. Ten rounds, its
+# default, were no faster and took more memory ("Memory on TensorFlow without XLA",
+# docs/performance.md of commit fdb0ec0). For one round see `_AHEAD_WIDTH` in
+# `recurrence.schedule`.
 _ROUNDS_AT_ONCE = 2
 
 

@@ -11,7 +11,8 @@ def apply(
 ) -> Any:
     """`function(tensor)`; see `own_derivative.with_derivative`."""
     if not torch.is_grad_enabled():
-        # Where a training step projects: `apply` alone takes some 50 microseconds.
+        # A training step projects without gradients. There it saves the call of
+        # `apply`, some 50 microseconds.
         return function(tensor)
     return _WithDerivative.apply(function, derivative, tensor)
 

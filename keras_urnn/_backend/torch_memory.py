@@ -1,8 +1,9 @@
-"""Memory for the states of PyTorch's recurrence, lent again once nothing reads it.
+"""Memory for the states of PyTorch's recurrence, used again once nothing reads it.
 
-On a processor PyTorch has large tensors from the system each time anew, and gives them
-back: memory that a training step must touch first, which takes up to a fifth of the
-step. On a GPU PyTorch keeps memory itself.
+On a processor PyTorch takes the memory of a large tensor from the system and returns it
+after use. At each training step the pages are then new to the process, and touching
+them takes up to a fifth of the step: see "PyTorch at 512 units" in
+docs/performance_in_detail.md. On a GPU PyTorch keeps the memory itself.
 """
 
 import weakref
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# The memory of each recurrent matrix, gone with it, and a reference to its reader.
+# For each recurrent matrix the memory that it was lent and a weak reference to the
+# memory's reader. Both go when the matrix does.
 _memories = WeakTensorKeyDictionary()
 
 
@@ -19,19 +21,20 @@ def lend(matrix: Any, shape: tuple[int, ...]) -> Any:
     """An uninitialized tensor of the dtype of `matrix`, on its device.
 
     Its memory is lent again for the same matrix, shape and dtype as soon as no tensor
-    and no NumPy array reads it. Each loan is a NumPy array of its own, the reader,
-    which PyTorch keeps as long as the storage of the tensor made from it: a graph, a
-    view, a detached tensor and a saved-tensor hook all share that storage. So the
-    memory is free when the reader is gone. Nothing has to be given back.
+    and no NumPy array reads it. Each time it is wrapped in a new NumPy array, the
+    reader. PyTorch keeps the reader alive as long as the storage of the tensor made
+    from it, which a graph, a view, a detached tensor and a saved-tensor hook all share.
+    So the memory is free when the reader is gone, and no caller has to return it.
 
-    Not for tensors that are traced or transformed: see `torch_modes.rewritten`.
+    Do not use it for tensors that are traced or transformed: see
+    `torch_modes.rewritten`.
     """
     if matrix.device.type != "cpu":
         return matrix.new_empty(shape)
-    # Taken out, so that no other thread finds it at the same time.
+    # Removed from the table, so that no other thread takes it at the same time.
     memory, reader = _memories.pop(matrix, (None, None))
     free = memory is not None and reader() is None
-    # `Module.to` leaves the matrix the same object, of another dtype.
+    # `Module.to` changes the dtype of the matrix and keeps the object.
     if not free or (memory.shape, memory.dtype) != (shape, matrix.dtype):
         memory = matrix.new_empty(shape)
     array = memory.view(torch.uint8).numpy()  # NumPy has no bfloat16

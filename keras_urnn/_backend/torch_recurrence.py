@@ -1,9 +1,8 @@
 """The fused recurrence on PyTorch, in buffers that are written in place.
 
-There a step of Keras' loop costs as much as ten small operations, and autograd keeps
-a copy of all that each of them makes. Where PyTorch traces or transforms operations,
-and for derivatives of the gradients, the steps are taken one by one in operations that
-it knows.
+A step of Keras' loop costs as much as ten small operations on PyTorch, and autograd
+keeps the result of each of them. If PyTorch traces or transforms operations, and for
+derivatives of the gradients, the steps are plain operations that autograd knows.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ def _inside(low: float, high: float, slope: float) -> Callable[[Any, Any, Any], 
     return differentiate
 
 
-# PyTorch's own gradient rounds the slope to float32 in float64 as well.
+# PyTorch's own gradient rounds the slope to float32 even if the dtype is float64.
 _SIXTH = torch.tensor(1.0 / 6.0).item()
 
 RULES = {
@@ -68,10 +67,10 @@ RULES = {
 
 
 class Settings(NamedTuple):
-    """What `run` needs to know beside tensors; see `recurrence.fused_recurrence`.
+    """What `run` takes beside tensors; see `recurrence.schedule.Settings`.
 
-    `differentiable` is whether there will be a backward pass; within `forward` PyTorch
-    doesn't say.
+    `differentiable` is whether there may be a backward pass. It is asked before
+    `forward`, within which PyTorch does not tell.
     """
 
     activation: str
@@ -84,7 +83,7 @@ class Settings(NamedTuple):
 def run(x: Any, *others: Any) -> tuple[Any, Any]:
     """The states of all steps (None unless wanted) and the last, time first.
 
-    Of `x`, and the other arguments of `_Recurrence.forward` in their order.
+    The arguments are those of `_Recurrence.forward`.
     """
     *inputs, mask, settings = (x, *others)
     if rewritten(*inputs):
@@ -108,7 +107,8 @@ def _fill(
 ) -> None:
     """Put the states after `states[0]` in `states[1:]`."""
     flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
-    # Of one feature, element by element takes half the time of a matrix product.
+    # With one feature the products are those of elements, in half the time of a matrix
+    # product (CHANGELOG, 0.4.0).
     project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
     project(bias, features, kernel, out=flat)
     rows = states.unbind(0)
@@ -198,11 +198,12 @@ class _Recurrence(torch.autograd.Function):
 
 
 def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
-    """The gradients by autograd step by step; differentiable where that is asked."""
+    """The gradients by autograd, step by step; differentiable if autograd is on."""
     *saved, mask, _ = ctx.saved_tensors
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views: one input may have been computed from another.
+        # Views, so that the gradient of an input leaves out the way through another
+        # input that was computed from it.
         inputs = [one.view_as(one) for one in saved]
         states, last = _step_by_step(inputs, mask, ctx.settings.activation)
         given = [] if to_states is None else [(torch.stack(states), to_states)]
@@ -222,7 +223,7 @@ def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
 def _step_by_step(
     inputs: Sequence[Any], mask: Any, activation: str
 ) -> tuple[list[Any], Any]:
-    """The state after each step, and the last, in memory of their own."""
+    """The state after each step, and the last, by operations that autograd knows."""
     x, kernel, bias, matrix, h = inputs
     states = []
     for t, features in enumerate(x.unbind(0)):

@@ -1,4 +1,4 @@
-"""Tensor maps onto the orthogonal and the contractive matrices, on `keras.ops`."""
+"""Maps onto the orthogonal and the contractive matrices, on `keras.ops`."""
 
 from typing import Any
 

@@ -25,9 +25,12 @@ from keras_urnn.linalg.working_form import (
     transpose,
 )
 
-# Of so many rows TensorFlow shares a product among threads that mostly wait for each
-# other. A clip by XLA takes half as long then, and a second or two to compile.
-_SHARED = range(97, 257)
+# With this number of rows TensorFlow splits a product among threads that mostly wait
+# for each other. There XLA compiles the clip by itself, although it does not compile
+# the training step: a clip then takes half the time, and the first one a second or two
+# more (CHANGELOG, 0.4.0). The bounds were chosen by hand. If the range is too wide, a
+# clip of other sizes pays for the compilation and gains nothing.
+_COMPILED_ROWS = range(97, 257)
 
 
 def clip_singular_values(
@@ -36,21 +39,21 @@ def clip_singular_values(
     """The nearest matrix of spectral norm at most `max_norm`.
 
     For the SVD `W = U Σ Vᵀ` this is `U min(Σ, max_norm) Vᵀ`, the nearest matrix of
-    that norm in the Frobenius norm. It is computed as `W` less what stands out,
+    that norm in the Frobenius norm. It is computed as `W` minus the excess
     `U (Σ - max_norm)⁺ Vᵀ`, so that a matrix inside the ball is returned unchanged,
-    bit for bit. One with an entry that is not finite is returned as it is.
+    bit for bit. A matrix with an entry that is not finite is returned as it is.
 
-    Where all singular values stand out it is `max_norm` times the polar factor, and as
-    exact as that. Where only some do, it is exact to `n ε ‖W‖`, as a backward-stable
-    SVD is. The derivative is that of `derivatives.clip_derivative`, whatever the
-    method.
+    If all singular values exceed `max_norm`, the result is `max_norm` times the polar
+    factor, and as exact as that. If only some do, it is exact to `n ε ‖W‖`, as a
+    backward-stable SVD is. Each method has the derivative of
+    `derivatives.clip_derivative`.
 
     Args:
         matrix: tensor of shape `(..., rows, columns)`.
         max_norm: positive number, the largest spectral norm.
-        method: `"newton_schulz"` and `"auto"` find what stands out by a matrix sign
-            iteration, and a second one far from the set: matrix products only. `"svd"`
-            decomposes. Defaults to `"auto"`.
+        method: `"newton_schulz"` and `"auto"` compute the excess by a matrix sign
+            iteration, and by a second one far from the set: matrix products only.
+            `"svd"` decomposes. Defaults to `"auto"`.
 
     Returns:
         A tensor of the shape and dtype of `matrix`.
@@ -62,7 +65,7 @@ def clip_singular_values(
         _clip_singular_values,
         matrix,
         clip_derivative,
-        xla=min(matrix.shape[-2:]) in _SHARED and method != "svd",
+        xla=min(matrix.shape[-2:]) in _COMPILED_ROWS and method != "svd",
         max_norm=max_norm,
         method=method,
     )
@@ -84,17 +87,20 @@ def _tall_clip(x: Tensor, max_norm: float, method: str, epsilon: float) -> Tenso
             lambda: x - max_norm * excess,
             lambda: max_norm * _clip_from_afar(x, max_norm, method),
         )
+    # What rounding leaves of the excess of a matrix on the set, with a factor of 2 that
+    # was chosen by hand. With a smaller one a clipped matrix would change again when it
+    # is clipped twice, with a larger one matrices outside the ball would be left there.
     rounding = 2.0 * math.sqrt(x.shape[-1]) * epsilon
     inside = ops.logical_and(near, frobenius(excess) <= rounding)
     return ops.where(inside, x, clipped)
 
 
 def _near_excess(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`U (Σ - 1)⁺ Vᵀ` near the unit ball, by one sign iteration; and which are near.
+    """The excess `U (Σ - 1)⁺ Vᵀ`, and which matrices are near enough to the unit ball.
 
-    `A = XᵀX - I` has an eigenvalue `e > 0` for each singular value `sqrt(1 + e)` that
-    stands out. With `A⁺ = (A + A sign(A)) / 2` what stands out is that of the polar
-    factor of a matrix whose `XᵀX` is `I + A⁺`.
+    By one sign iteration. `A = XᵀX - I` has an eigenvalue `e > 0` for each singular
+    value `sqrt(1 + e)` above 1. With `A⁺ = (A + A sign(A)) / 2` the excess is
+    `X (I - (I + A⁺)^(-1/2))`.
     """
     a = -gram_defect(x)
     return root_excess(x, 0.5 * (a + matmul(a, matrix_sign(a))))
@@ -103,19 +109,19 @@ def _near_excess(x: Tensor) -> tuple[Tensor, Tensor]:
 def _clip_from_afar(x: Tensor, max_norm: float, method: str) -> Tensor:
     """`U min(Σ / max_norm, 1) Vᵀ` for singular values of any size.
 
-    What stands out is known to rounding relative to ‖W‖ only. Taken from `W` it leaves
-    that much of the large singular values, so they are clipped a second time.
+    The excess is exact to rounding relative to ‖W‖. After it is subtracted, the large
+    singular values are off by that much, so they are clipped a second time.
     """
     largest = largest_entry(x)
     x = divided(x, largest)
     norm = norm_bound(x)
     epsilon = EPSILON[ops.dtype(x)]
-    # All bounds below rounding give the same; 0, or Inf, would give NaN.
+    # All bounds below rounding give the same result, but 0 and Inf would give NaN.
     bound = ops.clip(divided(max_norm, largest), epsilon**2, 1.0 / epsilon)
     split = _svd_split if method == "svd" else _polar_split
     whole, excess, is_whole = split(x, norm, bound)
     clipped = ops.where(is_whole, whole, (x - excess) / bound)
-    if method == "svd":  # not exact enough even near the set
+    if method == "svd":  # it is not exact enough, even near the set
         return _without_excess(clipped)
     return ops.cond(
         ops.any(norm > 2.0 * bound),
@@ -129,13 +135,14 @@ def _without_excess(x: Tensor) -> Tensor:
 
 
 def _svd_split(x: Tensor, norm: Tensor, bound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`U min(Σ / bound, 1) Vᵀ`, `U (Σ - bound)⁺ Vᵀ`, and where the first is to be used.
+    """`U min(Σ / bound, 1) Vᵀ`, `U (Σ - bound)⁺ Vᵀ`, and where to use the first.
 
-    Close to the set what is left of `X` has fewer roundings than a product.
+    Close to the set `X` minus the excess has fewer roundings than a product of three
+    factors. The factor of 2 that says what is close was chosen by hand.
     """
     u, sigma, vt = ops.svd(x, full_matrices=False)
     sigma = ops.expand_dims(sigma, -2)
-    # Not `ops.minimum`: on PyTorch it returns float32 for float64.
+    # Not `ops.minimum`, which returns float32 for float64 on PyTorch.
     whole = matmul(u * ops.where(sigma < bound, sigma / bound, 1.0), vt)
     return whole, matmul(u * ops.relu(sigma - bound), vt), norm > 2.0 * bound
 
@@ -143,14 +150,15 @@ def _svd_split(x: Tensor, norm: Tensor, bound: Tensor) -> tuple[Tensor, Tensor, 
 def _polar_split(
     x: Tensor, norm: Tensor, bound: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The polar factor, `U (Σ - bound)⁺ Vᵀ`, and where all of `Σ` stands out.
+    """The polar factor, `U (Σ - bound)⁺ Vᵀ`, and where all of `Σ` exceeds the bound.
 
-    With the polar decomposition `X = P H` and `Y = H - bound I` what stands out is
-    `P Y⁺ = P (Y + sign(Y) Y) / 2`, and all does where `sign(Y)` is `I`. Neither
-    iteration has to converge fully: the singular values for which `P` has not are far
-    below the bound and have no part in `Y⁺`; an eigenvalue y for which sign(Y) has not
-    is below rounding, and y with it. Where the bound is below rounding, nothing is
-    known of the singular values next to it.
+    With the polar decomposition `X = P H` and `Y = H - bound I` the excess is
+    `P Y⁺ = P (Y + sign(Y) Y) / 2`. All singular values exceed the bound if `sign(Y)` is
+    `I`. Neither iteration has to converge for every singular value. If `P` has not
+    converged for one, it is far below the bound and has no part in `Y⁺`. If `sign(Y)`
+    has not converged for an eigenvalue, that eigenvalue is below rounding. If the bound
+    is below rounding, nothing is known of the singular values next to it, and all count
+    as above it.
     """
     polar, _ = newton_schulz(x / norm)
     h = matmul(transpose(polar), x)

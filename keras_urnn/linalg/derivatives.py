@@ -1,7 +1,7 @@
 """The derivatives of the projections, from one singular value decomposition.
 
-Both are gradients of convex functions of the matrix, so each derivative is its own
-adjoint: what it makes of a direction it makes of the gradient of a loss, too.
+Both projections are gradients of convex functions of the matrix, so each derivative is
+its own adjoint: the same map takes a direction forward and the gradient of a loss back.
 """
 
 import math
@@ -30,9 +30,9 @@ def polar_derivative(matrix: Tensor, direction: Tensor, **_: Any) -> Tensor:
 
         K_ij = (M_ij - M_ji) / (σ_i + σ_j),
 
-    at an orthogonal `Q` `(G - Q Gᵀ Q) / 2`. A singular matrix has none, as the factor
-    isn't unique there; what would be divided by 0, to rounding, is left out. The same
-    for each method.
+    and at an orthogonal matrix `Q` it is `(G - Q Gᵀ Q) / 2`. At a singular matrix there
+    is no derivative, as the factor is not unique. Terms with a divisor of 0, to
+    rounding, are left out there. The derivative is the same for each method.
     """
     return in_working_form(_tall_polar_derivative, matrix, direction)
 
@@ -53,11 +53,12 @@ def clip_derivative(
 ) -> Tensor:
     """The derivative of `U min(Σ, max_norm) Vᵀ` along a direction `G`.
 
-    There is none where a singular value equals `max_norm`. The one from inside the
-    ball is returned: such a value counts as free to move, so that at each matrix of
-    the set the derivative is `G`. The same for each method.
+    At a matrix with a singular value equal to `max_norm` there is no derivative. The
+    one from inside the ball is returned: such a value counts as free to move, so that
+    at each matrix of the set the derivative is `G`. It is the same for each method.
     """
-    # What rounding to the dtype of the matrix makes of max_norm; see `_tall_clip`.
+    # A singular value of a clipped matrix is `max_norm` to this rounding, in the dtype
+    # of the matrix; see `clipping._tall_clip`.
     rounding = 2.0 * math.sqrt(min(matrix.shape[-2:])) * EPSILON[ops.dtype(matrix)]
     function = partial(_tall_clip_derivative, max_norm=max_norm, rounding=rounding)
     return in_working_form(function, matrix, direction)
@@ -69,7 +70,9 @@ def _tall_clip_derivative(
     largest = largest_entry(x)
     u, sigma, vt = _svd(divided(x, largest))
     bound = ops.squeeze(divided(max_norm, largest), -1)
-    rounding += 2.0 * x.shape[-1] * EPSILON[ops.dtype(x)]  # that of the SVD
+    # The rounding of the SVD, with a factor that was chosen by hand. With a smaller one
+    # a value on the bound would count as above it, and its derivative would be 0.
+    rounding += 2.0 * x.shape[-1] * EPSILON[ops.dtype(x)]
     inside = sigma <= (1.0 + rounding) * bound
     clipped = ops.where(sigma < bound, sigma, bound)
     sigma = ops.where(inside, clipped, sigma)
@@ -88,14 +91,15 @@ def _along(
 
         D_ij = (f_i - f_j) / (σ_i - σ_j),    E_ij = (f_i + f_j) / (σ_i + σ_j),
 
-    and both are the slope of `f` where they would be 0 / 0. Where there are more rows
-    than columns, what `G V` has beside the columns of `U` is multiplied by `f(Σ) / Σ`.
+    and both are the slope of `f` where the quotient is 0 / 0. If there are more rows
+    than columns, the part of `G V` orthogonal to the columns of `U` is multiplied by
+    `f(Σ) / Σ`.
     """
     u, sigma, vt = decomposition
     image = matmul(direction, transpose(vt))
     m = matmul(transpose(u), image)
     (s_i, s_j), (f_i, f_j), (p_i, p_j) = map(_pairs, (sigma, f, slope))
-    # On one piece it is the slope, without the rounding of a difference.
+    # If both values lie on one piece of `f`, the slope has no rounding error.
     d = ops.where(p_i == p_j, p_i, _quotient(f_i - f_j, s_i - s_j, p_i))
     e = _quotient(f_i + f_j, s_i + s_j, p_i)
     inner = 0.5 * (d * (m + transpose(m)) + e * (m - transpose(m)))
@@ -111,13 +115,14 @@ def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quotient(a: Tensor, b: Tensor, otherwise: Tensor) -> Tensor:
-    """`a / b`, and something else where `b` is 0."""
+    """`a / b`, and `otherwise` where `b` is 0."""
     is_zero = b == 0.0
     return ops.where(is_zero, otherwise, a / ops.where(is_zero, 1.0, b))
 
 
 def _svd(x: Tensor) -> Decomposition:
-    # Its own derivative is infinite at equal singular values, such as all on the set.
+    # The derivative of `ops.svd` is infinite at equal singular values, as all are on
+    # the set, so a second derivative is refused.
     decompose: Any = with_derivative(_plain_svd, _refuse)
     u, sigma, vt = decompose(x)
     return u, sigma, vt

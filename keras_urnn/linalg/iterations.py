@@ -1,7 +1,13 @@
-"""Functions of matrices by products alone: iterations, series, and the norms for them.
+"""Functions of matrices by matrix products: iterations, a series, and norms.
 
-All go over the last two axes. A GPU, XLA and a gradient take products well, and a
-decomposition badly.
+All work on the last two axes. Products are fast on a GPU and under XLA, and have
+gradients everywhere; decompositions are slow there, and their gradients may be
+infinite.
+
+The thresholds below say where an iteration ends. They follow from the rounding unit ε
+and the number of rows n; their factors were chosen by hand and are held by the tests
+against SciPy in tests/test_linalg.py. If one is too small an iteration runs longer
+without getting closer, if it is too large the result is less exact.
 """
 
 import math
@@ -13,7 +19,7 @@ from keras import ops
 
 from keras_urnn._backend import cubic, fold, matmul
 
-Tensor: TypeAlias = Any  # whatever tensor the active backend works with
+Tensor: TypeAlias = Any  # a tensor of the active backend
 
 EPSILON = {
     "bfloat16": 2.0**-7,
@@ -37,8 +43,9 @@ def frobenius(x: Tensor) -> Tensor:
 def norm_bound(matrix: Tensor) -> Tensor:
     """An upper bound of the spectral norm, at most `columns**(1/16)` times it.
 
-    `‖W‖¹⁶ ≤ ‖(WᵀW)⁸‖_F`, after scaling by the Hölder bound `sqrt(‖W‖₁ ‖W‖_∞)`. It is
-    1 for the zero matrix, so that one can divide by it. Shape `(..., 1, 1)`.
+    It uses `‖W‖¹⁶ ≤ ‖(WᵀW)⁸‖_F`, after scaling by the Hölder bound
+    `sqrt(‖W‖₁ ‖W‖_∞)`. The bound is 1 for the zero matrix, so that one can divide by
+    it. Its shape is `(..., 1, 1)`.
     """
     magnitude = ops.abs(matrix)
     columns = ops.max(
@@ -51,7 +58,7 @@ def norm_bound(matrix: Tensor) -> Tensor:
     gram = matmul(ops.swapaxes(scaled, -1, -2), scaled)
     bound = holder
     for doubling in range(4):
-        # Squared as it is, ‖W‖¹⁶ / holder¹⁶ would vanish among the rounding to 0.
+        # Without this scaling ‖W‖¹⁶ / holder¹⁶ of a large matrix would round to 0.
         size = frobenius(gram)
         size = ops.where(size > 0.0, size, ops.ones_like(size))
         bound = bound * size ** (0.5 ** (doubling + 1))
@@ -64,13 +71,15 @@ def norm_bound(matrix: Tensor) -> Tensor:
 def newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
     """The polar factor of `x` with singular values in (0, √3), and where it converged.
 
-    A singular value σ becomes σ (3 - σ²) / 2: small ones grow by 1.5 a step, those
-    near 1 converge quadratically. Those that are 0 to rounding stay in [0, 1).
+    A step takes a singular value σ to σ (3 - σ²) / 2. Small ones grow by a factor of
+    1.5, those near 1 converge quadratically. Those that are 0 to rounding stay in
+    [0, 1), so their matrix does not converge.
     """
     epsilon = EPSILON[ops.dtype(x)]
-    # One more step squares the defect: below this it ends at rounding.
+    # The step after the loop squares the defect, so the root of ε is enough. A large
+    # matrix may not get there: its defect stays at the rounding of n products.
     done = max(0.3 * math.sqrt(epsilon), 2.0 * x.shape[-1] * epsilon)
-    # From σ = ε up to 1, and the quadratic end.
+    # The steps from σ = ε up to 1 by factors of 1.5, and 8 for the quadratic end.
     most = math.ceil(-math.log(epsilon) / math.log(1.5)) + 8
 
     def unfinished(x: Tensor, defect: Tensor) -> Tensor:
@@ -89,7 +98,9 @@ def newton_schulz(x: Tensor) -> tuple[Tensor, Tensor]:
 def root_excess(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
     """`X (I - (I + E)^(-1/2))` by six terms of its series, and where these are enough.
 
-    `E` is symmetric, and commutes with `XᵀX`.
+    `E` is symmetric, and commutes with `XᵀX`. Six terms take four products; the
+    twelve of release 0.3.0 took six (CHANGELOG, 0.4.0). With fewer terms fewer matrices
+    count as near, and the others take a whole iteration.
     """
     first = _without_dust(e)
     second = _without_dust(matmul(first, first))
@@ -101,14 +112,18 @@ def root_excess(x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
     return matmul(x, low + matmul(third, high)), near
 
 
-# The coefficients of e, e², ... e⁷ in 1 - (1 + e)^(-1/2).
+# The coefficients of e, e², ... e⁷ in 1 - (1 + e)^(-1/2). The seventh tells what six
+# terms leave out.
 _ROOT_SERIES = [0.5]
 for _k in range(2, 8):
     _ROOT_SERIES.append(_ROOT_SERIES[-1] * (1.0 - 2.0 * _k) / (2.0 * _k))
 
 
 def _without_dust(x: Tensor) -> Tensor:
-    """Far below rounding is 0: powers of it are denormal, and slow on a processor."""
+    """`x` with 0 instead of entries far below rounding.
+
+    Their powers would be denormal numbers, which slow down a processor.
+    """
     dust = abs(x) < 1e-4 * EPSILON[ops.dtype(x)]
     return ops.where(dust, ops.zeros_like(x), x)
 
@@ -121,12 +136,12 @@ def _combination(coefficients: list[float], powers: tuple[Tensor, ...]) -> Tenso
 def matrix_sign(a: Tensor) -> Tensor:
     """The sign of a symmetric matrix, as exact as its product with it needs.
 
-    Newton-Schulz, scaled: as long as the least eigenvalue of `X`, of norm at most 1,
-    may be as small as `l`, by `s² = 3 / (1 + l + l²)`. Then `X ← (3 s X - s³ X³) / 2`
-    makes small eigenvalues grow by 2.6 instead of 1.5. The steps depend on `l` alone,
-    so one table holds them all, and the norm of `a` tells where to begin and to end:
-    at the `l` of an eigenvalue of 32 units of rounding (smaller ones stay inside
-    [-1, 1]), and where what the signs lack, times the norm, is rounding.
+    By scaled Newton-Schulz. While the eigenvalues of `X` lie between `l` and 1 in
+    magnitude, a step is `X ← (3 s X - s³ X³) / 2` with `s² = 3 / (1 + l + l²)`. Small
+    eigenvalues then grow by a factor of 2.6 instead of 1.5. The steps depend on `l`
+    alone, so one table holds all of them, and the norm of `a` says which are taken. The
+    first is that for eigenvalues of 32 ε (smaller ones stay inside [-1, 1]). After the
+    last the error of the signs, times the norm, is below 8 ε.
 
     Reference:
         - Chen and Chow, A stable scaling of Newton-Schulz for improving the sign
@@ -138,8 +153,8 @@ def matrix_sign(a: Tensor) -> Tensor:
     norm = ops.maximum(ops.sqrt(frobenius(matmul(a, a))), least)
     low = ops.convert_to_tensor(lows, dtype=a.dtype)
     first = _count(low[1:] <= ops.min(least / norm))
-    # A norm beyond the dtype's numbers asks for all steps, NaN like Inf: the others of
-    # its batch are to have theirs.
+    # If one norm of a batch is NaN or Inf, all steps are taken: the other matrices of
+    # the batch need theirs.
     end = len(steps) - _count((1.0 - low[:-1]) * ops.max(norm) <= 8.0 * epsilon)
     return fold(cubic, steps, first, end, a / norm)
 
@@ -155,7 +170,8 @@ def _sign_steps(low: float) -> tuple[np.ndarray, np.ndarray]:
     lows, coefficients = [], []
     while 1.0 - low > 2.0 * EPSILON["float64"]:
         lows.append(low)
-        # At 3 the eigenvalue 1 would become 0, and lose its sign to rounding.
+        # With s² = 3 the eigenvalue 1 would become 0, and rounding would decide its
+        # sign. 2.9 is a margin, chosen by hand.
         s = math.sqrt(min(2.9, 3.0 / (1.0 + low + low * low)))
         linear, third = 1.5 * s, 0.5 * s**3
         coefficients.append((linear, third))

@@ -27,16 +27,16 @@ def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
     is unique where `W` has full rank; elsewhere one of the nearest is returned.
 
     A matrix that is orthogonal to the rounding of its dtype is returned unchanged,
-    bit for bit. One with an entry that is not finite is returned as it is, so that
-    the caller sees it and no SVD spins on it. The derivative is that of
-    `derivatives.polar_derivative`, whatever the method.
+    bit for bit. A matrix with an entry that is not finite is returned as it is, so that
+    the caller sees it: an SVD of it may not end. Each method has the derivative of
+    `derivatives.polar_derivative`.
 
     Args:
         matrix: tensor of shape `(..., rows, columns)`.
         method: `"newton_schulz"` iterates `X ← X + X (I - XᵀX) / 2` after scaling
-            where needed: matrix products only, but NaN where the rank is deficient
-            to rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, with the SVD
-            where that does not converge. Defaults to `"auto"`.
+            if needed: matrix products only, but NaN if the rank is deficient to
+            rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, and the SVD if
+            that does not converge. Defaults to `"auto"`.
 
     Returns:
         A tensor of the shape and dtype of `matrix`.
@@ -65,7 +65,7 @@ def _tall_polar(x: Tensor, method: str, epsilon: float) -> Tensor:
 
 
 def _from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
-    # Newton-Schulz converges without scaling where ‖I - XᵀX‖ < 1.
+    # Newton-Schulz converges without scaling if ‖I - XᵀX‖ < 1.
     scaled = ops.cond(
         ops.all(frobenius(defect) < 1.0), lambda: x, lambda: scaled_to_unit(x)
     )
@@ -76,7 +76,12 @@ def _from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
 
 
 def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:
-    """Whether `I - XᵀX` is what rounding leaves of an orthogonal `X`."""
+    """Whether `I - XᵀX` is no larger than the rounding of an orthogonal `X`.
+
+    The factors were chosen by hand. With smaller ones a projected matrix would change
+    again when it is projected twice, with larger ones a matrix with a visible defect
+    would be returned unchanged.
+    """
     largest = ops.max(ops.abs(defect), axis=(-2, -1), keepdims=True)
     n = defect.shape[-1]
     small = largest <= min(4.0 * n, 16.0) * epsilon
@@ -84,7 +89,10 @@ def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:
 
 
 def _svd_polar(x: Tensor) -> Tensor:
-    """`U Vᵀ`, and one Newton-Schulz step: some SVDs leave 1e-6 in float32."""
+    """`U Vᵀ`, and one Newton-Schulz step.
+
+    Some SVDs leave a defect of 1e-6 in float32.
+    """
     u, _, vt = ops.svd(x, full_matrices=False)
     x = matmul(u, vt)
     return x + 0.5 * matmul(x, gram_defect(x))

@@ -1,4 +1,4 @@
-"""The form in which a matrix is worked with: finite, precise, tall, of norm 1."""
+"""The form in which projections are computed: finite, precise, tall, of norm 1."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ def in_working_form(
 ) -> Tensor:
     """`function(matrix, *direction)` of tall matrices, in at least float32.
 
-    Where `matrix` has an entry that is not finite, the last argument is returned. The
-    function gets the unit matrix there: an SVD may spin for ever on an Inf.
+    If `matrix` has an entry that is not finite, the last argument is returned, and the
+    function gets the unit matrix instead: an SVD of an Inf may not end.
     """
     given = (matrix, *direction)
     dtype = ops.dtype(matrix)
@@ -42,7 +42,7 @@ def largest_entry(x: Tensor) -> Tensor:
 
 
 def scaled_to_unit(x: Tensor) -> Tensor:
-    """`X` over a bound of its norm, which may itself be beyond the dtype's numbers."""
+    """`X` divided by a bound of its norm, even if the norm overflows the dtype."""
     x = divided(x, largest_entry(x))
     return x / norm_bound(x)
 
@@ -50,8 +50,8 @@ def scaled_to_unit(x: Tensor) -> Tensor:
 def divided(a: Tensor | float, b: Tensor) -> Tensor:
     """`a / b` for positive `b` of any size.
 
-    XLA multiplies by `1 / b`, as PyTorch does for a number `a`. Next to the ends of the
-    dtype's range that is 0 or Inf.
+    XLA multiplies by `1 / b`, and so does PyTorch if `a` is a number. For `b` near the
+    ends of the dtype's range `1 / b` is 0 or Inf, so both are scaled by a power of two.
     """
     small = ops.where(b < 2.0**-64, 2.0**64, 1.0)
     scale = ops.cast(ops.where(b > 2.0**64, 2.0**-64, small), b.dtype)

@@ -1,4 +1,4 @@
-"""Activations whose derivative can be read from their value."""
+"""Activations whose derivative is a function of their value."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def _inside(
     return differentiate
 
 
-# φ'(z) g from h = φ(z), for each φ whose derivative can be read from its value.
+# `φ'(z) g` as a function of `g` and `h = φ(z)`.
 DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "linear": lambda g, h: g,
     "relu": lambda g, h: ops.where(h > 0.0, g, ops.zeros_like(g)),

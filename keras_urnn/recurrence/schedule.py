@@ -55,13 +55,11 @@ _MOST_COMPILED_APART = 16
 # bound between the two is by hand.
 _AHEAD_WIDTH = 64
 
-
 # At these widths TensorFlow without XLA runs the two halves of a batch side by side, on
-# two cores. At the shape `pmnist` of benchmarks/recurrence.py, 128 units, a training
-# step takes a third less (CHANGELOG, 0.4.0). At `long`, 64 units, the time goes into
-# calling operations, which halves make twice as many of; at `wide`, 512 units, one
-# product takes both cores by itself. The bounds between these widths are by hand. If
-# the range is too wide, a step takes longer at its ends.
+# two cores. At `pmnist` a training step takes a third less (CHANGELOG, 0.4.0). In
+# narrower layers, such as `long`, the products are not what takes the time; in wider
+# ones, such as `wide`, one product takes both cores by itself. The bounds between these
+# widths were chosen by hand. If the range is too wide, a step is slower at its ends.
 _HALVED = range(65, 257)
 
 
