@@ -7,7 +7,8 @@ import torch
 
 from keras_urnn._backend import full_precision
 from keras_urnn._backend.torch_modes import rewritten
-from keras_urnn._backend.torch_recurrence import Settings, plain_gradients
+from keras_urnn._backend.torch_recurrence import Settings
+from keras_urnn._backend.torch_step_by_step import plain_gradients
 
 FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
 

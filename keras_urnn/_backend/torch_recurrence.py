@@ -5,65 +5,15 @@ keeps the result of each of them. If PyTorch traces or transforms operations, an
 derivatives of the gradients, the steps are plain operations that autograd knows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import hardsigmoid, hardtanh
 
 from keras_urnn._backend import torch_memory
 from keras_urnn._backend.torch_modes import rewritten
-
-aten = torch.ops.aten
-
-
-class Rule(NamedTuple):
-    """An activation, and its gradient read from the state that it gave.
-
-    Attributes:
-        apply: `apply(z)` replaces `z` by `h = φ(z)` in place.
-        differentiate: `differentiate(g, h, out)` puts `φ'(z) g` in `out`.
-    """
-
-    apply: Callable[[Any], Any]
-    differentiate: Callable[[Any, Any, Any], Any]
-
-
-def _inside(low: float, high: float, slope: float) -> Callable[[Any, Any, Any], Any]:
-    def differentiate(g: Any, h: Any, out: Any) -> None:
-        aten.hardtanh_backward.grad_input(g, h, low, high, grad_input=out)
-        if slope != 1.0:
-            out.mul_(slope)
-
-    return differentiate
-
-
-# PyTorch's own gradient rounds the slope to float32 even if the dtype is float64.
-_SIXTH = torch.tensor(1.0 / 6.0).item()
-
-RULES = {
-    "linear": Rule(lambda z: z, lambda g, h, out: out.copy_(g)),
-    "relu": Rule(
-        torch.relu_,
-        lambda g, h, out: aten.threshold_backward.grad_input(g, h, 0, grad_input=out),
-    ),
-    "relu6": Rule(
-        lambda z: hardtanh(z, 0.0, 6.0, inplace=True), _inside(0.0, 6.0, 1.0)
-    ),
-    "tanh": Rule(
-        torch.tanh_,
-        lambda g, h, out: aten.tanh_backward.grad_input(g, h, grad_input=out),
-    ),
-    "sigmoid": Rule(
-        torch.sigmoid_,
-        lambda g, h, out: aten.sigmoid_backward.grad_input(g, h, grad_input=out),
-    ),
-    "hard_tanh": Rule(lambda z: hardtanh(z, inplace=True), _inside(-1.0, 1.0, 1.0)),
-    "hard_sigmoid": Rule(
-        lambda z: hardsigmoid(z, inplace=True),
-        _inside(0.0, 1.0, _SIXTH),
-    ),
-}
+from keras_urnn._backend.torch_rules import RULES, Rule
+from keras_urnn._backend.torch_step_by_step import plain_gradients, states_step_by_step
 
 
 class Settings(NamedTuple):
@@ -87,7 +37,7 @@ def run(x: Any, *others: Any) -> tuple[Any, Any]:
     """
     *inputs, mask, settings = (x, *others)
     if rewritten(*inputs):
-        states, last = _step_by_step(inputs, mask, settings.activation)
+        states, last = states_step_by_step(inputs, mask, settings.activation)
         return torch.stack(states) if settings.return_sequences else None, last
     return _Recurrence.apply(x.contiguous(), *others)
 
@@ -96,27 +46,6 @@ def differentiable(*tensors: Any) -> bool:
     """Whether autograd will want the gradient of any of them."""
     wanted = (one.requires_grad for one in tensors)
     return torch.is_grad_enabled() and any(wanted)
-
-
-def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
-    return [(first, min(first + block, steps)) for first in range(0, steps, block)]
-
-
-def _fill(
-    states: Any, x: Any, mask: Any, kernel: Any, bias: Any, matrix: Any, rule: Rule
-) -> None:
-    """Put the states after `states[0]` in `states[1:]`."""
-    flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
-    # With one feature the products are those of elements, in half the time of a matrix
-    # product (CHANGELOG, 0.4.0).
-    project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
-    project(bias, features, kernel, out=flat)
-    rows = states.unbind(0)
-    for t in range(1, len(rows)):
-        z = rows[t].addmm_(rows[t - 1], matrix)
-        rule.apply(z)
-        if mask is not None:
-            z.copy_(torch.where(mask[t - 1], z, rows[t - 1]))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -132,28 +61,21 @@ class _Recurrence(torch.autograd.Function):
         settings: Settings,
     ) -> tuple[Any, Any]:
         ctx.set_materialize_grads(False)
-        steps, batch = x.shape[:2]
-        rule = RULES[settings.activation]
         keep = settings.differentiable and not settings.recompute
         whole = keep or settings.return_sequences
-        length = steps if whole else min(settings.block, steps)
-        shape = (length + 1, batch, matrix.shape[0])
-        lent = keep and not settings.return_sequences
-        states = torch_memory.lend(matrix, shape) if lent else x.new_empty(shape)
-        starts = []
-        h = start
-        for first, last in _blocks(steps, settings.block):
+        states = _room_for_states(x, matrix, keep, settings)
+        starts, h = [], start
+        for first, last in _blocks(len(x), settings.block):
             if settings.differentiable and not keep:
                 starts.append(h.clone())
             offset = first if whole else 0
             rows = states[offset : offset + last - first + 1]
-            rows[0].copy_(h)
-            inside = None if mask is None else mask[first:last]
-            _fill(rows, x[first:last], inside, kernel, bias, matrix, rule)
+            inputs = x[first:last], _cut(mask, first, last)
+            _fill(rows, h, *inputs, (kernel, bias, matrix), RULES[settings.activation])
             h = rows[-1]
         ctx.settings, ctx.starts = settings, starts
-        states_kept = states if keep else None
-        ctx.save_for_backward(x, kernel, bias, matrix, start, mask, states_kept)
+        kept = states if keep else None
+        ctx.save_for_backward(x, kernel, bias, matrix, start, mask, kept)
         return states[1:] if settings.return_sequences else None, h.clone()
 
     @staticmethod
@@ -161,76 +83,62 @@ class _Recurrence(torch.autograd.Function):
         reaching = [one for one in (to_states, to_last) if one is not None]
         if torch.is_grad_enabled() or rewritten(*reaching):
             return plain_gradients(ctx, to_states, to_last)
-        x, kernel, bias, matrix, _, mask, states = ctx.saved_tensors
-        settings, rule = ctx.settings, RULES[ctx.settings.activation]
-        (steps, batch), units = x.shape[:2], matrix.shape[0]
-        transposed = matrix.t().contiguous()
-        block = min(settings.block, steps)
-        deltas = x.new_empty(block, batch, units)
-        if states is None:
-            recomputed = x.new_empty(block + 1, batch, units)
-        to_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        sums = [_Sum(weight) for weight in (kernel, bias, matrix)]
-        g = x.new_zeros(batch, units) if to_last is None else to_last.clone()
-        for i, (first, last) in reversed(list(enumerate(_blocks(steps, block)))):
-            inputs = x[first:last]
-            inside = None if mask is None else mask[first:last]
-            if states is None:
-                rows = recomputed[: last - first + 1]
-                rows[0].copy_(ctx.starts[i])
-                _fill(rows, inputs, inside, kernel, bias, matrix, rule)
-            else:
-                rows = states[first : last + 1]
-            upstream = None if to_states is None else to_states[first:last]
-            found = deltas[: last - first]
-            g = _walk_back(g, rows, upstream, inside, transposed, rule, found)
-            delta = found.view(-1, units)
-            features = inputs.flatten(0, 1)
-            if to_x is not None:
-                torch.mm(delta, kernel.t(), out=to_x[first:last].view(features.shape))
-            if ctx.needs_input_grad[1]:
-                sums[0].add_product(features, delta)
-            if ctx.needs_input_grad[2]:
-                sums[1].add(delta.sum(0))
-            if ctx.needs_input_grad[3]:
-                sums[2].add_product(rows[:-1].view(-1, units), delta)
-        return to_x, *(found.result() for found in sums), g, None, None
+        # Read once: `torch.utils.checkpoint` refuses a second time.
+        x, *weights, start, mask, states = ctx.saved_tensors
+        rule, transposed = RULES[ctx.settings.activation], weights[2].t().contiguous()
+        blocks = _blocks(len(x), ctx.settings.block)
+        longest = min(ctx.settings.block, len(x))
+        deltas = x.new_empty(longest, *start.shape)
+        states_of_block = _StatesOfBlock(states, ctx.starts, weights, rule, longest)
+        sums = _Gradients(x, weights, ctx.needs_input_grad)
+        g = x.new_zeros(start.shape) if to_last is None else to_last.clone()
+        for i, (first, last) in reversed(list(enumerate(blocks))):
+            inputs, inside = x[first:last], _cut(mask, first, last)
+            rows = states_of_block(i, first, last, inputs, inside)
+            given = _cut(to_states, first, last), inside
+            delta = deltas[: last - first]
+            g = _walk_back(g, rows, *given, transposed, rule, delta)
+            sums.add(first, last, inputs, rows, delta)
+        return *sums.results(), g, None, None
 
 
-def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
-    """The gradients by autograd, step by step; differentiable if autograd is on."""
-    *saved, mask, _ = ctx.saved_tensors
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, so that the gradient of an input leaves out the way through another
-        # input that was computed from it.
-        inputs = [one.view_as(one) for one in saved]
-        states, last = _step_by_step(inputs, mask, ctx.settings.activation)
-        given = [] if to_states is None else [(torch.stack(states), to_states)]
-        given += [] if to_last is None else [(last, to_last)]
-    wanted = [i for i in range(len(inputs)) if ctx.needs_input_grad[i]]
-    found = torch.autograd.grad(
-        [output for output, _ in given],
-        [inputs[i] for i in wanted],
-        [gradient for _, gradient in given],
-        create_graph=differentiable,
-        materialize_grads=True,
-    )
-    gradients = dict(zip(wanted, found, strict=True))
-    return tuple(gradients.get(i) for i in range(7))
+def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
+    return [(first, min(first + block, steps)) for first in range(0, steps, block)]
 
 
-def _step_by_step(
-    inputs: Sequence[Any], mask: Any, activation: str
-) -> tuple[list[Any], Any]:
-    """The state after each step, and the last, by operations that autograd knows."""
-    x, kernel, bias, matrix, h = inputs
-    states = []
-    for t, features in enumerate(x.unbind(0)):
-        z = RULES[activation].apply(features @ kernel + bias + h @ matrix)
-        h = z if mask is None else torch.where(mask[t], z, h)
-        states.append(h)
-    return states, h
+def _cut(tensor: Any, first: int, last: int) -> Any:
+    """The rows of a block; None of None."""
+    return None if tensor is None else tensor[first:last]
+
+
+def _room_for_states(x: Any, matrix: Any, keep: bool, settings: Settings) -> Any:
+    """A buffer for the initial state, and the states of all steps or of one block."""
+    steps, batch = x.shape[:2]
+    if not (keep or settings.return_sequences):
+        steps = min(settings.block, steps)
+    shape = (steps + 1, batch, matrix.shape[0])
+    # The caller may keep states that are returned, so their memory can't be lent again.
+    lent = keep and not settings.return_sequences
+    return torch_memory.lend(matrix, shape) if lent else x.new_empty(shape)
+
+
+def _fill(
+    states: Any, start: Any, x: Any, mask: Any, weights: Sequence[Any], rule: Rule
+) -> None:
+    """Put the initial state in `states[0]` and the states after it in `states[1:]`."""
+    kernel, bias, matrix = weights
+    states[0].copy_(start)
+    flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
+    # With one feature the products are those of elements, in half the time of a matrix
+    # product (CHANGELOG, 0.4.0).
+    project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
+    project(bias, features, kernel, out=flat)
+    rows = states.unbind(0)
+    for t in range(1, len(rows)):
+        z = rows[t].addmm_(rows[t - 1], matrix)
+        rule.apply(z)
+        if mask is not None:
+            z.copy_(torch.where(mask[t - 1], z, rows[t - 1]))
 
 
 def _walk_back(
@@ -256,6 +164,59 @@ def _walk_back(
             delta.masked_fill_(~mask[t], 0.0)
             g = torch.addmm(g.masked_fill_(mask[t], 0.0), delta, transposed)
     return g
+
+
+class _StatesOfBlock:
+    """The state before a block and those after its steps, kept or computed again."""
+
+    def __init__(
+        self,
+        states: Any,
+        starts: Sequence[Any],
+        weights: Sequence[Any],
+        rule: Rule,
+        longest: int,
+    ) -> None:
+        self.states, self.starts = states, starts
+        self.weights, self.rule = weights, rule
+        if states is None:
+            self.buffer = starts[0].new_empty(longest + 1, *starts[0].shape)
+
+    def __call__(self, i: int, first: int, last: int, x: Any, mask: Any) -> Any:
+        if self.states is not None:
+            return self.states[first : last + 1]
+        rows = self.buffer[: last - first + 1]
+        _fill(rows, self.starts[i], x, mask, self.weights, self.rule)
+        return rows
+
+
+class _Gradients:
+    """The gradients of the inputs and of the weights, block by block.
+
+    `needed` says of each input of the recurrence whether it needs a gradient.
+    """
+
+    def __init__(self, x: Any, weights: Sequence[Any], needed: Sequence[bool]) -> None:
+        self.kernel_back, self.needed = weights[0].t(), needed
+        self.to_x = torch.empty_like(x) if needed[0] else None
+        self.sums = [_Sum(weight) for weight in weights]
+
+    def add(self, first: int, last: int, x: Any, rows: Any, deltas: Any) -> None:
+        """Add a block, from its inputs, its states and the `δ` of its steps."""
+        units, features = deltas.shape[-1], x.flatten(0, 1)
+        delta = deltas.view(-1, units)
+        if self.to_x is not None:
+            out = self.to_x[first:last].view(features.shape)
+            torch.mm(delta, self.kernel_back, out=out)
+        if self.needed[1]:
+            self.sums[0].add_product(features, delta)
+        if self.needed[2]:
+            self.sums[1].add(delta.sum(0))
+        if self.needed[3]:
+            self.sums[2].add_product(rows[:-1].view(-1, units), delta)
+
+    def results(self) -> tuple[Any, ...]:
+        return self.to_x, *(one.result() for one in self.sums)
 
 
 class _Sum:

@@ -1,0 +1,48 @@
+"""The recurrence on PyTorch in operations that autograd knows, one step at a time.
+
+It is slow, and runs if PyTorch traces or transforms operations, and for derivatives of
+the gradients.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from keras_urnn._backend.torch_rules import RULES
+
+
+def states_step_by_step(
+    inputs: Sequence[Any], mask: Any, activation: str
+) -> tuple[list[Any], Any]:
+    """The state after each step, and the last, by operations that autograd knows."""
+    x, kernel, bias, matrix, h = inputs
+    states = []
+    for t, features in enumerate(x.unbind(0)):
+        z = RULES[activation].apply(features @ kernel + bias + h @ matrix)
+        h = z if mask is None else torch.where(mask[t], z, h)
+        states.append(h)
+    return states, h
+
+
+def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
+    """The gradients by autograd, step by step; differentiable if autograd is on."""
+    *saved, mask, _ = ctx.saved_tensors
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, so that the gradient of an input leaves out the way through another
+        # input that was computed from it.
+        inputs = [one.view_as(one) for one in saved]
+        states, last = states_step_by_step(inputs, mask, ctx.settings.activation)
+        given = [] if to_states is None else [(torch.stack(states), to_states)]
+        given += [] if to_last is None else [(last, to_last)]
+    wanted = [i for i in range(len(inputs)) if ctx.needs_input_grad[i]]
+    found = torch.autograd.grad(
+        [output for output, _ in given],
+        [inputs[i] for i in wanted],
+        [gradient for _, gradient in given],
+        create_graph=differentiable,
+        materialize_grads=True,
+    )
+    gradients = dict(zip(wanted, found, strict=True))
+    return tuple(gradients.get(i) for i in range(7))
