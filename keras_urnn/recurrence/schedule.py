@@ -1,11 +1,12 @@
 """How the steps of a sequence are cut into blocks, and how the blocks are run.
 
 Nothing here changes a number beyond rounding: a wrong constant costs time or memory.
-The constants were chosen on two cores of an AMD EPYC without a GPU, at the shapes of
-benchmarks/recurrence.py: `small` (8 units, 1,000 steps), `pmnist` (128 units, 784
-steps), `wide` (512 units, 784 steps) and `long` (64 units, 10,000 steps). Only the
-chosen ones stand in benchmarks/results/recurrence.json; what is known of the others is
-in docs/performance_in_detail.md under "What made the others possible".
+The names in backquotes below are shapes of benchmarks/recurrence.py: `small` (8 units,
+1,000 steps), `pmnist` (128 units, 784 steps), `wide` (512 units, 784 steps) and `long`
+(64 units, 10,000 steps). The times of the constants as they are stand in
+benchmarks/results/recurrence.json, for two cores of an AMD EPYC without a GPU. What is
+known of other values is in docs/performance_in_detail.md under "What made the others
+possible", and in what each comment names.
 """
 
 from typing import NamedTuple
@@ -34,15 +35,16 @@ _BLOCK_OF_UNKNOWN_LENGTH = 20
 # next block's loop runs. At `pmnist` a training step takes a sixth less on JAX and a
 # tenth less on TensorFlow (CHANGELOG, 0.4.0). With narrower layers the products are too
 # small: overlapped at `small`, TensorFlow's step took 1.36 times the memory of
-# `SimpleRNN`, above the target of 1.25 (docs/performance.md of commit 678cf0f). The
-# widths between 8 and 64, which is that of `long`, were not timed.
+# `SimpleRNN`, above the target of 1.25 (docs/performance.md of commit 678cf0f). 64 is
+# the width of `long`; there is no record of widths between 8 and 64.
 _OVERLAP_WIDTH = 64
 
-# A block of this width has `_BLOCK` steps under XLA, a narrower one of at least
-# `_OVERLAP_WIDTH` units has more, so that the arithmetic of a block stays the same, and
-# at most one of so many parts of the sequence, so that there are blocks to overlap. The
-# width is that of `pmnist`, the parts were chosen by hand; `long` is timed with both.
-_WIDTH_OF_ONE_BLOCK, _FEWEST_BLOCKS = 128, 4
+# Under XLA layers from `_OVERLAP_WIDTH` to this width, that of `pmnist`, have blocks of
+# more than `_BLOCK` steps, so that the arithmetic of a block stays the same: 250 steps
+# at `long`. The sequence still has at least `_FEWEST_BLOCKS` blocks, so that some can
+# overlap. Both were chosen by hand. If blocks are too short, their products are too
+# small for another core; if too long, fewer products have a loop to run beside.
+_BLOCK_WIDTH, _FEWEST_BLOCKS = 128, 4
 
 # Only up to so many blocks are compiled one by one, which is what lets XLA overlap
 # them; more become rounds of one loop. Chosen by hand: `pmnist` has 14. More blocks
@@ -52,7 +54,7 @@ _MOST_COMPILED_APART = 16
 # Up to this width TensorFlow may begin a round of a loop over blocks before the round
 # before it has ended. At `wide` that saved no time and took memory, with few units it
 # saves time ("Memory on TensorFlow without XLA", docs/performance_in_detail.md). The
-# bound between the two is by hand.
+# bound between the two was chosen by hand.
 _AHEAD_WIDTH = 64
 
 # At these widths TensorFlow without XLA runs the two halves of a batch side by side, on
@@ -128,5 +130,5 @@ def _longest_block(steps: int, width: int) -> int:
         return _WRITTEN_OUT_BLOCK
     if width < _OVERLAP_WIDTH or not compiles_loops():
         return _BLOCK
-    same_arithmetic = _BLOCK * _WIDTH_OF_ONE_BLOCK**2 // width**2
+    same_arithmetic = _BLOCK * _BLOCK_WIDTH**2 // width**2
     return max(_BLOCK, min(same_arithmetic, steps // _FEWEST_BLOCKS))
