@@ -205,14 +205,18 @@ def test_cayley_refuses_signs_that_no_state_has():
         cell.build((None, 2))
 
 
-def test_cayley_refuses_a_start_that_its_signs_miss():
-    cell = ku.UnitaryRNNCell(
-        3,
-        parametrization=parametrizations.Cayley(negative_ones=2),
-        recurrent_initializer="identity",
+@pytest.mark.parametrize("signs", [0, 1, 2, 3])
+@pytest.mark.parametrize("start", [np.eye(3), -np.eye(3), np.eye(3)[[1, 0, 2]]])
+def test_cayley_turns_columns_of_a_start_that_its_signs_miss(signs, start):
+    cell = ku.UnitaryRNNCell(3, parametrization=parametrizations.Cayley(signs))
+    cell.recurrent_initializer = lambda shape, dtype: ops.convert_to_tensor(
+        start, dtype
     )
-    with pytest.raises(ValueError, match=r"`recurrent_initializer` must be .*Cayley"):
-        cell.build((None, 2))
+    cell.build((None, 2))
+    found = numpy(cell.recurrent_matrix())
+    # Each column is one of the start, or its negative.
+    np.testing.assert_allclose(np.abs(found), np.abs(start), rtol=0, atol=16 * EPS)
+    assert np.linalg.det(found) == pytest.approx((-1.0) ** signs, rel=1e-5)
 
 
 @ALL

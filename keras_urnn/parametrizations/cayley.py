@@ -44,14 +44,14 @@ class Cayley(Parametrization):
 
     Args:
         negative_ones: integer in [0, n], or None. How many of the signs are -1, the
-            last ones: a hyperparameter of the scoRNN. An initial matrix of the other
-            determinant has the signs of its last column changed. None chooses the
-            signs by the matrix. Defaults to `None`.
+            last ones: a hyperparameter of the scoRNN. An initial matrix that these
+            signs miss, as one of the other determinant, has the signs of some of its
+            columns changed. None chooses the signs by the matrix. Defaults to `None`.
 
     Raises:
         ValueError: for a negative number of signs, and when a cell is built for more
-            than its units, or an initial matrix that these signs miss; in `assign`,
-            for a matrix off the set, or one that these signs miss.
+            than its units; in `assign` and `initialize`, for a matrix that these signs
+            miss, and in `assign` for one off the set.
         TypeError: in `assign`, for what is no array of real numbers.
 
     Example:
@@ -146,16 +146,9 @@ class Cayley(Parametrization):
         return np.tril(0.5 * (skew - skew.T), k=-1), signs
 
     def _raw_start(self, matrix: Array) -> tuple[Array, Array]:
-        """The same of the initial matrix, with the determinant of `D`."""
-        dtype = self.cell.variable_dtype
-        if not self._reaches(matrix, dtype):
-            turned = matrix * np.where(np.arange(len(matrix)) < len(matrix) - 1, 1, -1)
-            if not self._reaches(turned, dtype):
-                expected = "an initializer of a matrix that Cayley can give"
-                advice = "Leave `negative_ones` at None, or start from another matrix."
-                found = self.obstruction(matrix, dtype)
-                raise _checks.error("recurrent_initializer", expected, found, advice)
-            matrix = turned
+        """The same of the initial matrix, its columns turned if it is missed."""
+        if not self._reaches(matrix, self.cell.variable_dtype):
+            matrix = matrix * _signs_far_from_singular(matrix) * self._signs(matrix)
         return self._raw(matrix)
 
     def _signs(self, matrix: Array) -> Array:
