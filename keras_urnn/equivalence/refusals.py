@@ -9,7 +9,11 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.ranges.flat_activations import flat_activation
+from keras_urnn.equivalence.ranges.activations import (
+    ACTIVATIONS,
+    flat_activation,
+    known,
+)
 from keras_urnn.equivalence.ranges.intervals import LARGEST, Array, to_float64
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
 from keras_urnn.equivalence.ranges.recurrent import (
@@ -22,18 +26,6 @@ from keras_urnn.equivalence.ranges.rescaled_states import (
     exponent_range,
 )
 from keras_urnn.layers.contractive_rnn import ContractiveRNNCell
-
-# Of the activations that are constant on no half-line, the nearest that is; "relu"
-# for all others.
-_NEAREST = {
-    keras.activations.tanh: "hard_tanh",
-    keras.activations.softsign: "hard_tanh",
-    keras.activations.sigmoid: "hard_sigmoid' or 'sparse_sigmoid",
-    keras.activations.softplus: "relu' or 'sparse_plus",
-    keras.activations.squareplus: "relu' or 'sparse_plus",
-    keras.activations.silu: "hard_silu",
-}
-_OF_KERAS = [getattr(keras.activations, name) for name in dir(keras.activations)]
 
 # Beyond it no sequence can be, and a double wouldn't hold every number.
 LONGEST_HORIZON = 2**63 - 1
@@ -183,18 +175,18 @@ def _way_out(activation: Any) -> str:
             "end or a threshold pass a layer: "
             "`activation=keras.layers.ReLU(max_value=..., threshold=...)`."
         )
-    if activation not in _OF_KERAS and not isinstance(activation, keras.layers.ReLU):
+    if activation not in ACTIVATIONS and not isinstance(activation, keras.layers.ReLU):
         return (
             "Whether this function is constant on a half-line, and where, isn't known "
             "here. Use the activation of Keras that computes the same, or "
             "`keras.layers.ReLU(max_value=..., threshold=...)`, if there is one."
         )
-    nearest = _NEAREST.get(activation, "relu")
+    nearest = " or ".join(f"'{name}'" for name in known(activation).nearest)
     return (
         "An activation that is constant on no half-line can't hold the added states "
         "still: by theorem 3 there is a contractive RNN with sigmoid activations that "
         "no unitary RNN of any finite size matches. Retrain with "
-        f"`activation='{nearest}'`, the nearest that is, and convert that, or train a "
+        f"`activation={nearest}`, the nearest that is, and convert that, or train a "
         "`UnitaryRNN` with this activation from the start."
     )
 

@@ -7,16 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_urnn import _checks, _numbers
+from keras_urnn.equivalence.ranges.activations import ACTIVATIONS, known, pieces_of
 from keras_urnn.theory.system import System, check_cell, system_of
 
 Array = NDArray[np.float64]
 
 _EXPECTED = "an invertible matrix of shape (n, n)"
 _ADVICE = "The new states are `h @ T`."
-# φ(d z) = d φ(z) for d > 0.
-_HOMOGENEOUS = ("relu", "leaky_relu")
-# `glu` halves the state, so that no order of the entries is free.
-_NOT_ELEMENTWISE = ("glu",)
 
 
 def similarity_transform(
@@ -119,14 +116,14 @@ def _check_commutes(activation: Any, T: Array) -> None:
     if activation is keras.activations.linear:
         return
     name = getattr(activation, "__name__", repr(activation))
-    is_kerass = getattr(keras.activations, name, None) is activation
-    if not is_kerass or name in _NOT_ELEMENTWISE:
+    if activation not in ACTIVATIONS or not known(activation).elementwise:
         advice = "Of others it isn't known what they commute with."
         expected = "with an activation of Keras that acts on each state alike"
         raise _checks.error("cell", expected, f"activation={name!r}", advice)
     entries = T[T != 0.0]
     one_each = np.all((T != 0.0).sum(axis=0) == 1) and np.all((T != 0).sum(axis=1) == 1)
-    if name in _HOMOGENEOUS:
+    pieces = pieces_of(activation)
+    if pieces is not None and pieces.is_homogeneous:
         admissible, group = np.all(entries > 0.0), "a positive diagonal matrix times a "
         why = f"{name}(d z) = d {name}(z) for d > 0 only."
     else:

@@ -26,10 +26,8 @@ from hypothesis import strategies as st
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary
-from keras_urnn.equivalence.ranges.flat_activations import (
-    FlatActivation,
-    flat_activation,
-)
+from keras_urnn.equivalence.ranges.activations import flat_activation
+from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from tests.equivalence.layers import build, full_states, run
 from tests.equivalence.networks import (
     BOUND,

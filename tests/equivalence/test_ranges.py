@@ -10,13 +10,8 @@ from hypothesis import given, settings
 
 import keras_urnn as ku
 from keras_urnn.equivalence.input_bound.given import InputBounds
-from keras_urnn.equivalence.ranges.activations import (
-    CURVED,
-    EXACT,
-    LOWEST,
-    PIECEWISE,
-    activation_range,
-)
+from keras_urnn.equivalence.ranges.activations import ACTIVATIONS as TABLE
+from keras_urnn.equivalence.ranges.activations import activation_range
 from keras_urnn.equivalence.ranges.intervals import (
     ZERO,
     Interval,
@@ -286,8 +281,7 @@ def test_an_embedding_gives_the_rows_of_its_table(seed: int) -> None:
     )
 
 
-KNOWN = [*EXACT, *PIECEWISE, *CURVED, *LOWEST]
-ACTIVATIONS = [*KNOWN, keras.activations.softmax]
+ACTIVATIONS = [activation for activation, row in TABLE.items() if row.range]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda f: f.__name__)

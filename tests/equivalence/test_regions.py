@@ -6,13 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from keras_urnn.equivalence.ranges.activations import pieces_of
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
-from keras_urnn.equivalence.verification.affine_pieces import affine_part, pieces_of
-from keras_urnn.equivalence.verification.affine_regions import (
+from keras_urnn.equivalence.verification.affine_regions import Network, held_regions
+from keras_urnn.equivalence.verification.float64_runs import trajectory
+from keras_urnn.equivalence.verification.markov_parameters import (
     Comparison,
+    affine_part,
     compare_regions,
 )
-from keras_urnn.equivalence.verification.float64_runs import trajectory
 from tests.equivalence.networks import FEATURES, RELU_LAYERS, Array, recurrence
 from tests.helpers import to_numpy
 
@@ -194,6 +196,29 @@ def test_a_region_counts_once_it_was_held_for_the_order() -> None:
     one = network_of(keras.activations.linear)
     assert compare(one, one, steps=8).regions == 0
     assert compare(one, one, steps=9).regions == 1
+
+
+@pytest.mark.parametrize(("order", "piece", "before"), [(3, 1, 0.0), (4, 2, 0.9)])
+def test_a_region_begins_where_the_last_state_came_to_its_piece(
+    order: int, piece: int, before: float
+) -> None:
+    """A state that is 0.3, 0.6, 0.9, and then beyond the end of its piece."""
+    activation = keras.activations.hard_tanh
+    ramp = {
+        **vars(network_of(activation, 1)),
+        "kernel": np.array([[0.3]]),
+        "recurrent_matrix": np.eye(1),
+        "bias": np.zeros(1),
+        "initial_state": np.zeros(1),
+        "resting_state": None,
+    }
+    pieces = pieces_of(activation)
+    assert pieces is not None
+    network = Network(Recurrence(**ramp), pieces, np.eye(1))
+    (found,) = held_regions([network, network], np.ones((1, 1)), 7, order)
+    assert [index.tolist() for index in found.indices] == [[piece], [piece]]
+    np.testing.assert_allclose(found.states, [[before], [before]], rtol=1e-12)
+    assert not held_regions([network, network], np.ones((1, 1)), order - 1, order)
 
 
 def test_networks_that_are_too_large_are_not_compared() -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.ranges.activations import REAL_LINE
 from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from keras_urnn.equivalence.ranges.intervals import (
+    REAL_LINE,
     SMALLEST_NORMAL,
     Array,
     Interval,

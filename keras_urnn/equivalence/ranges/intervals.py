@@ -130,6 +130,7 @@ def to_float64(variable: Any) -> Array:
     return np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float64)
 
 
+REAL_LINE = Interval.of(-np.inf, np.inf)
 ZERO = Interval.of(0.0, 0.0)
 ONE = Interval.of(1.0, 1.0)
 

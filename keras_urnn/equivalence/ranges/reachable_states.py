@@ -9,16 +9,14 @@ import numpy as np
 
 from keras_urnn.equivalence.matrices.dilation import norm_tolerance
 from keras_urnn.equivalence.ranges.activations import (
-    REAL_LINE,
     activation_range,
     evaluation_error,
-)
-from keras_urnn.equivalence.ranges.flat_activations import (
-    FlatActivation,
     flat_activation,
 )
+from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,
+    REAL_LINE,
     STORAGE_ROUNDOFF,
     Array,
     Interval,

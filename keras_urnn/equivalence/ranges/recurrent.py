@@ -7,10 +7,13 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.ranges.activations import REAL_LINE, activation_range
-from keras_urnn.equivalence.ranges.flat_activations import flat_activation
+from keras_urnn.equivalence.ranges.activations import (
+    activation_range,
+    flat_activation,
+)
 from keras_urnn.equivalence.ranges.inactive_states import prove_inactive
 from keras_urnn.equivalence.ranges.intervals import (
+    REAL_LINE,
     ZERO,
     Array,
     Interval,

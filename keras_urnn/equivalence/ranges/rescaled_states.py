@@ -12,9 +12,9 @@ from keras_urnn.equivalence.matrices.least_states import (
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
 from keras_urnn.equivalence.matrices.scales import similar
 from keras_urnn.equivalence.matrices.scaling import find_scaling
-from keras_urnn.equivalence.ranges.activations import REAL_LINE
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,
+    REAL_LINE,
     Array,
     Interval,
     as_stored,

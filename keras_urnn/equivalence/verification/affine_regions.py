@@ -1,92 +1,52 @@
-"""An exact statement where both networks are affine: their Markov parameters.
+"""The affine regions in which constant inputs hold two networks.
 
-While every state of two networks stays on one affine piece of its activation, both
-are linear systems `h_t = h_{t-1} R + x_t K + b`, `y_t = h_t C`, from the states where
-that began. Their outputs then are the same for all inputs that keep them there, at all
-times, if and only if
-
-    K Rʲ C = K' R'ʲ C'    and    y_j = y'_j under one of these inputs
-
-for `j = 0, ..., n + n'`: the difference of the two is a system of `n + n' + 1` states
-(one for the constant), and by Cayley and Hamilton its response is zero for ever where
-it is zero for so many steps.
-
-Where inputs have held both networks there for so many steps, away from the ends of the
-pieces, so do all inputs near these. Then other Markov parameters are other outputs.
-
-The sums are rounded, and so are the weights of a network that was computed from
-another. What that may do is measured: the weights of both networks are moved by as
-much. So equality is to rounding here, and no proof (`exact` has that of linear cells).
+A region is one affine piece for each state of both networks. While every state stays on
+its piece, both networks are linear systems. A constant input that keeps them there for
+as many steps as Cayley and Hamilton ask for makes these systems comparable; so do all
+inputs near it, as no pre-activation is near the end of its piece.
 """
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON, Array
+from keras_urnn.equivalence.ranges.affine_pieces import Indices, Pieces
+from keras_urnn.equivalence.ranges.intervals import Array
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
-from keras_urnn.equivalence.verification.affine_pieces import (
-    Affine,
-    Indices,
-    Pieces,
-    affine_part,
-    pieces_of,
-)
 
 # A pre-activation this near to the end of a piece, relative to its size, may be on it.
 NEAR = 1e-9
-# Most that is spent, in products: on runs, and on Markov parameters.
-RUNNING, COMPARING = 4e9, 4e9
-# Below it two numbers are the same where weights are exact.
-ROUNDING = 1e-12
-
-
-class Comparison(NamedTuple):
-    """What the regions that two networks were held in say of them.
-
-    Attributes:
-        regions: integer. How many pairs of affine pieces held both for long enough.
-        order: integer. How many Markov parameters decide, `n + n' + 1`.
-        difference: float. The largest difference of Markov parameters, and of outputs
-            under a constant input, relative to the largest of these.
-        tolerance: float. What rounding may do to that.
-    """
-
-    regions: int
-    order: int
-    difference: float
-    tolerance: float
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether the difference is no more than rounding; NaN is more."""
-        return self.difference <= self.tolerance
 
 
 @dataclass(frozen=True, eq=False)
-class _Network:
+class Network:
+    """A recurrence whose activation is affine in pieces, and what is seen of it.
+
+    Attributes:
+        recurrence: `Recurrence`.
+        pieces: `Pieces` of its activation.
+        readout: array of shape `(n, outputs)`, `C`.
+    """
+
     recurrence: Recurrence
     pieces: Pieces
     readout: Array
 
-    def step(self, h: Array, driven: Array) -> tuple[Array, Array]:
-        """The pre-activations and the states that follow."""
+    def step(self, h: Array, driven: Array) -> tuple[Array, Indices]:
+        """The next states, and the piece of each; -1 where that is in doubt."""
         d, centre = self.recurrence.d, self.recurrence.centre
         z = ((h - centre) * d) @ self.recurrence.recurrent_matrix + driven * d
         index = self.pieces.piece(z)
-        return z, (self.pieces.slopes[index] * z + self.pieces.offsets[index]) / d
-
-    def driven(self, x: Array) -> Array:
-        return x @ self.recurrence.kernel + self.recurrence.bias
-
-    def start(self, batch: int) -> Array:
-        return np.tile(self.recurrence.initial_state, (batch, 1))
+        states = (self.pieces.slopes[index] * z + self.pieces.offsets[index]) / d
+        clear = self.pieces.distance(z) > NEAR * (1.0 + np.abs(z))
+        return states, np.where(clear, index, -1)
 
 
-class _Region(NamedTuple):
-    """Where both networks are affine, and how they came there.
+class Region(NamedTuple):
+    """Where two networks are affine, and how they came there.
 
     Attributes:
         indices: for each network the piece of each state.
@@ -99,170 +59,83 @@ class _Region(NamedTuple):
     x: Array
 
 
-def compare_regions(
-    recurrences: tuple[Recurrence, Recurrence],
-    readouts: tuple[Array, Array],
-    x: Array,
-    steps: int,
-    unit: float,
-) -> Comparison | None:
-    """Hold two networks at constant inputs, and compare them where they then are.
+@dataclass(frozen=True, eq=False)
+class _Stay:
+    """How long each input has held both networks where they are now.
 
-    Large networks are held at fewer inputs and compared in fewer regions, in none
-    where one would take minutes.
+    The states of both networks are side by side, `n + n'` of them.
+
+    Attributes:
+        h: array of shape `(batch, n + n')`. The states.
+        index: integer array of the same shape. The piece that each state is on; -1
+            where that is in doubt, and before the first step.
+        first: array of the same shape. The states before the first step on these
+            pieces.
+        length: integer array of shape `(batch,)`. The number of steps on them.
+    """
+
+    h: Array
+    index: Indices
+    first: Array
+    length: Indices
+
+    def followed_by(self, h: Array, index: Indices) -> "_Stay":
+        """One step later: a state that changes its piece, or may, starts the count."""
+        goes_on = np.all(index == self.index, axis=1)
+        clear = np.all(index >= 0, axis=1)
+        first = np.where(goes_on[:, None], self.first, self.h)
+        length = np.where(clear, np.where(goes_on, self.length + 1, 1), 0)
+        return _Stay(h, index, first, length)
+
+
+def held_regions(
+    networks: Sequence[Network], x: Array, steps: int, order: int
+) -> list[Region]:
+    """The regions in which a constant input keeps both networks for `order` steps.
 
     Args:
-        recurrences: the two networks, from their states at rest.
-        readouts: for each the array `C`, of shape `(n, outputs)`.
-        x: array of shape `(batch, features)`. The constant inputs; a feature that is
-            the same in all of them is taken for a constant.
+        networks: the two, from their states at rest.
+        x: array of shape `(batch, features)`. The constant inputs.
         steps: integer. The length of the runs.
-        unit: float. By how much of itself a weight may have been rounded; 0 where the
-            two have the same weights.
-
-    Returns:
-        A `Comparison`, or `None` where an activation is not affine in pieces.
+        order: integer. For how many steps a region has to hold both.
     """
-    pieces = [pieces_of(recurrence.activation) for recurrence in recurrences]
-    networks = [
-        _Network(recurrence, one, readout)
-        for recurrence, one, readout in zip(recurrences, pieces, readouts, strict=True)
-        if one is not None
-    ]
-    if len(networks) < 2:
-        return None
-    first, second = networks
-    order = first.recurrence.units + second.recurrence.units + 1
-    varied = np.ptp(x, axis=0) > 0.0
-    cost = float(sum(network.recurrence.units**2 for network in networks))
-    rows = int(RUNNING / (steps * cost))
-    most = int(COMPARING / (order * (x.shape[1] + 1) * cost))
-    found = _held(networks, x[:rows], steps, order)[:most]
-    moved = [_moved(one, max(unit, MACHINE_EPSILON["float64"])) for one in networks]
-    differences, moves = [], []
-    for region in found:
-        given = _response(first, 0, region, varied, order)
-        other = _response(second, 1, region, varied, order)
-        differences.append(_relative(given, other))
-        nearby = [
-            _response(one, i, region, varied, order) for i, one in enumerate(moved)
-        ]
-        moves += [_relative(given, nearby[0]), _relative(other, nearby[1])]
-    return Comparison(
-        regions=len(found),
-        order=order,
-        difference=float(np.max(differences, initial=0.0)),
-        tolerance=ROUNDING + unit + 30.0 * float(np.max(moves, initial=0.0)),
-    )
-
-
-def _moved(network: _Network, unit: float) -> _Network:
-    """A network with its weights moved by `unit` times themselves, to either side."""
-    generator, recurrence = np.random.default_rng(0), network.recurrence
-
-    def moved(array: Array) -> Array:
-        return array * (1.0 + unit * generator.choice([-1.0, 1.0], array.shape))
-
-    rounded = replace(
-        recurrence,
-        kernel=moved(recurrence.kernel),
-        recurrent_matrix=moved(recurrence.recurrent_matrix),
-        bias=moved(recurrence.bias),
-    )
-    return replace(network, recurrence=rounded)
-
-
-def _held(networks: list[_Network], x: Array, steps: int, order: int) -> list[_Region]:
-    """The regions in which a constant input keeps both networks for `order` steps."""
-    driven = [network.driven(x) for network in networks]
-    states = [network.start(len(x)) for network in networks]
-    begun, last = states, [np.full(h.shape, -1, dtype=np.intp) for h in states]
-    length = np.zeros(len(x), dtype=np.intp)
+    driven = [x @ one.recurrence.kernel + one.recurrence.bias for one in networks]
+    stay = _at_rest(networks, len(x))
     held = np.zeros(len(x), dtype=np.bool_)
-    found: dict[bytes, _Region] = {}
+    found: dict[bytes, Region] = {}
     for _ in range(steps):
         if np.all(held):
             break
-        moves = [
-            network.step(h, drive)
-            for network, h, drive in zip(networks, states, driven, strict=True)
-        ]
-        indices = [
-            one.pieces.piece(z) for one, (z, _) in zip(networks, moves, strict=True)
-        ]
-        goes_on = _same(indices, last)
-        begun = [
-            np.where(goes_on[:, None], before, h)
-            for before, h in zip(begun, states, strict=True)
-        ]
-        clear = _clear(networks, [z for z, _ in moves])
-        # Where a state is near an end the next step begins anew, and so does this.
-        length = np.where(clear, np.where(goes_on, length + 1, 1), 0)
-        last = [np.where(clear[:, None], index, -1) for index in indices]
-        states = [h for _, h in moves]
-        held |= length == order
-        for row in np.flatnonzero(length == order):
-            key = b"".join(index[row].tobytes() for index in indices)
-            region = _Region(
-                [index[row] for index in indices], [h[row] for h in begun], x[row]
-            )
-            found.setdefault(key, region)
+        stay = stay.followed_by(*_step(networks, stay.h, driven))
+        reached = stay.length == order
+        for row in np.flatnonzero(reached):
+            region = _region(networks, stay, x, row)
+            found.setdefault(stay.index[row].tobytes(), region)
+        held |= reached
     return list(found.values())
 
 
-def _same(indices: list[Indices], last: list[Indices]) -> NDArray[np.bool_]:
-    pairs = zip(indices, last, strict=True)
-    return np.logical_and.reduce([np.all(a == b, axis=1) for a, b in pairs])
+def _at_rest(networks: Sequence[Network], batch: int) -> _Stay:
+    rest = np.concatenate([one.recurrence.initial_state for one in networks])
+    h = np.tile(rest, (batch, 1))
+    index = np.full(h.shape, -1, dtype=np.intp)
+    return _Stay(h, index, h, np.zeros(batch, dtype=np.intp))
 
 
-def _clear(networks: list[_Network], z: list[Array]) -> NDArray[np.bool_]:
-    """Whether no pre-activation is so near the end of a piece that it may be on it."""
-    return np.logical_and.reduce(
-        [
-            np.all(one.pieces.distance(each) > NEAR * (1.0 + np.abs(each)), axis=1)
-            for one, each in zip(networks, z, strict=True)
-        ]
-    )
+def _step(
+    networks: Sequence[Network], h: Array, driven: Sequence[Array]
+) -> tuple[Array, Indices]:
+    parts = zip(networks, _split(networks, h), driven, strict=True)
+    steps = [network.step(states, drive) for network, states, drive in parts]
+    states, indices = zip(*steps, strict=True)
+    return np.concatenate(states, axis=1), np.concatenate(indices, axis=1)
 
 
-def _response(
-    network: _Network,
-    which: int,
-    region: _Region,
-    varied: NDArray[np.bool_],
-    order: int,
-) -> tuple[Array, Array]:
-    """The Markov parameters of a network in a region, and its outputs there."""
-    system = affine_part(network.recurrence, network.pieces, region.indices[which])
-    parameters = _markov_parameters(system, varied, network.readout, order)
-    h, driven, outputs = (
-        region.states[which],
-        region.x @ system.kernel + system.bias,
-        [],
-    )
-    for _ in range(order):
-        h = h @ system.recurrent_matrix + driven
-        outputs.append(h @ network.readout)
-    return parameters, np.stack(outputs)
+def _split(networks: Sequence[Network], both: NDArray[Any]) -> list[NDArray[Any]]:
+    """What stands side by side for the states of both networks, one by one."""
+    return np.split(both, [networks[0].recurrence.units], axis=-1)
 
 
-def _markov_parameters(
-    system: Affine, varied: NDArray[np.bool_], readout: Array, order: int
-) -> Array:
-    """`K Rʲ C` for `j` below `order`, of the features that are varied."""
-    reached, found = system.kernel[varied], []
-    for _ in range(order):
-        found.append(reached @ readout)
-        reached = reached @ system.recurrent_matrix
-    return np.stack(found)
-
-
-def _relative(expected: tuple[Array, Array], found: tuple[Array, Array]) -> float:
-    """The larger of two differences, each relative to the largest number."""
-    relative = []
-    for a, b in zip(expected, found, strict=True):
-        scale = float(np.max(np.abs(np.stack([a, b])), initial=0.0))
-        difference = float(np.max(np.abs(a - b), initial=0.0))
-        relative.append(difference / scale if difference else difference)
-    # NaN stays NaN, and is no equality.
-    return float(np.max(relative))
+def _region(networks: Sequence[Network], stay: _Stay, x: Array, row: np.intp) -> Region:
+    indices, states = (_split(networks, both[row]) for both in (stay.index, stay.first))
+    return Region(indices, states, x[row])

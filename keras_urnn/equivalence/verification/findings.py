@@ -7,12 +7,12 @@ import numpy as np
 
 from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON, Array
-from keras_urnn.equivalence.verification.affine_regions import (
+from keras_urnn.equivalence.verification.cell_runs import observe, observe_in_float64
+from keras_urnn.equivalence.verification.comparison import Observation
+from keras_urnn.equivalence.verification.markov_parameters import (
     Comparison,
     compare_regions,
 )
-from keras_urnn.equivalence.verification.cell_runs import observe, observe_in_float64
-from keras_urnn.equivalence.verification.comparison import Observation
 from keras_urnn.equivalence.verification.proof import CellPair, objections
 from keras_urnn.equivalence.verification.trial_inputs import (
     Sampling,

@@ -13,9 +13,10 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _backend
-from keras_urnn.equivalence.ranges.flat_activations import numbers_of
+from keras_urnn.equivalence.ranges.activations import known
 from keras_urnn.equivalence.ranges.intervals import Array, to_float64
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.relu_layers import numbers_of
 
 
 class Trajectory(NamedTuple):
@@ -73,16 +74,18 @@ def input_gradient(recurrence: Recurrence) -> InputGradient:
 
 
 def _in_numpy(activation: Any) -> Callable[[Array], Array]:
-    if activation is keras.activations.relu:
-        return lambda z: np.maximum(z, 0.0)  # without compiling it for each shape
+    value = known(activation).value
+    if value is not None:
+        return value  # without compiling it for each shape
     activate = _in_float64(activation)
     return lambda z: to_float64(activate(_tensor(z)))
 
 
 def _gradient_in_numpy(activation: Any) -> Callable[[Array, Array], Array]:
     """From pre-activations, and a gradient by the values, to that by the former."""
-    if activation is keras.activations.relu:
-        return lambda z, by_value: np.where(z > 0.0, by_value, 0.0)
+    derivative = known(activation).derivative
+    if derivative is not None:
+        return lambda z, by_value: derivative(z) * by_value
     activate = _in_float64(activation)
     gradient = _backend.gradients(
         lambda tensors: ops.sum(ops.cast(activate(tensors[0]), "float64") * tensors[1])

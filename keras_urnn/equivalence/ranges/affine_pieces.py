@@ -1,0 +1,52 @@
+"""The pieces of an activation that is affine in pieces."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_urnn.equivalence.ranges.intervals import Array
+
+Indices = NDArray[np.intp]
+
+
+class Pieces(NamedTuple):
+    """`φ(z) = slopes[i] z + offsets[i]` for `z` between `ends[i - 1]` and `ends[i]`.
+
+    Attributes:
+        ends: array of shape `(p - 1,)`, increasing.
+        slopes: array of shape `(p,)`.
+        offsets: array of shape `(p,)`.
+    """
+
+    ends: Array
+    slopes: Array
+    offsets: Array
+
+    @classmethod
+    def of(
+        cls, ends: Sequence[float], slopes: Sequence[float], offsets: Sequence[float]
+    ) -> "Pieces":
+        """Make pieces from lists of numbers."""
+        parts = (np.asarray(part, dtype=np.float64) for part in (ends, slopes, offsets))
+        return cls(*parts)
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether `φ(d z) = d φ(z)` for all `d > 0`."""
+        return not np.any(self.ends) and not np.any(self.offsets)
+
+    def piece(self, z: Array) -> Indices:
+        """The piece that each number is on; an end belongs to the piece below it."""
+        return np.searchsorted(self.ends, z).astype(np.intp)
+
+    def slope(self, z: Array) -> Array:
+        """The slope of `φ` at each number."""
+        return self.slopes[self.piece(z)]
+
+    def distance(self, z: Array) -> Array:
+        """How far each number is from the nearest end of a piece."""
+        if not self.ends.size:
+            return np.full(z.shape, np.inf)
+        return np.abs(z[..., None] - self.ends).min(axis=-1)
