@@ -198,9 +198,11 @@ def test_a_region_counts_once_it_was_held_for_the_order() -> None:
     assert compare(one, one, steps=9).regions == 1
 
 
-@pytest.mark.parametrize(("order", "piece", "before"), [(3, 1, 0.0), (4, 2, 0.9)])
+@pytest.mark.parametrize(
+    ("order", "steps", "piece", "before"), [(3, 3, 1, 0.0), (4, 7, 2, 0.9)]
+)
 def test_a_region_begins_where_the_last_state_came_to_its_piece(
-    order: int, piece: int, before: float
+    order: int, steps: int, piece: int, before: float
 ) -> None:
     """A state that is 0.3, 0.6, 0.9, and then beyond the end of its piece."""
     activation = keras.activations.hard_tanh
@@ -215,10 +217,11 @@ def test_a_region_begins_where_the_last_state_came_to_its_piece(
     pieces = pieces_of(activation)
     assert pieces is not None
     network = Network(Recurrence(**ramp), pieces, np.eye(1))
-    (found,) = held_regions([network, network], np.ones((1, 1)), 7, order)
+    x = np.ones((1, 1))
+    (found,) = held_regions([network, network], x, steps, order)
     assert [index.tolist() for index in found.indices] == [[piece], [piece]]
     np.testing.assert_allclose(found.states, [[before], [before]], rtol=1e-12)
-    assert not held_regions([network, network], np.ones((1, 1)), order - 1, order)
+    assert not held_regions([network, network], x, steps - 1, order)
 
 
 def test_networks_that_are_too_large_are_not_compared() -> None:

@@ -48,24 +48,53 @@ def check_wiring(layer: Any, given: Any, mask: Any, training: bool) -> None:
 
 
 def _hindrance(layer: Any, is_given: bool, is_masked: bool) -> str | None:
-    directions, cells = directions_of(layer), cells_of(layer)
-    if are_unitary(cells):
+    """What stands in the way of converting a call of a layer, in words, if anything.
+
+    Args:
+        layer: recurrent layer.
+        is_given: whether it is given an `initial_state`.
+        is_masked: whether it is given a mask.
+    """
+    if are_unitary(cells_of(layer)):
         return None  # a copy has the same states
-    over_cells = any(type(one) is keras.layers.RNN for one in directions)
-    if is_given and over_cells:
+    return (
+        _loop_over_cells(layer, is_given)
+        or _split_state(layer, is_given)
+        or _masked_start(layer, is_given, is_masked)
+    )
+
+
+def _loop_over_cells(layer: Any, is_given: bool) -> str | None:
+    if not _is_any(keras.layers.RNN, layer):
+        return None
+    if is_given:
         # Only our layers complete a given state by the resting value of the rest.
         return "`initial_state` given to a keras.layers.RNN over cells"
-    if layer.stateful and over_cells and len(cells) > len(directions):
+    if layer.stateful and len(cells_of(layer)) > len(directions_of(layer)):
         return "a stateful keras.layers.RNN over several cells"
-    split = [cell for cell in cells if visible_units(cell) < cell.units]
-    if not are_unitary(split) and (is_given or layer.return_state):
-        return "a state in two parts (`output_units`) that is wired"
-    simple = any(type(one) is keras.layers.SimpleRNN for one in directions)
-    on_jax = keras.config.backend() == "jax"
-    if on_jax and simple and is_masked and (is_given or layer.stateful):
-        # At a masked first step it puts out, unlike ours, what it starts from.
-        return "a keras.layers.SimpleRNN with a mask and a start other than 0, on JAX"
     return None
+
+
+def _split_state(layer: Any, is_given: bool) -> str | None:
+    split = [cell for cell in cells_of(layer) if visible_units(cell) < cell.units]
+    if are_unitary(split) or not (is_given or layer.return_state):
+        return None
+    return "a state in two parts (`output_units`) that is wired"
+
+
+def _masked_start(layer: Any, is_given: bool, is_masked: bool) -> str | None:
+    # At a masked first step it puts out, unlike ours, what it starts from.
+    starts_elsewhere = is_given or layer.stateful
+    if keras.config.backend() != "jax" or not (is_masked and starts_elsewhere):
+        return None
+    if not _is_any(keras.layers.SimpleRNN, layer):
+        return None
+    return "a keras.layers.SimpleRNN with a mask and a start other than 0, on JAX"
+
+
+def _is_any(kind: type[Any], layer: Any) -> bool:
+    """Whether the layer, or one of the two of a `Bidirectional`, is of this class."""
+    return any(type(one) is kind for one in directions_of(layer))
 
 
 def goes_on(name: str) -> ValueError:

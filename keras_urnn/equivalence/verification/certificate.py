@@ -147,50 +147,59 @@ def verify_equivalence(
 def _report(
     original: Any, converted: Any, found: Findings, horizon: int | None
 ) -> EquivalenceReport:
-    seen, compared = found.observations, found.comparisons
+    seen = found.observations
     runs = [run for run in seen if not run.in_float64]
-    doubles = [run.relative for run in seen if run.in_float64]
+    regions = [one for one in found.comparisons if one.regions]
     differences = found.differences + _differences(seen)
     objections = [objection for run in seen for objection in run.objections]
-    errors = [
-        unitarity_error(cell)
-        for cell in recurrent_cells(converted)
-        if type(cell) is UnitaryRNNCell
-    ]
-    held = [comparison.difference for comparison in compared if comparison.regions]
+    biases = [pair.largest_added_bias for pair in found.pairs]
     return EquivalenceReport(
         max_absolute_difference=_largest(run.absolute for run in runs),
         max_relative_difference=_largest(run.relative for run in runs),
-        unitarity_error=_largest(errors) if errors else None,
+        unitarity_error=_largest_of_any(_unitarity_errors(converted)),
         states_before=_count_states(original),
         states_after=_count_states(converted),
-        largest_added_state=float(
-            np.max([run.largest_added for run in seen], initial=0)
-        ),
+        largest_added_state=_largest([0.0, *(run.largest_added for run in seen)]),
         smallest_distance=float(np.min([run.distance for run in seen], initial=np.inf)),
-        largest_added_bias=_largest(
-            [0.0, *(pair.largest_added_bias for pair in found.pairs)]
-        ),
+        largest_added_bias=_largest([0.0, *biases]),
         horizon=horizon,
-        relative_difference_in_float64=_largest(doubles) if doubles else None,
-        regions=sum(comparison.regions for comparison in compared),
-        markov_difference=_largest(held) if held else None,
-        reasons=tuple(dict.fromkeys(found.gaps + objections + differences)),
-        differences=tuple(dict.fromkeys(differences)),
+        relative_difference_in_float64=_largest_of_any(
+            run.relative for run in seen if run.in_float64
+        ),
+        regions=sum(one.regions for one in regions),
+        markov_difference=_largest_of_any(one.difference for one in regions),
+        reasons=_each_once(found.gaps + objections + differences),
+        differences=_each_once(differences),
     )
 
 
 def _differences(seen: list[Observation]) -> list[str]:
-    """What the runs show: of each network, in each dtype, the worst."""
+    """The differences that runs show: of each network, in each dtype, the worst."""
     worst = sorted(seen, key=lambda run: run.relative / run.tolerance)
     told = {(run.name, run.in_float64): run.differences for run in worst}
     return [difference for found in told.values() for difference in found]
+
+
+def _each_once(words: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(words))
 
 
 def _largest(values: Iterable[float]) -> float:
     """The largest, NaN if there is one; infinite where nothing could be run."""
     found = list(values)
     return float(np.max(found)) if found else float("inf")
+
+
+def _largest_of_any(values: Iterable[float]) -> float | None:
+    """The largest, NaN if there is one; `None` of no values."""
+    found = list(values)
+    return float(np.max(found)) if found else None
+
+
+def _unitarity_errors(target: Any) -> list[float]:
+    """`max|UᵀU - I|` of each unitary cell."""
+    cells = [one for one in recurrent_cells(target) if type(one) is UnitaryRNNCell]
+    return [unitarity_error(cell) for cell in cells]
 
 
 def _count_states(target: Any) -> int:

@@ -1,4 +1,4 @@
-"""Two cells, or two recurrent layers, against the proof and side by side."""
+"""Check two cells, or two recurrent layers, against the proof and by running them."""
 
 from typing import Any
 
@@ -34,39 +34,59 @@ from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 def certify_layers(
     original: Any, converted: Any, bounds: InputBounds, trial: Trial, readouts: Any
 ) -> Findings:
-    """What is found of two cells or recurrent layers."""
-    for target in (original, converted):
+    """Check two cells or recurrent layers against the proof, and run them.
+
+    What is proved of the cells of two layers is proved of the layers where both are
+    loops of known code with the same flags and dtypes. Where that is not shown the
+    layers run as a whole, too, with flags and methods of their own.
+    """
+    layers = original, converted
+    for target in layers:
         _check_recurrent(target)
     for cell in cells_of(original):
         check_learned(cell, original.name)
     entering = _entering(original, bounds)
     seen = _checked_readouts(readouts, (cells_of(original), cells_of(converted)))
-    first, second = original, converted
-    if claims(cells_of(second), cells_of(first)) and not claims(
-        cells_of(first), cells_of(second)
-    ):
-        # The second may be what is left of the first.
-        first, second = converted, original
-        seen = None if seen is None else seen[::-1]
-    name, found = original.name, Findings()
-    starts, horizon = resting_starts(first), trial.horizon
-    try:
-        pairs = cell_pairs(name, (first, second), entering, starts, horizon, seen)
-    except NotCoveredError as reason:
-        pairs = _as_they_are(name, (first, second), entering, seen, str(reason))
-        if not pairs:
-            # Nothing proves two stacks, or two gated layers, equivalent.
-            found.gaps.append(f"{name}: no proof by theorem 1: {reason}")
-    if pairs:
-        # What is proved of cells is proved of loops over them that are of known code
-        # and have the same flags and dtypes.
-        found.gaps += recurrent_objections(name, first, second)
-    whole = bool(found.gaps) and readouts is None
+    pairs, gaps = _paired(original.name, layers, entering, trial.horizon, seen)
+    found = Findings(gaps=list(gaps))
     for pair in pairs:
         found.add(examine(pair, trial))
-    if whole or not pairs:
+    if not pairs or (gaps and readouts is None):
         found.add(_as_a_whole(original, converted, entering, trial))
     return found
+
+
+def _paired(
+    name: str,
+    layers: tuple[Any, Any],
+    entering: Interval,
+    horizon: int | None,
+    readouts: tuple[Array, Array] | None,
+) -> tuple[list[CellPair], list[str]]:
+    """The pairs of cells that are compared, and what a proof lacks around them."""
+    layers, readouts = _original_first(layers, readouts)
+    starts = resting_starts(layers[0])
+    try:
+        pairs = cell_pairs(name, layers, entering, starts, horizon, readouts)
+    except NotCoveredError as reason:
+        pairs = _as_they_are(name, layers, entering, readouts, str(reason))
+        if not pairs:
+            # Nothing proves two stacks, or two gated layers, equivalent.
+            return [], [f"{name}: no proof by theorem 1: {reason}"]
+    return pairs, recurrent_objections(name, *layers)
+
+
+def _original_first(
+    layers: tuple[Any, Any], readouts: tuple[Array, Array] | None
+) -> tuple[tuple[Any, Any], tuple[Array, Array] | None]:
+    """The two in the order in which theorem 1 may make the second from the first.
+
+    The second may be the part of the first that `prune_inactive` has kept.
+    """
+    first, second = (cells_of(layer) for layer in layers)
+    if claims(second, first) and not claims(first, second):
+        return layers[::-1], None if readouts is None else readouts[::-1]
+    return layers, readouts
 
 
 def _as_a_whole(

@@ -11,16 +11,13 @@ from keras_urnn.equivalence.models.graph import check_model, graph_of, leaves
 from keras_urnn.equivalence.models.inputs import entrances
 from keras_urnn.equivalence.models.supported import is_converted
 from keras_urnn.equivalence.models.survey import Survey, Use
-from keras_urnn.equivalence.ranges.intervals import arithmetic_dtype
 from keras_urnn.equivalence.ranges.recurrent import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
-from keras_urnn.equivalence.verification.comparison import (
-    OUTPUT_TOLERANCE,
-    rounding_tolerance,
-)
+from keras_urnn.equivalence.verification.comparison import rounding_tolerance
 from keras_urnn.equivalence.verification.findings import Findings, Trial, examine
 from keras_urnn.equivalence.verification.layers import cell_pairs
 from keras_urnn.equivalence.verification.matching import Matching, matched
+from keras_urnn.equivalence.verification.measured_rounding import rounding_dtypes
 from keras_urnn.equivalence.verification.model_runs import (
     Entered,
     entered,
@@ -132,11 +129,9 @@ def _tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
     What a run of the whole model has to show, a layer wired to another, is of order
     1, so that it is never more than 1/2.
     """
-    # Those that compute with integers, as a lookup, round nothing.
-    dtypes = {arithmetic_dtype(layer) for _, layer in leaves(model)}
     largest = [
         rounding_tolerance(dtype, pair.in_one_scale[0].growth, steps)
         for pair in pairs
-        for dtype in dtypes & set(OUTPUT_TOLERANCE)
+        for dtype in rounding_dtypes(model)
     ]
     return min(0.5, 10.0 * float(np.max(largest)))

@@ -1,34 +1,28 @@
-"""Whole layers and models side by side: what they put out, whatever is inside."""
+"""Run two whole layers or models side by side, and compare their outputs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.models.graph import leaves
 from keras_urnn.equivalence.models.inputs import Entrances
-from keras_urnn.equivalence.models.rebuilding import Rebuilding
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
 from keras_urnn.equivalence.progress import advance
-from keras_urnn.equivalence.ranges.intervals import (
-    MACHINE_EPSILON,
-    Array,
-    arithmetic_dtype,
-)
+from keras_urnn.equivalence.ranges.intervals import Array
 from keras_urnn.equivalence.ranges.recurrent import cells_of
-from keras_urnn.equivalence.refusals import NotCoveredError
 from keras_urnn.equivalence.verification.comparison import (
-    OUTPUT_TOLERANCE,
     Observation,
     compare,
     compare_nudged,
-    nudge,
 )
 from keras_urnn.equivalence.verification.findings import Findings, Trial
 from keras_urnn.equivalence.verification.gradient_search import most_different
+from keras_urnn.equivalence.verification.measured_rounding import (
+    MovedModel,
+    rounding_dtypes,
+)
 from keras_urnn.equivalence.verification.model_runs import (
     Batch,
     Runner,
@@ -57,6 +51,59 @@ def as_model(target: Any, batch_size: int) -> Any:
     return model
 
 
+class ModelPair:
+    """Two models that are run on the same inputs.
+
+    Args:
+        name: string. What they are called in the findings.
+        models: the two; they take the same inputs.
+        horizon: integer or `None`.
+        tolerance: as for `compare_models`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        models: tuple[Any, Any],
+        horizon: int | None,
+        tolerance: float | None,
+    ) -> None:
+        self._name, self._horizon, self._tolerance = name, horizon, tolerance
+        self._first, self._second = (Runner(model) for model in models)
+        self._dtypes = [dtype for model in models for dtype in rounding_dtypes(model)]
+        self._moved = MovedModel(models[0], self._first, self._dtypes)
+
+    def run(self, batches: Sequence[Batch]) -> Findings:
+        """Run both on these batches, and compare their outputs."""
+        expected = self._first.outputs(batches, self._horizon)
+        others = self._second.outputs(batches, self._horizon)
+        if [y.shape for y in expected] != [y.shape for y in others]:
+            return Findings(differences=[f"{self._name}: its outputs are others"])
+        outputs = list(zip(expected, others, strict=True))
+        seen = self._compared(outputs, batches)
+        if any(one.differences for one in seen):
+            again = self._first.outputs(batches, self._horizon)
+            if not all(map(_repeats, expected, again, seen)):
+                return Findings(gaps=[f"{self._name}: its outputs are random"])
+        return Findings(observations=seen)
+
+    def _compared(
+        self, outputs: list[tuple[Array, Array]], batches: Sequence[Batch]
+    ) -> list[Observation]:
+        """Compare within the tolerance, or else with what rounding does as measured."""
+        if self._tolerance is not None:
+            seen = [compare(self._name, *both, self._tolerance) for both in outputs]
+            if not any(one.differences for one in seen):
+                return seen
+        moved = self._moved.outputs(batches, self._horizon)
+        seen = [
+            compare_nudged(self._name, *both, y, self._dtypes)
+            for both, y in zip(outputs, moved, strict=True)
+        ]
+        least = self._tolerance or 0.0
+        return [replace(one, tolerance=max(one.tolerance, least)) for one in seen]
+
+
 def compare_models(
     name: str,
     models: tuple[Any, Any],
@@ -71,75 +118,38 @@ def compare_models(
         models: the two.
         entrances: `Entrances` of the first.
         trial: `Trial`.
-        tolerance: float. What rounding may do to the outputs of the recurrent layers,
-            relative to the largest; `None` where no proof gives it. What differs by
-            more is compared once more with what rounding does by measurement: layers
-            behind may magnify it, as a softmax of large numbers does. Defaults to
-            `None`.
+        tolerance: float. How far rounding may move the outputs of the recurrent layers,
+            relative to the largest; `None` where no proof gives it. Outputs that differ
+            by more are compared once more, with the effect of rounding measured on the
+            whole model: layers behind may magnify it, as a softmax of large numbers
+            does. Defaults to `None`.
     """
-    shapes = [[_signature(x) for x in model.inputs] for model in models]
-    if shapes[0] != shapes[1]:
-        words = [f"{name}: its inputs are others"]
-        # Where lengths are left open, or dtypes differ, some inputs fit both.
-        fits = _fit(*shapes)
-        return Findings(gaps=words) if fits else Findings(differences=words)
-    first, second = (Runner(model) for model in models)
-    nudged = cache(lambda: Runner(_nudged(models[0])))
-    dtypes = [dtype for model in models for dtype in _dtypes(model)]
-    found = Findings()
-
-    def measured(
-        outputs: list[tuple[Array, Array]], batches: Sequence[Batch]
-    ) -> list[Observation]:
-        """Compare with what rounding does to a copy of the first."""
-        try:
-            moved = nudged().outputs(batches, trial.horizon)
-        except NotCoveredError:
-            # Where it can't be copied its inputs are moved instead of its weights.
-            nearby = [[_nudged_input(x, dtypes) for x in batch] for batch in batches]
-            moved = first.outputs(nearby, trial.horizon)
-        seen = [
-            compare_nudged(name, *both, y, dtypes)
-            for both, y in zip(outputs, moved, strict=True)
-        ]
-        least = tolerance or 0.0
-        return [replace(one, tolerance=max(one.tolerance, least)) for one in seen]
-
-    def run(batches: Sequence[Batch]) -> bool:
-        """Compare, and say whether the outputs could be."""
-        expected = first.outputs(batches, trial.horizon)
-        others = second.outputs(batches, trial.horizon)
-        if [y.shape for y in expected] != [y.shape for y in others]:
-            found.differences.append(f"{name}: its outputs are others")
-            return False
-        outputs = list(zip(expected, others, strict=True))
-        known = 0.0 if tolerance is None else tolerance
-        seen = [compare(name, *both, known) for both in outputs]
-        if tolerance is None or any(one.differences for one in seen):
-            seen = measured(outputs, batches)
-        if any(one.differences for one in seen):
-            again = first.outputs(batches, trial.horizon)
-            if not all(map(_repeats, expected, again, seen)):
-                found.gaps.append(f"{name}: its outputs are random")
-                return False
-        found.observations += seen
-        return True
-
-    comparable = run(trial_batches(models[0], entrances, trial.sampling))
+    misfit = _different_inputs(name, models)
+    if misfit is not None:
+        return misfit
+    pair = ModelPair(name, models, trial.horizon, tolerance)
+    found = pair.run(trial_batches(models[0], entrances, trial.sampling))
     advance()
+    comparable = not (found.differences or found.gaps)
     undecided = tolerance is None and trial.search
     if comparable and undecided and _is_searchable(models, entrances):
-        run([_searched(models, entrances, trial)])
+        found.add(pair.run([_searched(models, entrances, trial)]))
     advance()
     return found
 
 
+def _different_inputs(name: str, models: tuple[Any, Any]) -> Findings | None:
+    """Why no inputs can be shown to fit both models, if that is so."""
+    shapes = [[_signature(x) for x in model.inputs] for model in models]
+    if shapes[0] == shapes[1]:
+        return None
+    words = [f"{name}: its inputs are others"]
+    # Where lengths are left open, or dtypes differ, some inputs fit both.
+    return Findings(gaps=words) if _fit(*shapes) else Findings(differences=words)
+
+
 def _signature(x: Any) -> tuple[Any, ...]:
     return (*x.shape[1:], x.dtype)
-
-
-def _nudged_input(x: Array, dtypes: Sequence[str]) -> Array:
-    return nudge(x, *dtypes).astype(x.dtype) if x.dtype.kind == "f" else x
 
 
 def _fit(ones: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> bool:
@@ -155,26 +165,6 @@ def _repeats(y: Array, again: Array, seen: Observation) -> bool:
     """Whether two runs of one model gave the same numbers, but for rounding."""
     least = seen.tolerance * float(np.nanmax(np.abs(y), initial=0.0))
     return np.allclose(y, again, rtol=0.0, atol=least, equal_nan=True)
-
-
-def _dtypes(model: Any) -> list[str]:
-    """The dtypes that a model rounds to."""
-    found = {arithmetic_dtype(layer) for _, layer in leaves(model)}
-    # Those that compute with integers, as a lookup, round nothing.
-    return sorted(found & set(OUTPUT_TOLERANCE)) or ["float32"]
-
-
-def _nudged(model: Any) -> Any:
-    """A copy of a model, each weight moved by about what storing it may do."""
-    rebuilding, generator = Rebuilding(None), np.random.default_rng(0)
-    copy = rebuilding.counterpart(model)
-    rebuilding.finish()
-    for weight in copy.weights:
-        if weight.dtype in MACHINE_EPSILON:
-            array = np.array(keras.ops.convert_to_numpy(weight), dtype="float64")
-            signs = generator.choice([-1.0, 1.0], array.shape)
-            weight.assign(array * (1.0 + MACHINE_EPSILON[weight.dtype] * signs))
-    return copy
 
 
 def _is_searchable(models: Sequence[Any], entrances: Entrances) -> bool:
