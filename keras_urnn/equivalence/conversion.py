@@ -39,12 +39,12 @@ def to_unitary(
     the corner of the orthogonal matrix
 
         U = [[R,      Q_r S ],
-             [S P_rᵀ, -Σ_r  ]]      (`equivalence.dilation.dilate`),
+             [S P_rᵀ, -Σ_r  ]],
 
     and the `r` added states are held at 0 by biases below every value that the
-    reachable states can send them (`equivalence.reachable`). `r` is the number of
-    singular values of `R` below 1: `n` for a contractive cell. All of it is computed
-    in float64 NumPy whatever the backend, and cast to the weights' dtype at the end.
+    reachable states can send them. `r` is the number of singular values of `R` below 1:
+    `n` for a contractive cell. All of it is computed in float64 NumPy on every backend,
+    and cast to the weights' dtype at the end.
 
     The same holds for every activation that is constant on a half-line: `relu6`,
     `hard_sigmoid`, `hard_tanh`, `sparse_sigmoid`, `sparse_plus`, `hard_silu`, and a
@@ -52,7 +52,7 @@ def to_unitary(
     rounding at the threshold may differ). Where the constant `c` isn't 0, as -1 for
     `hard_tanh`, the added states start and stay at `c`: it becomes their
     `resting_state`, on which the step is centred, so that they send nothing to the
-    others. Where the activation is bounded, so are the states, whatever the norm.
+    others. Where the activation is bounded, so are the states, for every norm.
 
     A ReLU RNN may also be expansive, if positive scales `d` of its states make it
     contractive: `‖diag(1/d) @ R @ diag(d)‖ < 1` (`equivalence.find_scaling`). The
@@ -60,34 +60,34 @@ def to_unitary(
     `state_scale`, so that its states are the original's. Scales are powers of two,
     which change no digit, unless only others will do.
 
-    The converted cell has `units = n + r` and `output_units = n`, so that what is
-    around it is untouched: outputs, masks and a caller's `initial_state` of width `n`
+    The converted cell has `units = n + r` and `output_units = n`, so that the layers
+    around it need no change: outputs, masks and a caller's `initial_state` of width `n`
     stay as they were, and `return_state` gives the added states as one tensor more.
     Name, dtype policy and all flags are kept. It always has a bias. Regularizers and
     constraints of the bias and the recurrent kernel are left out: they would act on
     the added states. A stateful layer starts from its resting state.
 
     A model, Sequential or functional, is rebuilt: its other layers are copied, the
-    range of the inputs is carried through them to every recurrent one
-    (`equivalence.ranges`), and it is compiled as the original was, with a new
-    optimizer. Nested models and what is in `TimeDistributed` are rebuilt in the same
-    way, a shared layer or model stays one, converted for all that enters it, and what
-    takes the states of a layer gets those of the original only. (So a Sequential model
-    that gives states becomes a functional one.) The original is left alone. What is
-    unitary already is copied, whatever enters it; LSTM and GRU layers of a model are
-    copied too, as theorem 1 says nothing about them.
+    range of the inputs is carried through them to every recurrent one, and it is
+    compiled as the original was, with a new optimizer. Nested models and layers inside
+    `TimeDistributed` are rebuilt in the same way. A shared layer or model stays one,
+    converted for all inputs that enter it, and layers that take the states of a
+    converted layer get those of the original only. (So a Sequential model that returns
+    states becomes a functional one.) The original is not changed. Layers that are
+    unitary already are copied, for inputs of any range; LSTM and GRU layers of a model
+    are copied too, as theorem 1 says nothing about them.
 
     The promise is for inference (dropout does nothing), for inputs within
-    `input_bound`, from the resting state (zeros or learned), in a model from every
-    `initial_state` that its graph gives, too, and what follows from these; one that a
-    caller gives from elsewhere may switch an added state on. In exact
-    arithmetic it holds for all times or, with `horizon`, for so many steps since the
-    last reset. The biases include the rounding of the compute dtype, TF32, bfloat16
-    and float16 products included; where that rounding could exceed the distance of
-    the norm from 1, a proof for all times isn't possible and four times the
-    first-order effect is included (see `equivalence.reachable`). On PyTorch Keras
-    computes the matrix products of its own layers in float32 even under float64: the
-    outputs of a float64 `keras.layers.SimpleRNN` then agree to float32 only.
+    `input_bound`, and for sequences that start from the resting state (zeros or
+    learned) or, in a model, from any `initial_state` that its graph can give. Another
+    `initial_state` that a caller gives may switch an added state on. In exact
+    arithmetic the promise holds for all times or, with `horizon`, for so many steps
+    since the last reset. The biases include the rounding of the compute dtype, TF32,
+    bfloat16 and float16 products included; where that rounding could exceed the
+    distance of the norm from 1, a proof for all times isn't possible and four times the
+    first-order effect is included. On PyTorch Keras computes the matrix products of its
+    own layers in float32 even under float64: the outputs of a float64
+    `keras.layers.SimpleRNN` then agree to float32 only.
 
     Args:
         target: cell, layer or model, built. A `ContractiveRNNCell` or
@@ -101,8 +101,8 @@ def to_unitary(
             that the inputs can take. In a dict an entry bounds what enters the model
             by the input of that name, what enters the recurrent layer of that name,
             or what leaves any other layer: it is needed behind layers whose range
-            can't be derived, as a `Lambda` or a subclass (`equivalence.ranges` knows
-            Keras' layers of dense, convolved, normalized, pooled and reshaped
+            can't be derived, as a `Lambda` or a subclass (it is derived for Keras'
+            layers that make dense products, convolve, normalize, pool and reshape
             sequences). The inputs of an `Embedding` need none.
         horizon: integer or `None`. The largest number of steps between two resets of
             the state. Give it for a norm of exactly 1, where states may grow for

@@ -1,4 +1,4 @@
-"""`inactive_states`: what can be taken out of a recurrent cell or layer, and why."""
+"""`inactive_states`: which states can be removed from a recurrent cell or layer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class InactiveStates:
     """The states of one cell that no admissible input can switch on.
 
     Attributes:
-        name: string. The layer, by its path in a model, and the cell where the layer
-            is a stack of them.
+        name: string. The path of the layer in a model, and the name of the cell where
+            the layer is a stack of cells.
         units: integer. The number of states of the cell.
-        output_units: integer. How many of them, the first, it outputs; all, where the
-            model gives the hidden ones on.
+        output_units: integer. How many of them, the first, are outputs of the cell; all
+            of them where the model uses the hidden ones elsewhere.
         indices: tuple of integers. The states that stay exactly at rest.
         margins: tuple of floats, one for each. How far inside the half-line on which
             the activation is constant its pre-activation stays, rounding included: it
@@ -56,12 +56,12 @@ class InactiveStates:
 
     @property
     def removable(self) -> tuple[int, ...]:
-        """Those that are not outputs, which `prune_inactive` removes."""
+        """The inactive states that are not outputs: `prune_inactive` removes them."""
         return tuple(i for i in self.indices if i >= self.output_units)
 
 
 class InactivityReport(tuple[InactiveStates, ...]):
-    """What `inactive_states` found, cell by cell; it prints as a short table."""
+    """The result of `inactive_states`, cell by cell; it prints as a short table."""
 
     __slots__ = ()
 
@@ -86,18 +86,17 @@ def inactive_states(
 ) -> InactivityReport:
     """Find the states of an RNN that no admissible input can switch on.
 
-    These are the states that `prune_inactive` removes, those that are outputs apart.
+    `prune_inactive` removes these states, unless they are outputs.
     With an activation that is `c` for all `z <= e` (for ReLU `c = e = 0`), a state is
     found when it starts at `c` and
 
         sup h @ R[:, i] + x @ K[:, i] + b_i <= e,
 
     the supremum being over all inputs within `input_bound` and over a ball and a box
-    that hold all states of the others (`equivalence.reachable`), while those found are
-    at `c`, rounding in the compute dtype included. (A half-line that reaches up is
-    treated alike.) The set is the largest one for which this is a proof
-    (`equivalence.inactivity`). A state that is not in it may still be inactive, as the
-    ball and the box hold more than what can be reached.
+    that hold all states of the others while the states found are at `c`, rounding in
+    the compute dtype included. (A half-line that reaches up is treated alike.) The set
+    is the largest one for which this is a proof. A state that is not in it may still be
+    inactive, as the ball and the box are larger than the set of reachable states.
 
     At norm 1 states may grow for ever. So the states found must leave others that are
     bounded: of norm below 1, as those that `to_unitary` adds do; for ReLU of norm
@@ -105,17 +104,16 @@ def inactive_states(
     (`equivalence.find_scaling`); or of a bounded activation. Otherwise give `horizon`;
     only a state that the others never push up needs no bound on them.
 
-    In a model each layer is looked at with the range of what enters it, which is
-    carried through the model as for `to_unitary`, and what is found holds for all
-    calls of the layer.
+    In a model the range of the inputs is carried through to each layer, as for
+    `to_unitary`, and the result for a layer holds for all of its calls.
 
     Args:
         target: cell, layer or model, built, as for `to_unitary`, and what that
             returns: a `UnitaryRNNCell`, `ContractiveRNNCell` or
             `keras.layers.SimpleRNNCell`, the layer of one, `keras.layers.RNN` over
             such cells (one or a list), `Bidirectional` of these, or a Sequential or
-            functional model. Something can be said of cells with an activation that is
-            constant on a half-line; others are passed over where they aren't alone.
+            functional model. The cells must have an activation that is constant on a
+            half-line; beside such cells others are left out of the result.
         input_bound: float, array of shape `(features,)`, or dict, as for `to_unitary`.
             The largest |x| that the inputs can take.
         horizon: integer or `None`. The largest number of steps between two resets of
@@ -156,7 +154,7 @@ class Proved(NamedTuple):
     Attributes:
         name: string that tells the cell from the others of the target.
         cell: built cell.
-        visible: integer. How many of its states, the first, can be seen.
+        visible: integer. How many of its states, the first, are used outside the cell.
         found: `Inactivity`; `None` where nothing can be proved of such a cell.
     """
 
@@ -169,11 +167,11 @@ class Proved(NamedTuple):
 def prove(
     target: Any, input_bound: InputBound, horizon: Any
 ) -> dict[int, list[Proved]]:
-    """Check all arguments, and prove what can be of each cell of each layer.
+    """Check all arguments, and prove which states of each cell stay at rest.
 
     Returns:
-        A dict from the `id` of the target, or of each recurrent layer of a model of
-        which something can be proved, to what is proved of its `cells_of`.
+        A dict from the `id` of the target to the result for each of its `cells_of`; for
+        a model, from the `id` of each recurrent layer with a cell of known activation.
     """
     bounds, horizon = InputBounds(input_bound), checked_horizon(horizon)
     if isinstance(target, keras.Model):
@@ -202,7 +200,7 @@ def _check_kind(target: Any) -> None:
 
 
 def _hindrance(cell: Any) -> tuple[str, str, str] | None:
-    """What is expected of a cell of which nothing can be proved, found, advised."""
+    """Why nothing can be proved of a cell: what was expected, found, and advised."""
     if cell.recurrent_dropout > 0.0:
         advice = "The proof is for the states as they are; set `recurrent_dropout=0`."
         return "without recurrent dropout", "recurrent_dropout > 0", advice
@@ -247,7 +245,7 @@ def _named_cells(target: Any) -> list[tuple[str, Any]]:
 
 
 def _of_use(use: Use, horizon: int | None, folder: str = "") -> list[Proved]:
-    """What is proved of the cells of a layer, by what it is used for."""
+    """Prove which states stay at rest in the cells of a layer, over all its calls."""
     target, starts, proved = use.layer, iter(use.starts), []
     for one in directions_of(target):
         entering = use.entering
@@ -255,7 +253,7 @@ def _of_use(use: Use, horizon: int | None, folder: str = "") -> list[Proved]:
             start, found = next(starts), None
             if _hindrance(cell) is None:
                 found = prove_inactive(recurrence_of(cell), entering, horizon, start)
-                # What a cell of a stack outputs enters the next.
+                # The outputs of a cell of a stack enter the next.
                 entering = visible_range(found.box if found.is_bounded else None, cell)
             elif entering is not None:
                 entering = cell_range(cell, entering, horizon, start)

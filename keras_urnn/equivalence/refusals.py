@@ -1,4 +1,4 @@
-"""What can't be converted: the reason, and the way out."""
+"""Refuse targets that can't be converted, with the reason and a way out."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +27,7 @@ from keras_urnn.equivalence.ranges.rescaled_states import (
 )
 from keras_urnn.layers.contractive_rnn import ContractiveRNNCell
 
-# Beyond it no sequence can be, and a double wouldn't hold every number.
+# No sequence is longer.
 LONGEST_HORIZON = 2**63 - 1
 
 _AT_NORM_1 = (
@@ -38,7 +38,7 @@ _AT_NORM_1 = (
 
 
 class NotCoveredError(ValueError):
-    """What a target is that theorem 1 doesn't cover, or that can't be rebuilt."""
+    """Raised for a target that theorem 1 doesn't cover, or that can't be rebuilt."""
 
 
 def refusal(expected: str, name: str, found: str, advice: str) -> NotCoveredError:
@@ -192,14 +192,14 @@ def _way_out(activation: Any) -> str:
 
 
 def _retrain(cell: Any) -> str:
-    """How to come from norm 1 to a smaller one."""
+    """Advice on how to get a norm below 1."""
     if type(cell) is not ContractiveRNNCell:
         return "train a `ContractiveRNN`"
     return f"train it with a `max_norm` below 1 (it has {cell.max_norm:g})"
 
 
 def _project(cell: Any) -> str:
-    """How to come to a norm of at most 1."""
+    """Advice on how to get a norm of at most 1."""
     if type(cell) is not ContractiveRNNCell:
         return (
             "Train a `ContractiveRNN`, or use `ContractiveProjection` as "

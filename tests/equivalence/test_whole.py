@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_urnn.equivalence.models.inputs import Entrances
 from keras_urnn.equivalence.ranges.intervals import Interval
-from keras_urnn.equivalence.verification.findings import Findings, Trial
+from keras_urnn.equivalence.verification.evidence import Evidence, Trial
 from keras_urnn.equivalence.verification.side_by_side import compare_models
 from keras_urnn.equivalence.verification.trial_inputs import Sampling
 
@@ -27,7 +27,7 @@ def probabilities(moved: float) -> Any:
     return model
 
 
-def compare(*models: Any, tolerance: float | None = TOLERANCE) -> Findings:
+def compare(*models: Any, tolerance: float | None = TOLERANCE) -> Evidence:
     trial = Trial(Sampling(1, 64, np.random.default_rng(0)), None, False)
     entrances = Entrances({"x": Interval.of([-1.0] * 4, [1.0] * 4)}, {})
     return compare_models("m", models, entrances, trial, tolerance)

@@ -1,4 +1,4 @@
-"""What the caller promises about the inputs: the argument `input_bound`."""
+"""The argument `input_bound`: the range of the inputs that the caller promises."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -21,7 +21,7 @@ _ADVICE = (
 )
 
 
-# Squares of it, and products with weights, are numbers of float64.
+# Its squares, and products with weights, don't overflow float64.
 _LARGEST = 2.0**500
 _UNNAMED = (
     "Give it a name, `keras.Input(..., name=...)`, or take the one that Keras made up: "

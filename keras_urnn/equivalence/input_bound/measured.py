@@ -1,4 +1,4 @@
-"""`measure_input_bound`: the argument `input_bound`, from data."""
+"""`measure_input_bound`: measure the argument `input_bound` on data."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,15 +22,15 @@ def measure_input_bound(x: Any, mask: Any = None) -> Array:
     """Measure the largest |x| of each feature of some data.
 
     It is what `keras_urnn.to_unitary`, `prune_inactive` and `verify_equivalence` take
-    as `input_bound`. They need a bound on all inputs there will ever be: what is
-    measured on some data promises nothing for others. Measure the training and the
-    test data and what else is at hand, and multiply by a factor of safety; or clip
+    as `input_bound`. They need a bound on all inputs that will ever be used, and a
+    bound measured on some data may not hold for others. Measure the training and the
+    test data and all others that you have, and multiply by a factor of safety; or clip
     the inputs, and give that bound instead.
 
         bound[f] = max over batch and time, where mask, of |x[batch, time, f]|
 
-    Every axis but the last is gone through, all steps that `mask` doesn't leave out.
-    What float64 doesn't hold, as large integers, is rounded up.
+    The maximum is over every axis but the last, without the steps that `mask` leaves
+    out. Numbers that float64 can't hold, as large integers, are rounded up.
 
     Args:
         x: array or tensor of shape `(batch, time, features)` (more axes before the

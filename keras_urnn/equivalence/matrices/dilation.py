@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 class Dilation(NamedTuple):
-    """An orthogonal matrix and what its added states look at.
+    """An orthogonal matrix, and the readout of its added states.
 
     Attributes:
         matrix: array of shape `(n + r, n + r)`. Orthogonal; its first `n` rows and
@@ -35,12 +35,12 @@ def norm_tolerance(n: int, epsilon: float) -> float:
 
 
 def is_orthogonal_but_for_rounding(matrix: Array, epsilon: float) -> bool:
-    """Whether relative rounding of its entries explains what `U Uᵀ` lacks of `I`.
+    """Whether relative rounding of the entries explains `U Uᵀ - I`.
 
-    Entry by entry, `|U Uᵀ - I| <= 8 √n epsilon |U| |U|ᵀ`, and what an SVD in float64
-    leaves. In scaled states a small
-    entry can be a large weight, and is no rounding: `[[1, δ], [0, 1]]` is nearly
-    orthogonal for any small `δ`, and the same as `[[1, 1], [0, 1]]`, which is not.
+    Entry by entry, `|U Uᵀ - I| <= 8 √n epsilon |U| |U|ᵀ` plus the error of an SVD in
+    float64. In scaled states a small entry can stand for a large weight, and is then no
+    rounding: `[[1, δ], [0, 1]]` is nearly orthogonal for any small `δ`, and it is
+    `[[1, 1], [0, 1]]` in other scales, which is far from orthogonal.
     """
     size = np.abs(matrix) @ np.abs(matrix).T
     defect = np.abs(matrix @ matrix.T - np.eye(len(matrix)))
@@ -50,7 +50,7 @@ def is_orthogonal_but_for_rounding(matrix: Array, epsilon: float) -> bool:
 
 
 def dilates_but_for_rounding(recurrent_matrix: Array, epsilon: float) -> bool:
-    """Whether the dilation of a scaled matrix leaves out nothing but rounding."""
+    """Whether the dilation of a scaled matrix is orthogonal up to rounding."""
     matrix = dilate(recurrent_matrix, epsilon).matrix
     return is_orthogonal_but_for_rounding(matrix, epsilon)
 
@@ -90,7 +90,6 @@ def dilate(recurrent_matrix: Array, epsilon: float = 0.0) -> Dilation:
         - Halmos, 1950, "Normal dilations and extensions of operators"
     """
     n = len(recurrent_matrix)
-    # SciPy's and NumPy's drivers agree here; NumPy's is at hand everywhere.
     q, sigma, p_transposed = np.linalg.svd(recurrent_matrix)
     below = 1.0 - sigma > min(norm_tolerance(n, epsilon), 4e-7)
     sigma = sigma[below]

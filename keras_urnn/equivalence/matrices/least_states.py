@@ -1,4 +1,4 @@
-"""Scalings whose dilation adds few states: those with many singular values at 1."""
+"""Find scalings with many singular values at 1, whose dilation adds few states."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from keras_urnn.equivalence.matrices.scaling import connected, find_scaling
 Array = NDArray[np.float64]
 
 SEARCHED = 32  # states up to which extreme points are searched
-OBJECTIVES = 24  # how many random ones
+OBJECTIVES = 24  # how many random linear objectives are minimised for that
 NEAR = 1e-4  # singular values this near to 1 are moved onto it
 
 
@@ -84,7 +84,7 @@ def minimize_added_states(
 
 def _scale_connected(R: Array, epsilon: float) -> Scaling | Obstruction:
     n = len(R)
-    # The second is what the singular values are computed to.
+    # The second is the accuracy of the computed singular values.
     limit = 1.0 + max(norm_tolerance(n, epsilon), 4.0 * n * 2.0**-52)
     if max((R != 0).sum(axis=0).max(), (R != 0).sum(axis=1).max()) <= 1:
         shift = scale(R, _unit_weights(R))
@@ -109,13 +109,13 @@ def _scale_connected(R: Array, epsilon: float) -> Scaling | Obstruction:
 
 
 def _dilates(found: Scaling, epsilon: float) -> bool:
-    """Whether what the dilation leaves out is rounding, in these scales too."""
+    """Whether the dilation is orthogonal up to rounding, in these scales too."""
     unscaled = bool(np.all(found.d == 1.0))
     return unscaled or dilates_but_for_rounding(found.matrix, epsilon)
 
 
 def _rank(found: Scaling, epsilon: float) -> tuple[bool, int]:
-    """What doesn't pass 1 by more than `to_unitary` allows comes first."""
+    """Norms that `to_unitary` allows come first, then the fewest added states."""
     beyond = found.norm > 1.0 + norm_tolerance(len(found.d), epsilon)
     return beyond, added_states(found.matrix, epsilon)
 
@@ -130,7 +130,7 @@ def _unit_weights(R: Array) -> Array:
     for _ in range(n - 1):
         log_d[after[state]] = log_d[state] - np.log(abs(R[state, after[state]]))
         state = after[state]
-    # The logarithms centre the scales; quotients keep the digits that they lose.
+    # The logarithms centre the scales. Quotients keep the digits that they would lose.
     d, state = np.ones(n), first
     d[first] = np.exp(log_d[first] - (log_d.max() + log_d.min()) / 2.0)
     for _ in range(n - 1):

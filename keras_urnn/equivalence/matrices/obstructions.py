@@ -1,4 +1,4 @@
-"""Why no diagonal scaling makes a matrix contractive: checkable certificates."""
+"""Certificates that no diagonal scaling makes a matrix contractive."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,25 +9,27 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-ALL_SUBSETS = 10  # up to this size all principal submatrices are looked at
-# A least norm this near to 1 is of no use: the added biases grow like 1 / (1 - norm).
+ALL_SUBSETS = 10  # up to this size all principal submatrices are tried
+# A norm this near to 1 is of no use: the added biases grow like 1 / (1 - norm).
 WORTHLESS = 1e-9
-LARGEST_GROWN = 8  # from there on those that grow from a pair, up to this size
+LARGEST_GROWN = 8  # for larger matrices, the size up to which a pair is extended
 
 
 class Obstruction(NamedTuple):
-    """Why no scaling of a recurrent matrix `R` that was found has a small norm.
+    """A lower bound on the norm of all scalings of a recurrent matrix `R`.
 
     Attributes:
         lower_bound: float. No scaling of `R` has a smaller norm. It is
             `norm_lower_bound(R, witness)`, a proof with its rounding included.
         best_norm: float. The least norm that was reached by a scaling of the strongly
-            connected component that fails. What lies between the two is not known.
-        witness: array of shape `(m, n)`. What proves `lower_bound`; no rows where
-            nothing does.
-        indices: tuple of int. The states of the principal submatrix that is the
-            reason; all of them where it is the whole matrix.
-        eigenvalue: complex or `None`. Its largest eigenvalue, where that is the reason.
+            connected component that fails. The least norm of all scalings lies between
+            the two.
+        witness: array of shape `(m, n)`. The states that prove `lower_bound`; no rows
+            where there is no proof.
+        indices: tuple of int. The states of the principal submatrix that the bound is
+            for; all states where it is for the whole matrix.
+        eigenvalue: complex or `None`. The largest eigenvalue of the submatrix, where
+            the bound is its modulus.
     """
 
     lower_bound: float
@@ -38,7 +40,7 @@ class Obstruction(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The fact with its numbers, and how far it is proved: a clause."""
+        """The bound in words, as a clause that says whether it is proved."""
         matrix = "the recurrent matrix"
         if len(self.indices) < self.witness.shape[1]:
             shown = ", ".join(str(index) for index in self.indices[:12])
@@ -78,7 +80,7 @@ def _shown(value: complex) -> str:
 
 
 def norm_lower_bound(recurrent_matrix: Array, witness: Array) -> float:
-    """A number that `‖R_d‖` is not below, whatever the scaling `d`.
+    """A lower bound on `‖R_d‖` for all scalings `d`.
 
     Let the rows of `L` be states. Where one step of `h ↦ h @ R` leaves every unit at
     least `t` times its norm over these states, `‖(L R)_i‖ >= t ‖L_i‖` for each column
@@ -104,13 +106,13 @@ def norm_lower_bound(recurrent_matrix: Array, witness: Array) -> float:
     L, R = witness[:, on], recurrent_matrix[np.ix_(on, on)]
     if not R.any():
         return 0.0
-    # By powers of two, which changes no digit, so that nothing overflows.
+    # Scaled by powers of two, which change no digit, so that nothing overflows.
     exponent = int(np.frexp(np.abs(R).max())[1])
     R = np.ldexp(R, -exponent)
     L = np.ldexp(L, -int(np.frexp(np.abs(L).max())[1]))
     m, n = L.shape
-    # |fl(x·y) - x·y| <= γ_n |x|·|y| in whatever order the terms are added, and a norm
-    # of m numbers is good to (m + 2) ε: γ with a factor of 2 to spare for both.
+    # |fl(x·y) - x·y| <= γ_n |x|·|y| for every order of summation, and a norm of m
+    # numbers is accurate to (m + 2) ε. Here γ covers both, with a factor of 2 to spare.
     gamma = 2.0 * (n + m + 4) * 2.0**-53
     before = _column_norms(L)
     steps = _column_norms(L @ R) - gamma * _column_norms(np.abs(L) @ np.abs(R))
@@ -126,22 +128,22 @@ def _column_norms(matrix: Array) -> Array:
 
 
 def by_eigenvalue(recurrent_matrix: Array, best_norm: float) -> Obstruction:
-    """What the largest eigenvalue of `R` says."""
+    """The bound by the largest eigenvalue of `R`, which no scaling changes."""
     return _by_part(recurrent_matrix, range(len(recurrent_matrix)), best_norm)
 
 
 def by_principal_submatrix(recurrent_matrix: Array, best_norm: float) -> Obstruction:
-    """What the principal submatrix with the largest spectral radius says.
+    """The bound by the principal submatrix with the largest spectral radius.
 
-    For up to 10 states all of them are looked at, otherwise the single states, the
-    pairs, and what grows from the best of these state by state.
+    For up to 10 states all submatrices are tried. For more, the single states and the
+    pairs are tried, and the best pair is extended by one state after the other.
     """
     n = len(recurrent_matrix)
     families = _all_subsets(n) if n <= ALL_SUBSETS else _grown(recurrent_matrix)
     best: tuple[float, NDArray[np.intp]] = (-1.0, np.arange(n))
     for family in families:
         radii = _radii(recurrent_matrix, family)
-        # Strictly: of equal radii the smaller submatrix says more.
+        # Of equal radii the smaller submatrix, which comes first, says more.
         if radii.max() > best[0] * (1.0 + 1e-9):
             best = (float(radii.max()), family[np.argmax(radii)])
     return _by_part(recurrent_matrix, best[1].tolist(), best_norm)
@@ -187,7 +189,7 @@ def _by_part(
 def by_duality(
     recurrent_matrix: Array, witness: Array, best_norm: float
 ) -> Obstruction:
-    """What the dual of the search for the least norm says: nothing without witness."""
+    """The bound by the dual of the search for the least norm; 0 without a witness."""
     bound = norm_lower_bound(recurrent_matrix, witness)
     states = tuple(range(len(recurrent_matrix)))
     return Obstruction(bound, best_norm, witness, states)

@@ -1,4 +1,4 @@
-"""Positive scales of the states, and what becomes of the recurrent matrix."""
+"""Positive scales of the states, and the recurrent matrix in scaled states."""
 
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ def scale(recurrent_matrix: Array, d: Array) -> Scaling:
 def similar(matrix: Array, d: Array) -> Array:
     """Return `diag(1/d) @ matrix @ diag(d)`."""
     with np.errstate(over="ignore", under="ignore"):
-        # One product with one ratio: exact for powers of two.
+        # A single product with a ratio is exact for powers of two.
         return matrix * (d / d[:, None])
 
 

@@ -45,12 +45,12 @@ def find_scaling(
     rounding. Others are returned only where no rounding of them has a norm below
     `below`. The scales are centred: the largest is about the inverse of the smallest.
 
-    So a rounding of norm 0.98 comes before a generic scaling of norm 0.85, with larger
-    bounds on the states: outputs are worth more. Seen: rounding costs a factor of
-    about 1.1 at n = 4 and 1.25 at n = 64, and searching on for a better one isn't worth
-    its time: from the least norm instead of the first below `target`, at most 7 % less
-    where the norm is far below 1 already and nothing where it is near; then by single
-    exponents as long as that helps, 1 %.
+    So a rounding of norm 0.98 is preferred to a generic scaling of norm 0.85, although
+    the bounds on the states are larger: exact outputs are worth more. As measured,
+    rounding costs a factor of about 1.1 at n = 4 and 1.25 at n = 64, and a longer
+    search isn't worth its time. Starting from the least norm, and not from the first
+    below `target`, lowers the norm by at most 7 % where it is far below 1 already, and
+    not at all where it is near 1. Changing single exponents gains another 1 %.
 
     Args:
         recurrent_matrix: float64 array of shape `(n, n)`, finite. The matrix `R`.
@@ -115,7 +115,8 @@ def _search(
 ) -> tuple[Scaling, Obstruction]:
     """Return the best scaling, and the strongest obstruction.
 
-    Where there is no minimum the first stage goes to infinity; more are in vain.
+    Where the norm has no minimum the first stage goes to infinity, and more stages are
+    of no use.
     """
     limit = _limit(below)
     best = scale(recurrent_matrix, np.ones(len(recurrent_matrix)))
@@ -127,7 +128,7 @@ def _search(
         if stage.lower_bound > known.lower_bound:
             known = obstructions.by_duality(recurrent_matrix, stage.witness, best.norm)
         reached = min(candidate.norm for candidate in candidates)
-        # Either way there is nothing more to be had.
+        # The norm is small enough, or as small as it can be.
         if reached <= max(target, known.lower_bound * (1.0 + WORTHLESS)):
             break
         if known.excludes(below):
@@ -139,14 +140,14 @@ def _search(
 
 
 def _rank(found: Scaling, limit: float) -> tuple[bool, bool, float]:
-    """What is admissible comes first, of that what is exact, of that the least norm."""
+    """Admissible scalings come first, among them exact ones, then the least norm."""
     return found.norm >= limit, not found.exact, found.norm
 
 
 def _attempts(
     recurrent_matrix: Array, target: float, stages: int | None
 ) -> Iterator[Stage]:
-    """Yield what the Schur test gives, then the stages of the descent."""
+    """Yield the result of the Schur test, then the stages of the descent."""
     tested = schur_test(np.abs(recurrent_matrix), target)
     if tested is not None:
         yield Stage(tested, 0.0, np.zeros((0, len(tested))))
@@ -158,12 +159,12 @@ def _attempts(
 def _scale_components(
     recurrent_matrix: Array, components: list[Indices], target: float, below: float
 ) -> Scaling | Obstruction:
-    """Scale each component, then make what lies between them small enough."""
+    """Scale each component, then the blocks between them."""
     n = len(recurrent_matrix)
     d, norms = np.ones(n), []
     for states in components:
         block = recurrent_matrix[np.ix_(states, states)]
-        # Half of the margin is left for what lies between the components.
+        # Half of the margin is left for the blocks between the components.
         found, known = _search(block, 2.0 * target - below, below)
         if found.norm >= _limit(below):
             return known.of_part(states, n)
@@ -185,7 +186,7 @@ def _between(
 ) -> NDArray[np.int64] | None:
     """Powers of two by component that bring a scaled matrix to at most this norm."""
     # The norm of a matrix is at most that of the matrix of the norms of its blocks.
-    # Rounding the scales at most doubles what lies off the diagonal.
+    # Rounding the scales at most doubles the blocks off the diagonal.
     between = _block_norms(similar(recurrent_matrix, d), components)
     blocks = np.diag(norms) + 2.0 * between
     tested = schur_test(blocks, norm) if np.isfinite(blocks).all() else None

@@ -13,13 +13,13 @@ Array = NDArray[np.float64]
 
 DOUBLINGS = range(0, 20, 2)
 LARGEST = LARGEST_EXPONENT * float(np.log(2.0))
-# Where p is large the weights of single states are rounding; without these states the
-# bound is that of a principal submatrix.
+# Where p is large the weights of some states are rounding errors only; without these
+# states the bound is that of a principal submatrix.
 SHARES = (0.0, 1e-12, 1e-9, 1e-6, 1e-3)
 
 
 class Stage(NamedTuple):
-    """Where the descent has come to: `log d`, and a lower bound with its witness."""
+    """A stage of the descent: `log d`, and a lower bound with its witness."""
 
     log_scales: Array
     lower_bound: float
@@ -90,7 +90,7 @@ def log_schatten(
     """
     exponents = logs + x - x[:, None]
     largest = exponents.max()
-    scaled = signs * np.exp(exponents - largest)  # no overflow, whatever x
+    scaled = signs * np.exp(exponents - largest)  # never overflows
     size = float(np.linalg.norm(scaled))
     scaled /= size
     power, log_power = scaled.T @ scaled, 0.0

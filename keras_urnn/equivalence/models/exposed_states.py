@@ -1,4 +1,4 @@
-"""Which layers of a model give hidden states on, so that none may be taken out."""
+"""The layers whose hidden states are used elsewhere, so that pruning must keep them."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from keras_urnn.equivalence.ranges.initial_states import states_by_cell
 
 
 def exposing_layers(model: Any) -> set[int]:
-    """The `id` of each recurrent layer whose hidden states the model takes or gives.
+    """The `id` of each recurrent layer whose hidden states are used outside it.
 
-    The hidden states of a cell with `output_units` are the second of its two. A layer
-    exposes them where another takes them, where they are outputs, and where a call
-    gives them as `initial_state`. Nested models are gone through, too.
+    A cell with `output_units` has two tensors of states; the second holds the hidden
+    ones. They are used outside the layer where another layer takes them, where they
+    are outputs of the model, and where a call sets them as part of `initial_state`.
+    Nested models are searched, too.
     """
     graph = graph_of(model)
     calls = [(call.args, call.kwargs) for call in graph.calls]
@@ -23,7 +24,7 @@ def exposing_layers(model: Any) -> set[int]:
     for call in graph.calls:
         layer = call.operation
         if type(layer) is keras.layers.TimeDistributed:
-            layer = layer.layer  # it gives no states on
+            layer = layer.layer  # a TimeDistributed returns no states
         if isinstance(layer, keras.Model):
             found |= exposing_layers(layer)
         elif layer is call.operation and is_converted(layer) and _exposes(call, taken):

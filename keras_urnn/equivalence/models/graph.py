@@ -1,4 +1,4 @@
-"""The graph of a model as data: its calls, to be gone through with other values."""
+"""The graph of a model as data: its calls, which can be replayed on other values."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The calls of a model, each behind those that give its inputs.
+    """The calls of a model, each after the calls that compute its inputs.
 
     Attributes:
         inputs: list of symbolic tensors.
@@ -47,12 +47,12 @@ class Graph:
     def replay(
         self, inputs: Sequence[Any], run: Callable[..., Sequence[Any]]
     ) -> list[Any]:
-        """Go through the graph with other values in the place of its tensors.
+        """Replay the calls with other values in the place of the tensors.
 
         Args:
             inputs: a value for each input.
-            run: takes a `Call` and its `args` and `kwargs` with the values put in, and
-                returns a value for each of its outputs.
+            run: takes a `Call`, and its `args` and `kwargs` with these values in the
+                place of tensors, and returns a value for each of its outputs.
         """
         values = {id(x): value for x, value in zip(self.inputs, inputs, strict=True)}
 
@@ -63,8 +63,8 @@ class Graph:
 
         for call in self.calls:
             found = run(call, put_in(call.args), put_in(call.kwargs))
-            # Keras may foresee one output less than it gives, or one more, where
-            # the directions of a `Bidirectional` differ in their states.
+            # Where the directions of a `Bidirectional` differ in states, Keras may
+            # predict one output less than the layer returns, or one more.
             values.update(zip(map(id, call.outputs), found, strict=False))
         return [values[id(x)] for x in self.outputs]
 
@@ -99,23 +99,23 @@ def graph_of(model: Any) -> Graph:
 
 
 def data_of(args: Any, kwargs: Mapping[str, Any]) -> list[Any]:
-    """The arguments of a call in a flat list, but for the mask, which is no input."""
+    """The arguments of a call in a flat list, without the mask, which is no input."""
     data = {key: value for key, value in kwargs.items() if key != "mask"}
     return keras.tree.flatten((args, data))
 
 
 def arguments_of(layer: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """What a recurrent layer is called with: its inputs, and the `initial_state`."""
+    """The inputs of a call of a recurrent layer, and its `initial_state`."""
     bound = inspect.signature(layer.call).bind(*args, **kwargs).arguments
     return next(iter(bound.values())), bound.get("initial_state")
 
 
 def returned(layer: Any, outputs: Any) -> tuple[list[Any], list[list[Any]]]:
-    """What a recurrent layer gives, and the states of each of its cells behind it.
+    """The outputs of a recurrent layer, and the states that each of its cells returns.
 
     Args:
         layer: recurrent layer with `return_state`.
-        outputs: what a call of it gives.
+        outputs: all that a call of the layer returns.
     """
     both = isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode is None
     remaining = iter(keras.tree.flatten(outputs))
@@ -125,7 +125,7 @@ def returned(layer: Any, outputs: Any) -> tuple[list[Any], list[list[Any]]]:
 
 
 def entering_model(model: Any, args: Any, kwargs: Any) -> list[Any]:
-    """What a nested model is called with, in the order of its `inputs`."""
+    """The inputs of a call of a nested model, in the order of its `inputs`."""
     given = args[0] if args else kwargs["inputs"]
     sequential = isinstance(model, keras.Sequential)
     takes_dict = not sequential and isinstance(model.input, dict)
@@ -135,7 +135,7 @@ def entering_model(model: Any, args: Any, kwargs: Any) -> list[Any]:
 
 
 def table_sizes(graph: Graph, tensor: Any) -> list[int]:
-    """The numbers of rows of the embeddings that an input of a graph goes into."""
+    """The numbers of rows of the embeddings that look up an input of a graph."""
     found = []
     for call in graph.calls:
         layer = call.operation
@@ -170,19 +170,19 @@ def check_model(model: Any) -> None:
 
 @cache
 def _functional_class() -> Any:
-    """That of functional models, which has no public name."""
+    """The class of functional models, which has no public name."""
     probe = keras.Input((1,))
     return type(keras.Model(probe, probe))
 
 
 def leaves(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The layers of a model by their paths, those in nested models and each step."""
+    """The layers of a model by their paths, those inside nested models included."""
     for layer in model.layers:
         yield from unfolded(layer, f"{path}{layer.name}")
 
 
 def unfolded(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The layers that a layer consists of, by their paths; most are but one."""
+    """The layers that a layer consists of, by their paths; mostly itself alone."""
     if isinstance(layer, keras.Model):
         yield from leaves(layer, f"{path}/")
     elif type(layer) is keras.layers.TimeDistributed:

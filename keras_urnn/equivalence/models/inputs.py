@@ -1,4 +1,4 @@
-"""What may enter a model: the range of each input, promised or of whole numbers."""
+"""The range of each input of a model: given by the caller, or that of a table."""
 
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ class Entrances(NamedTuple):
 
     Attributes:
         inputs: dict from the name of each input to its range.
-        tables: dict from the name of each input of whole numbers from 0 on, a mask or
-            what is looked up in an embedding, to how many they are.
+        tables: dict from the name of each input of indices, as a mask or the tokens of
+            an embedding, to the number of values that an index can have.
     """
 
     inputs: dict[str, Interval]
@@ -27,7 +27,7 @@ def entrances(graph: Graph, bounds: InputBounds) -> Entrances:
     for tensor in graph.inputs:
         rows = [2] if tensor.dtype == "bool" else table_sizes(graph, tensor)
         if rows:
-            # Tokens are bounded by the table, and what they give by its rows.
+            # The table bounds the tokens, and its rows bound what is looked up.
             found.tables[tensor.name] = min(rows)
             found.inputs[tensor.name] = Interval.of(0.0, min(rows) - 1.0)
         else:

@@ -1,4 +1,4 @@
-"""Theorem 1 for a whole model: rebuild it around its converted recurrent layers."""
+"""Theorem 1 for a whole model: rebuild it with its recurrent layers converted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def convert_model(model: Any, bounds: InputBounds, options: Options) -> Any:
 
 
 def rebuilt(model: Any, plan: Callable[[Any], Plan | None]) -> Any:
-    """Return the model rebuilt around the layers that are planned anew."""
+    """Return a copy of the model in which planned layers are replaced."""
     rebuilding = Rebuilding(plan)
     new = rebuilding.counterpart(model)
     rebuilding.finish()
@@ -36,14 +36,14 @@ def rebuilt(model: Any, plan: Callable[[Any], Plan | None]) -> Any:
 
 
 class Rebuilding:
-    """Makes one counterpart, planned anew or copied, for each layer of a model.
+    """Makes one counterpart, a replacement or a copy, for each layer of a model.
 
-    What is one layer, or one model, in several places of the original is one layer in
-    the same places of the new model.
+    A layer, or nested model, that stands in several places of the original has one
+    counterpart, in the same places of the new model.
 
     Args:
-        plan: takes a layer and returns the `Plan` of what takes its place, or `None`
-            where it is to be copied; `None` to copy all of them.
+        plan: takes a layer and returns the `Plan` of its replacement, or `None` where
+            the layer is to be copied; `None` to copy all layers.
     """
 
     def __init__(self, plan: Callable[[Any], Plan | None] | None) -> None:
@@ -52,7 +52,7 @@ class Rebuilding:
         self._finishing: list[Callable[[], Any]] = []
 
     def counterpart(self, layer: Any) -> Any:
-        """Return what takes the place of `layer`; it is built when it is called."""
+        """Return the counterpart of `layer`; it is built when it is called."""
         if id(layer) not in self._made:
             self._made[id(layer)] = self._make(layer)
         return self._made[id(layer)]
@@ -82,7 +82,7 @@ class Rebuilding:
         if not isinstance(model, keras.Sequential):
             new = self._rebuilt_functional(model)
         elif any(map(_returns_more, model.layers)):
-            # Only a functional model can hold states back.
+            # Only a functional model can leave out the added states.
             view = keras.Model(model.inputs, model.outputs, name=model.name)
             new = self._rebuilt_functional(view)
         else:
@@ -95,8 +95,8 @@ class Rebuilding:
         return new
 
     def _rebuilt_functional(self, model: Any) -> Any:
-        # The clone function hands the original on, so that `call` has both the layer
-        # and the tensors of the new graph, in topological order.
+        # The clone function returns the original, so that `_call` gets the layer and
+        # the tensors of the new graph, in topological order.
         return keras.models.clone_model(
             model, clone_function=lambda layer: layer, call_function=self._call
         )
@@ -113,15 +113,15 @@ def _entrance(model: Any) -> Any:
 
 
 def _returns_more(layer: Any) -> bool:
-    """Whether what takes the place of a layer may give other states as outputs."""
+    """Whether the counterpart of a layer may return other states."""
     return is_converted(layer) and layer.return_state
 
 
 def _wired(layer: Any, new: Any, outputs: Any) -> list[Any]:
-    """The outputs that a layer has, of those of what takes its place.
+    """The outputs of a counterpart that correspond to the outputs of the layer.
 
-    States that theorem 1 adds are held back. Where one has been taken out, nothing
-    takes it (`exposed`): anything stands in for it.
+    States that theorem 1 adds are left out. In the place of a state that pruning has
+    removed another one is repeated: no layer uses it (`exposing_layers`).
     """
     kept, states = returned(new, outputs)
     for cell, found in zip(cells_of(layer), states, strict=True):

@@ -1,4 +1,4 @@
-"""Which layers of a model are converted, and what can stand in the way."""
+"""Which layers of a model are converted, and which calls of them can't be."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _loop_over_cells(layer: Any, is_given: bool) -> str | None:
     if not _is_any(keras.layers.RNN, layer):
         return None
     if is_given:
-        # Only our layers complete a given state by the resting value of the rest.
+        # Only our layers fill the rest of a given state with its resting value.
         return "`initial_state` given to a keras.layers.RNN over cells"
     if layer.stateful and len(cells_of(layer)) > len(directions_of(layer)):
         return "a stateful keras.layers.RNN over several cells"
@@ -83,7 +83,7 @@ def _split_state(layer: Any, is_given: bool) -> str | None:
 
 
 def _masked_start(layer: Any, is_given: bool, is_masked: bool) -> str | None:
-    # At a masked first step it puts out, unlike ours, what it starts from.
+    # Unlike ours, its output at a masked first step is its initial state.
     starts_elsewhere = is_given or layer.stateful
     if keras.config.backend() != "jax" or not (is_masked and starts_elsewhere):
         return None
@@ -98,7 +98,7 @@ def _is_any(kind: type[Any], layer: Any) -> bool:
 
 
 def goes_on(name: str) -> ValueError:
-    """The error for a stateful layer of which more has to be known."""
+    """The error for a stateful layer that is called several times without a bound."""
     advice = (
         "Each call goes on from the state that another has left: give the largest |x| "
         f"that enters it in any of them, `input_bound={{..., {name!r}: ...}}`, and no "
@@ -108,7 +108,7 @@ def goes_on(name: str) -> ValueError:
 
 
 def check_wrapped(layer: Any) -> None:
-    """Raise where something to convert is inside a wrapper that is not known."""
+    """Raise where a layer to be converted is inside an unknown wrapper."""
     inside = layer.layer
     if isinstance(inside, keras.layers.Wrapper):
         check_wrapped(inside)

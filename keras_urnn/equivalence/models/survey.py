@@ -1,4 +1,4 @@
-"""What enters the recurrent layers of a model: the ranges carried through its graph."""
+"""Carry the ranges of the inputs of a model to its recurrent layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,12 +37,12 @@ _UNKNOWN = Interval.of(-np.inf, np.inf)
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """What all calls of a layer to be converted give to it.
+    """The inputs and initial states of all calls of a layer that is to be converted.
 
     Attributes:
         layer: the recurrent layer of the original.
-        entering: the range of its inputs; `None` where it is not known, and a copy
-            needs none.
+        entering: the range of its inputs; `None` where it is not known, and not needed
+            as the layer is copied.
         starts: the range of the states that each of its cells starts from.
     """
 
@@ -51,7 +51,7 @@ class Use:
     starts: list[Interval]
 
     def joined(self, other: "Use") -> "Use":
-        """What the calls of both give."""
+        """The ranges over the calls of both."""
         entering = None
         if self.entering is not None and other.entering is not None:
             entering = self.entering.hull(other.entering)
@@ -63,8 +63,8 @@ class Use:
 class Survey:
     """One pass through a model, in the order of its graph, nested models included.
 
-    A shared layer, or one of a shared model, is passed at each of its calls; what it
-    is converted for is the hull of what enters it there.
+    A shared layer, or a layer of a shared model, is converted for the hull of the
+    ranges that enter it at all of its calls.
 
     Args:
         model: Sequential or functional model.
@@ -136,7 +136,7 @@ class Survey:
             return self._of_call(each, args, kwargs, training)
         if isinstance(layer, keras.layers.Wrapper):
             check_wrapped(layer)
-        copy_of(layer)  # or raise, before a bound is asked for in vain
+        copy_of(layer)  # raises where a bound on its outputs would be of no use
         entering = [x for x in data_of(args, kwargs) if isinstance(x, Interval)]
         known = all(map(_is_known, entering))
         if training or not known or not isinstance(layer, keras.Layer):
@@ -155,13 +155,13 @@ class Survey:
         if is_converted(layer):
             self._use(Use(layer, found, starts), given is not None)
         elif layer.stateful and given is not None:
-            return [None]  # another call may go on from what is given to this one
+            return [None]  # another call may start from the states of this one
         if training or found is None:
             return [None]
         return layer_ranges(layer, [found], self.horizon, starts)
 
     def _entering(self, layer: Any, derived: Interval | None) -> Interval | None:
-        """What enters a layer to be converted, promised or derived."""
+        """The range of what enters a layer to be converted, promised or derived."""
         cells = cells_of(layer)
         promised = self.bounds.named(layer.name)
         found = derived if promised is None else promised
@@ -173,7 +173,7 @@ class Survey:
         return None
 
     def _use(self, use: Use, is_given: bool) -> None:
-        """Keep what a call gives, with what earlier calls gave."""
+        """Join the ranges of a call with those of earlier calls."""
         layer, earlier = use.layer, self.uses.get(id(use.layer))
         known = are_unitary(cells_of(layer)) or all(map(_is_known, use.starts))
         if not known:
@@ -221,7 +221,7 @@ def _is_known(interval: Interval) -> bool:
 def _trains(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether a layer was called with `training=True`.
 
-    By position, a flag of another name would count as well: that costs a range.
+    A positional flag of another name counts as well: then no range is derived.
     """
     flags = (*args, kwargs.get("training"))
     return any(flag is True for flag in flags)

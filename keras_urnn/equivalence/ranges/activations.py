@@ -1,4 +1,4 @@
-"""The table of activations: one row says all that is known of one of Keras'.
+"""The table of activations: one row holds all that is known of an activation.
 
 A new activation of Keras is one row of `ACTIVATIONS` here; if its derivative can be
 read from the state that it gave, the fused recurrence can use it after a second row in

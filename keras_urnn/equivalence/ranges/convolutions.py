@@ -1,8 +1,8 @@
-"""Which values a convolution over the steps can give.
+"""The range of a convolution over the steps.
 
-Each output is a sum over the taps of a kernel. Around the ends of a sequence that is
-padded some taps lie outside it and see zeros. Those that lie inside follow one another,
-so that the range is the hull over the runs of taps that can be inside.
+Each output is a sum over the taps of a kernel. Near the ends of a padded sequence some
+taps lie outside it and see zeros. The taps inside are consecutive, so that the range is
+the hull over the runs of consecutive taps that can be inside.
 """
 
 from collections.abc import Callable, Iterable
@@ -95,7 +95,7 @@ def _features(layer: Any) -> int:
 
 
 def _of_taps(x: Interval, kernel: Array) -> Interval:
-    """What each tap adds to each channel, of shape `(taps, channels)`."""
+    """The range of the term of each tap, of shape `(taps, channels)`."""
     positive, negative = np.maximum(kernel, 0.0), np.minimum(kernel, 0.0)
     return Interval(
         _sums(x.lower, positive) + _sums(x.upper, negative),

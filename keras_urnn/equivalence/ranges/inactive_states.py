@@ -1,4 +1,4 @@
-"""Which states of a recurrence no admissible input can switch on."""
+"""Prove which states of a recurrence no admissible input can switch on."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ from keras_urnn.equivalence.ranges.rescaled_states import bounded_states, unboun
 
 @dataclass(frozen=True, eq=False)
 class Inactivity:
-    """States that stay exactly at rest, and what proves it.
+    """States that stay exactly at rest, and the numbers that prove it.
 
     Attributes:
         states: boolean array of shape `(n,)`. Which states stay at the constant `c`.
@@ -44,7 +44,7 @@ class Inactivity:
         return bool(np.all(np.isfinite(self.box.largest)))
 
     def joined(self, other: "Inactivity") -> "Inactivity":
-        """What both say: each is proved, whatever the other's states do."""
+        """The states that either proof holds at rest, and the smaller bounds."""
         lower = np.maximum(self.box.lower, other.box.lower)
         upper = np.minimum(self.box.upper, other.box.upper)
         suprema = np.minimum(self.suprema, other.suprema)
@@ -61,22 +61,22 @@ def prove_inactive(
 
     A set `B` of states that start at `c`, the value that `φ` has on its half-line,
     stays there when, with `B` at `c`, the recurrence of the others keeps the
-    pre-activation of every state in `B` inside the half-line, whatever the input: by
-    induction over the steps, as states at `c` send the others a constant, which is
+    pre-activation of every state in `B` inside the half-line for all inputs. This holds
+    by induction over the steps: states at `c` send the others a constant, which is
     exactly 0 where the step is centred on `c`. Candidates that fail are put back among
-    the others until none does.
+    the others until none fails.
 
-    With more states at rest the others are a part of the recurrence there was: norm,
-    drive and box are no larger, and no supremum is (up to what is added for rounding
-    where the step is centred elsewhere). So a state that fails for a set fails for
-    every smaller one, and from all states that start at rest this ends at the one
-    largest set for which the proof holds: it contains all the others.
+    The more states are at rest, the smaller is the recurrence of the others: its norm,
+    drive and box are no larger, and neither is any supremum (up to what is added for
+    rounding where the step is centred elsewhere). So a state that fails for a set fails
+    for every smaller set, and the search that begins with all states that start at rest
+    ends at the largest set for which the proof holds. It contains every other such set.
 
     At norm 1 without a horizon the others are bounded in another scale
-    (`bounded_states`). The search for it is made anew for each set, and may do worse
-    for a part than for the whole. So what looks as if theorem 1 had added it is tried
-    first: the others are then those that `to_unitary` had found a scale for. States
-    that one proof holds at rest are known for the next.
+    (`bounded_states`). That scale is searched for each set, and the search may do worse
+    for a part than for the whole. So the states that look as if theorem 1 had added
+    them are tried first: the others are then the states for which `to_unitary` had
+    found a scale. States that one proof holds at rest are known for the next.
 
     Args:
         recurrence: `Recurrence`, of an activation that is constant on a half-line.
@@ -101,7 +101,7 @@ def prove_inactive(
 
 
 def _start_at_rest(recurrence: Recurrence, start: Interval) -> NDArray[np.bool_]:
-    """The states that start at `c`, and at nothing else."""
+    """The states that always start at `c`."""
     c = _flat(recurrence).value
     # Scaling and unscaling rounds other numbers than 0.
     exact = (recurrence.d == 1.0) | (c == 0.0)
@@ -138,7 +138,7 @@ def _with_these_off(
     held, away = recurrence.recurrent_matrix[off], _away(recurrence)[off]
     edge = flat.side * (flat.edge - away @ held)
     # What states at rest send is rounded, and so is the sum. Numbers below the normal
-    # ones may be flushed to 0 on the way.
+    # ones may be flushed to 0.
     sent = np.abs(away) @ magnitude(held, dtype)
     error = recurrence.product_error * sent
     error += product_error(dtype, recurrence.units) * abs(flat.edge)
@@ -153,7 +153,7 @@ def _with_these_off(
 
 
 def restricted(recurrence: Recurrence, states: NDArray[np.intp]) -> Recurrence:
-    """The recurrence of these states, the others at rest: what they send is a bias."""
+    """The recurrence of these states; what the others send from rest is a bias."""
     others = np.delete(np.arange(recurrence.units), states)
     bias, away = recurrence.bias[states], _away(recurrence)[others]
     if np.any(away):
@@ -191,7 +191,7 @@ def _reached(
         return unbounded(rest)
     held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
     sent = np.delete(np.abs(_away(recurrence)), on) @ magnitude(held, dtype)
-    # It is rounded where it is sent, and in the bias that takes its place.
+    # What they send is rounded in the product, and in the bias that takes its place.
     slack = 2.0 * recurrence.product_error * sent
     return bounded_states(rest, entering, horizon, start, slack)
 
@@ -199,10 +199,10 @@ def _reached(
 def _drive(
     recurrence: Recurrence, entering: Interval | None
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """How far `x @ K + b` leads out of the half-line, and where nothing is rounded.
+    """How far `x @ K + b` leads out of the half-line, and where it is not rounded.
 
-    A state that sees nothing of the input is driven by its bias, which a compute dtype
-    of fewer digits may move, and nothing else.
+    A state that sees no input is driven by its bias alone, which a compute dtype of
+    fewer digits may move.
     """
     d, dtype, outwards = recurrence.d, recurrence.dtype, -_flat(recurrence).side
     kernel, bias = outwards * recurrence.kernel * d, outwards * recurrence.bias * d
@@ -221,7 +221,7 @@ def _recalled(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """How far `(h - centre) @ R` leads out of the half-line, and where it never does.
 
-    Terms that never lead out add up to none that does, however large they are.
+    A sum of terms of which none leads out doesn't lead out, of any size.
     """
     readout = -_flat(recurrence).side * recurrence.recurrent_matrix[on]
     image, d = recurrence.image(REAL_LINE), recurrence.d[on]

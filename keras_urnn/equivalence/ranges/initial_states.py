@@ -1,4 +1,4 @@
-"""Which states the cells of a recurrent layer start from."""
+"""The range of the states that the cells of a recurrent layer start from."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def _rest(cell: Any, stateful: bool, layer: type[Any]) -> Interval:
 def given_starts(layer: Any, given: Any) -> list[Interval]:
     """The range of `initial_state` per cell, side by side where it has several states.
 
-    The states at rest are in it: what is proved is run from there, too.
+    The states at rest are included: the networks are run from these, too.
 
     Args:
         layer: built recurrent layer.
@@ -74,12 +74,12 @@ def _joined(cell: Any, parts: list[Interval]) -> Interval:
     widths = keras.tree.flatten(cell.state_size)
     spread = [x.spread(n) for x, n in zip(parts, widths, strict=False)]
     start = Interval.concatenate(*spread)
-    # Our layers complete a state of `output_units` by the rest of the resting one.
+    # Our layers fill a state of `output_units` up with the rest of the resting state.
     if len(parts) < len(widths) and type(cell) in SIMPLE_CELLS:
         rest = recurrence_of(cell).rest
         given = start.lower.size
         others = Interval(rest.lower[given:], rest.upper[given:])
         start = Interval.concatenate(start, others)
-    # A layer casts what it is given.
+    # A layer casts its initial state.
     dtype = arithmetic_dtype(cell)
     return rounded(start, dtype) if dtype in STORAGE_ROUNDOFF else start

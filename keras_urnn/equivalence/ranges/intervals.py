@@ -138,8 +138,8 @@ ONE = Interval.of(1.0, 1.0)
 def arithmetic_dtype(layer: Any) -> str:
     """The dtype that one of Keras' own layers or cells computes in.
 
-    On PyTorch `keras.ops.matmul` and others turn float64 into float32. Our cells
-    don't use them there, so that this is not for them.
+    On PyTorch `keras.ops.matmul` and others turn float64 into float32. Our cells don't
+    use them there, so that their compute dtype is the one of their policy.
     """
     if keras.config.backend() == "torch" and layer.compute_dtype == "float64":
         return "float32"
@@ -195,10 +195,10 @@ def round_down(x: Array, dtype: str) -> Array:
 
 
 def rounded(interval: Interval, dtype: str) -> Interval:
-    """Widen by what storing and an elementwise function can add to each end.
+    """Widen by the rounding of storage and of an elementwise function.
 
-    Eight units: the functions of the backends are good to a few, and stay at exact
-    zeros.
+    By eight units in the last place: the functions of the backends are accurate to a
+    few units, and keep exact zeros.
     """
     unit = 8.0 * STORAGE_ROUNDOFF[dtype]
     return Interval(

@@ -1,9 +1,9 @@
-"""Which values the output of a layer can take, given those of its inputs.
+"""The range of the outputs of a layer, given the ranges of its inputs.
 
-A table from layer type to rule. A rule returns an `Interval` per feature (last axis)
-that holds every value the layer computes at inference, rounding in its compute dtype
-included, or `None` where it can't tell. A type without a rule can't be told either,
-nor can a subclass of one that has, or a quantized layer: it may compute something
+A table holds a rule for each type of layer. A rule returns an `Interval` per feature
+(last axis) that holds every value the layer computes at inference, rounding in its
+compute dtype included, or `None` where the range is not known. It is not known of a
+type without a rule, of a subclass and of a quantized layer, which may compute something
 else.
 
 Inference means that dropout and noise do nothing and that batch normalization uses
@@ -59,9 +59,9 @@ def layer_ranges(
         starts: as for `recurrent_ranges`. Defaults to `None`, the states at rest.
     """
     if arithmetic_dtype(layer) not in STORAGE_ROUNDOFF:
-        return [None]  # integers: what rounding, or wrapping around, does isn't known
+        return [None]  # integers: no bound on rounding, and overflow wraps around
     if isinstance(layer.dtype_policy, keras.dtype_policies.QuantizedDTypePolicy):
-        return [None]  # its weights are multiplied by scales that are kept elsewhere
+        return [None]  # its weights are multiplied by scales that are stored apart
     if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
         found = recurrent_ranges(layer, entering[0], horizon, starts)
     else:
@@ -183,6 +183,6 @@ def _concatenate(layer: Any, *parts: Interval) -> Interval:
     per_feature = layer.axis == -1 and all(x.lower.ndim == 1 for x in parts)
     if per_feature:
         return Interval.concatenate(*parts)
-    # Along another axis a bound per feature could be kept; one for all is enough.
+    # Along another axis the features keep their places; one bound for all is enough.
     whole = [x.collapse() for x in parts]
     return whole[0].hull(*whole[1:])

@@ -1,4 +1,4 @@
-"""Which values normalization can give."""
+"""The range of a normalization."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which values pooling over the steps can give."""
+"""The range of pooling over the steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from keras_urnn.equivalence.ranges.intervals import (
 
 
 def mean(x: Interval, terms: int, dtype: str) -> Interval | None:
-    """The range of an average of so many numbers, each in `x`, summed in `dtype`."""
+    """The range of the average of `terms` numbers in `x`, summed in `dtype`."""
     # A rounding for each term of the sum and one for its weight, in any order:
     # (1 + u)²ᵐ <= exp(2 m u). Beyond exp(1) the bound would say nothing.
     exponent = 2.0 * terms * STORAGE_ROUNDOFF[dtype]
@@ -46,7 +46,7 @@ def _by_channel(layer: Any, x: Interval) -> Interval:
 
 
 def _steps(layer: Any) -> int | None:
-    """The length of what enters a layer, where the graph it is in fixes it."""
+    """The number of steps of the input of a layer, where its graph fixes it."""
     try:
         shape = layer.input.shape
     except AttributeError:  # never called on a symbolic tensor

@@ -1,4 +1,4 @@
-"""Which states a recurrence can reach."""
+"""Bound the states that a recurrence can reach."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,8 @@ from keras_urnn.equivalence.ranges.intervals import (
     product_error,
 )
 
-# Any number is valid; after 50 the box has settled for all but the slowest networks.
+# The box is a bound after any number of passes. After 50 it has settled for all but the
+# slowest networks; fewer passes give a larger box, and larger biases of added states.
 NARROWING_PASSES = 50
 
 
@@ -82,7 +83,7 @@ class Recurrence:
 
     @property
     def sent_by_centre(self) -> Array:
-        """`(centre∘d) @ R`, which each step leaves out."""
+        """`(centre∘d) @ R`, which each step subtracts."""
         sent: Array = (self.centre * self.d) @ self.recurrent_matrix
         return sent
 
@@ -123,10 +124,10 @@ class Recurrence:
 
     @property
     def growth(self) -> float:
-        """The factor by which a step can grow what rounding did before it.
+        """The factor by which a step can multiply an earlier rounding error.
 
-        The norm times the slope of `φ`, which is taken as 1 where nothing is known of
-        `φ`: what has another is copied only.
+        It is the norm times the slope of `φ`. The slope is taken as 1 where `φ` has no
+        half-line: a recurrence with such a `φ` is copied and never converted.
         """
         return self.norm * (self.flat.slope if self.flat else 1.0)
 
@@ -149,7 +150,7 @@ class ReachableStates:
     Attributes:
         radius: float. `‖h‖ <= radius`; infinite where a long horizon leaves no bound.
         box: `Interval` of shape `(n,)`.
-        centre: array of shape `(n,)`. What a step takes off the (scaled) states.
+        centre: array of shape `(n,)`. What a step subtracts from the (scaled) states.
         dtype: string. The compute dtype whose rounding is included.
     """
 
@@ -182,7 +183,7 @@ class ReachableStates:
 
 
 def _centred_product_error(dtype: str, centre: Array) -> float:
-    """That of the product, and one rounding of the difference; `h - 0` has none."""
+    """The error of the product and one rounding of `h - centre`; `h - 0` has none."""
     difference = STORAGE_ROUNDOFF[dtype] if np.any(centre) else 0.0
     return product_error(dtype, len(centre)) + difference
 
@@ -196,7 +197,7 @@ def reachable_states(
 ) -> ReachableStates:
     """Bound the states over all inputs in `entering`, from any state in `start`.
 
-    `slack` is how far rounding may carry what else is added to `xK + b`.
+    `slack` is a bound on the rounding of other terms that are added to `xK + b`.
 
     A ball first. With `z = xK + b - centre R` per unit, `a` a bound on the norm of `R`
     as computed, and `v` such that `|φ(y + z)| <= |y| + v` per unit (`_drive`),
@@ -204,8 +205,8 @@ def reachable_states(
         ‖h‖ <= max(‖h_{-1}‖, ‖v‖ / (1 - a))                     at all times,
         ‖h‖ <= max over k of aᵏ ‖h_{-1}‖ + (1 + ... + aᵏ⁻¹) ‖v‖  for k <= horizon.
 
-    Where `φ` is bounded its range is another bound, whatever the norm and for all
-    times. Then a box, narrowed from these unit by unit: a state of the set is the
+    Where `φ` is bounded its range is another bound, for any norm and for all times.
+    Then a box, narrowed from these unit by unit: a state of the set is the
     initial one or one step from the set, so any number of passes of
 
         u <- min(u, max(h_{-1}, sup φ(u R⁺ - l R⁻ + z)))
@@ -215,10 +216,10 @@ def reachable_states(
     both stay inside (with a horizon, as long as all steps since the last reset are
     counted).
 
-    Where the ball for all times is proved, the one over a horizon lies in it. Where
-    it is not (`_contraction`), the one over a horizon still is, but it may grow like
-    `aᵏ` with `a > 1`: beyond a few steps it is the larger, and in the end not finite.
-    Whoever gives a horizon asks for the proof, so the smaller number isn't taken.
+    Where the ball for all times is proved, the ball over a horizon lies inside it.
+    Where it is not (`_contraction`), the ball over a horizon still is, but may grow
+    like `aᵏ` with `a > 1`: beyond a few steps it is the larger, and in the end not
+    finite. It is used all the same: a horizon is given for the sake of a proof.
 
     The promise holds for the states in `start`, by default the one at rest (zeros or
     learned), and what follows from them; above, `h_{-1}` is the farthest of them.
@@ -242,7 +243,7 @@ def reachable_states(
 
 
 def _rounding_of_centre(recurrence: Recurrence) -> Array:
-    """What rounds in the product of `h - centre`, beyond what rounds in that of `h`."""
+    """The rounding of the product of `h - centre` beyond that of the product of `h`."""
     sizes = magnitude(recurrence.recurrent_matrix, recurrence.dtype)
     centre = np.abs(recurrence.centre * recurrence.d)
     return recurrence.product_error * (centre @ sizes)
@@ -264,12 +265,12 @@ def _ball(
     if horizon is None:
         return float(max(first, v / _contraction(norm, growth)))
     reached = _after(horizon, (norm - 1.0) + growth, float(first), float(v))
-    # From step to step it only grows, or only shrinks.
+    # The radius only grows from step to step, or only shrinks.
     return max(float(first), reached)
 
 
 def _after(horizon: int, excess: float, first: float, drive: float) -> float:
-    """What `r <- a r + v`, `a = 1 + excess`, makes of `first` in `horizon` steps.
+    """The value of `r` after `horizon` steps `r <- a r + v`, `a = 1 + excess`.
 
     `aᵏ first + v (aᵏ - 1) / (a - 1)`, with `aᵏ = exp(k log a)`. The exponent is at
     most 710 where that is a number, and rounded by 5 units; so the sum is rounded by
@@ -281,7 +282,7 @@ def _after(horizon: int, excess: float, first: float, drive: float) -> float:
     if excess == 0.0:
         reached = first + steps * drive
     else:
-        # A step forgets all where `a` is 0, and may grow beyond every number.
+        # `a` may be 0, and its powers may overflow.
         with np.errstate(divide="ignore", over="ignore"):
             exponent = steps * float(np.log1p(excess))
             factors = float(np.exp(exponent)), float(np.expm1(exponent) / excess)

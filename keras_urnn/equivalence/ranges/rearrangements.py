@@ -1,4 +1,4 @@
-"""Which values layers can give that move, drop or repeat numbers, or put zeros."""
+"""The range of layers that move, drop or repeat numbers, or insert zeros."""
 
 import math
 from collections.abc import Callable
@@ -48,8 +48,8 @@ def _reshaped(x: Interval, width: int | None) -> Interval:
     """The range of numbers in the same order, cut into pieces of `width`.
 
     The number at place `i` is feature `i` modulo `f` and goes to place `i` modulo
-    `width`. Both are equal modulo the greatest common divisor of `f` and `width`, and
-    nothing else ties them.
+    `width`. Both places are equal modulo the greatest common divisor of `f` and
+    `width`, and may be any that are.
     """
     if width is None or x.lower.ndim == 0:
         return x.collapse()
@@ -61,7 +61,7 @@ def _reshaped(x: Interval, width: int | None) -> Interval:
 
 
 def _width(layer: Any) -> int | None:
-    """The last dimension of what leaves a layer, where its graph fixes it."""
+    """The last dimension of the output of a layer, where its graph fixes it."""
     try:
         width: int | None = layer.output.shape[-1]
     except AttributeError:  # called on no symbolic tensor, or on several

@@ -26,12 +26,12 @@ from keras_urnn.equivalence.ranges.reachable_states import (
     reachable_states,
 )
 
-# Scaled states, and what rounding leaves of them, stay far from both ends of the dtype.
+# With these scales, scaled states stay far from overflow and underflow in each dtype.
 LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}
 
 
 def in_scale(recurrence: Recurrence, d: Array) -> Recurrence:
-    """The same recurrence in scaled states `h∘d`, whatever scale it had.
+    """The same recurrence in scaled states `h∘d`, in place of the scale that it had.
 
     The recurrent matrix becomes `diag(1/d) @ R @ diag(d)`, as it can be stored: exact
     where `d` are powers of two.
@@ -44,9 +44,10 @@ def in_scale(recurrence: Recurrence, d: Array) -> Recurrence:
 def admissible(recurrence: Recurrence, horizon: int | None) -> Recurrence | Obstruction:
     """The recurrence in scales in which its matrix is small enough for theorem 1.
 
-    Below norm 1, or up to it where there is a horizon. As it is where that holds
-    already, and where `φ(d z) = d φ(z)` doesn't, so that scales would change it.
-    Otherwise what `find_scaling` finds, or why nothing is found.
+    The norm has to be below 1, or at most 1 where there is a horizon. A recurrence of
+    such a norm is returned as it is, and so is one whose activation doesn't satisfy
+    `φ(d z) = d φ(z)`, as scales would change it. For others `find_scaling` is asked,
+    and its `Obstruction` is returned where it finds no scales.
     """
     tolerance = recurrence.tolerance
     below = 1.0 - tolerance if horizon is None else 1.0 + tolerance
@@ -74,11 +75,13 @@ def _scaled_further(recurrence: Recurrence, d: Array) -> Recurrence:
 
 
 def with_few_added_states(original: Recurrence, recurrence: Recurrence) -> Recurrence:
-    """The original in the scale of norm at most 1 that adds the fewest states.
+    """The original in a scale of norm at most 1 that adds fewer states.
 
-    `recurrence`, the original in the scale of `admissible`, where none found adds
-    fewer, or where the compute dtype can't hold the scale or rounds it to one of a
-    larger norm.
+    Args:
+        original: the recurrence in its own scale.
+        recurrence: the same in the scale of `admissible`. It is returned where no scale
+            is found that adds fewer states, and where the compute dtype can't hold the
+            scale, or rounds it to one of a larger norm.
     """
     if original.flat is None or not original.flat.homogeneous:
         return recurrence
@@ -103,13 +106,13 @@ def bounded_states(
     start: Interval | None = None,
     slack: Array | float = 0.0,
 ) -> ReachableStates:
-    """`reachable_states`, by way of another scale where this one has no bound.
+    """`reachable_states`, bounded in another scale where this one gives no bound.
 
     At norm 1 and without a horizon the states are bounded in a scale of smaller norm,
-    if there is one. It is looked for from this scale on, and from none: the first has
-    the smaller norm, the second is the one in which an original that is contractive
-    as it stands bounds its own states. Both bounds hold. What rounding does is
-    relative to each term of a sum, whatever the scale.
+    if there is one. The search for it begins twice: at the scale of the recurrence,
+    which has the smaller norm, and without a scale, as an original that is contractive
+    itself bounds its own states there. Both bounds hold. The effect of rounding is
+    relative to each term of a sum, and so is the same in every scale.
     """
     if horizon is not None or recurrence.is_bounded:
         return reachable_states(recurrence, entering, horizon, start, slack)
@@ -132,11 +135,11 @@ def bounded_states(
 
 
 def unbounded(recurrence: Recurrence) -> ReachableStates:
-    """What is known of states without a bound: nothing."""
+    """The bound on states that have none: the real line."""
     nothing, centre = REAL_LINE.spread(recurrence.units), recurrence.centre
     return ReachableStates(np.inf, nothing, centre * recurrence.d, recurrence.dtype)
 
 
 def exponent_range(recurrence: Recurrence) -> int:
-    """The largest power of two in a scale, up or down."""
+    """The largest exponent, in size, of the scales as powers of two."""
     return int(np.ceil(np.max(np.abs(np.log2(recurrence.d)))))

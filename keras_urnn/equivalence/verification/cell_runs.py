@@ -26,9 +26,9 @@ from keras_urnn.equivalence.verification.float64_runs import (
 from keras_urnn.equivalence.verification.proof import CellPair
 
 
-def observe(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
+def run_both(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
     """Run both cells on each of `inputs` with all their states in view."""
-    # The original may compute in less: see `arithmetic_dtype`.
+    # The original may compute in a coarser dtype: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
     run = _all_states(pair, _shape_of_all(inputs))
     states = _run(run, inputs)
@@ -51,13 +51,13 @@ def _observe_conversion(
     return _added_in_view(seen, pair, states[1], _preactivations(new, n, x, states[1]))
 
 
-def observe_in_float64(pair: CellPair, x: Array) -> Observation:
+def run_both_in_float64(pair: CellPair, x: Array) -> Observation:
     """Run the recurrences of both cells on `x` in float64, weights as stored."""
     old, new = (trajectory(recurrence, x) for recurrence in pair.recurrences)
     states = old.states, new.states
     stored = [one.stored_dtype for one in pair.recurrences]
     if not pair.is_conversion:
-        # Weights that are rounded move outputs as much as inputs that are.
+        # Rounded weights move outputs about as much as rounded inputs do.
         moved = nudge(x, *stored)
         first, second = (trajectory(one, moved).states for one in pair.recurrences)
         nudged = first, second
@@ -89,7 +89,7 @@ def _compare_any(
     nudged: tuple[Array, Array],
     dtypes: Sequence[str],
 ) -> Observation:
-    """Compare any two; what rounding does to the worse of them is measured."""
+    """Compare any two cells; the effect of rounding on the worse one is measured."""
     expected, found = _seen(pair, states)
     first, second = _seen(pair, nudged)
     moved = np.maximum(np.abs(first - expected), np.abs(second - found))
@@ -104,7 +104,7 @@ def _seen(pair: CellPair, states: tuple[Array, Array]) -> tuple[Array, Array]:
 def _added_in_view(
     seen: Observation, pair: CellPair, states: Array, preactivations: Array
 ) -> Observation:
-    """Add to an observation how the added states of a conversion kept their rest."""
+    """Add to an observation how far the added states of a conversion were from rest."""
     flat, n = pair.recurrences[1].flat, pair.states
     if states.shape[-1] == n or flat is None:
         return seen
@@ -114,7 +114,7 @@ def _added_in_view(
 
 
 def _stays_inside(x: Array, entering: Interval | None) -> bool:
-    """Whether `x` is in the range that a proof is for; a copy is proved for all."""
+    """Whether `x` is in the range of the proof, which for a copy is every range."""
     if entering is None:
         return True
     return bool(np.all((entering.lower <= x) & (x <= entering.upper)))

@@ -1,4 +1,4 @@
-"""`verify_equivalence`: check two networks against the proof, and by running them."""
+"""`verify_equivalence`: check two networks against the proof and by running them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from keras_urnn.equivalence.models.graph import recurrent_cells
 from keras_urnn.equivalence.progress import progress
 from keras_urnn.equivalence.refusals import check_layer, checked_horizon
 from keras_urnn.equivalence.verification.comparison import Observation
-from keras_urnn.equivalence.verification.findings import STAGES, Findings, Trial
+from keras_urnn.equivalence.verification.evidence import STAGES, Evidence, Trial
 from keras_urnn.equivalence.verification.layers import certify_layers
 from keras_urnn.equivalence.verification.models import certify_models
 from keras_urnn.equivalence.verification.report import EquivalenceReport
@@ -40,16 +40,17 @@ def verify_equivalence(
     many steps since a reset). It is said where that is proved, and never because runs
     agree:
 
-    - One cell is what theorem 1 makes of the other. The original's recurrent matrix is
-      the corner of the converted one, bit for bit; kernel, bias and initial state are
-      the original's; the added states get no input, start at rest, and have biases
-      below the bound on what the reachable states send them; the matrix is orthogonal.
-      Nothing is taken from the conversion but its weights. (In a `state_scale` that
-      isn't a power of two, which only ReLU allows, the matrix is the original's in that
-      scale, each entry rounded once. Of a parametrization that computes the matrix from
-      other weights, as `Cayley`, each entry of the corner is the original's to the
-      rounding that these allow, `4 n eps`.) The two may come in either order: what
-      `prune_inactive` leaves of a unitary network is checked as what it came from.
+    - One cell is the conversion of the other by theorem 1. The original's recurrent
+      matrix is the corner of the converted one, bit for bit; kernel, bias and initial
+      state are the original's; the added states get no input, start at rest, and have
+      biases below the bound on what the reachable states send them; the matrix is
+      orthogonal. The proof uses the weights of the converted cell and nothing else. (In
+      a `state_scale` that isn't a power of two, which only ReLU allows, the matrix is
+      the original's in that scale, each entry rounded once. A parametrization that
+      computes the matrix from other weights, as `Cayley`, gives each entry of the
+      corner to the rounding of these weights, `4 n eps`.) The two may come in either
+      order: a network that `prune_inactive` has made smaller is checked as if it were
+      the original.
     - Both cells are the same recurrence with the same numbers.
     - Both are linear, and their Markov parameters and the outputs without inputs,
 
@@ -62,28 +63,28 @@ def verify_equivalence(
     whose code is known; dtype policies; the flags of recurrent layers
     (`return_sequences`, `go_backwards`, `merge_mode`, ...); of the other layers of a
     model settings, functions, and weights, bit by bit; and the wiring, from the outputs
-    back to the inputs. Names don't matter, nor what only training reads. Of a layer of
-    your own all attributes are compared, too. What can't be compared is named in
-    `reasons`, and nothing is claimed.
+    back to the inputs. Names don't matter, nor do settings that only training reads. Of
+    a layer of your own all attributes are compared, too. A part that can't be compared
+    is named in `reasons`, and no equivalence is claimed.
 
     **Disproof.** Each pair of cells runs side by side, in its own dtype and in float64,
     over random inputs, constant corners of the range of its inputs, the inputs that
     drive an added state hardest, and inputs to which the gradient of the difference
-    leads. What differs by more than rounding is different. (Where no theorem bounds
-    the rounding it is measured, on weights or inputs moved by as much; sequences are
-    compared as long as it stays below 1e-3.) Where the activation is affine in pieces
-    and a constant input holds both cells in a region for `n + n' + 1` steps, their
-    Markov parameters there are compared, too: equal ones are equal outputs for all
-    inputs that stay in that region, others are a difference. Layers of other cells, and
-    models, are also run as a whole (tokens for an `Embedding`), and what then enters
-    each recurrent layer, inputs and initial states, must stay in the range that the
-    proof is for (inside `TimeDistributed` it is not looked at). A stateful model starts
-    at rest, goes on from batch to batch, and is put back into the state that it was in.
+    leads. Two outputs that differ by more than rounding can explain show that the cells
+    are different. (Where no theorem bounds the rounding it is measured, on weights or
+    inputs moved by as much; sequences are compared as long as it stays below 1e-3.)
+    Where the activation is affine in pieces and a constant input holds both cells in a
+    region for `n + n' + 1` steps, their Markov parameters in that region are compared,
+    too: equal parameters mean equal outputs for all inputs that stay in the region,
+    unequal ones show a difference. Layers of other cells, and models, also run as a
+    whole (on tokens for an `Embedding`). The inputs and the initial states that enter
+    each recurrent layer in such a run must stay in the range that the proof is for
+    (they are not observed inside `TimeDistributed`). A stateful model starts at rest,
+    keeps its states from batch to batch, and gets the states back that it had before.
 
-    What is neither proved nor disproved is reported as `"not decided"`: two networks
-    that differ on no input that was tried, and that no proof relates. A weight that is
-    another in its last digit is such a case, and so are flags that no run shows, as
-    `zero_output_for_mask` without a mask.
+    Two networks that differ on no input that was tried, and that no proof relates, are
+    reported as `"not decided"`. A weight that differs in its last digit is such a case,
+    and so are flags that no run shows, as `zero_output_for_mask` without a mask.
 
     Args:
         original: cell, layer or model.
@@ -145,7 +146,7 @@ def verify_equivalence(
 
 
 def _report(
-    original: Any, converted: Any, found: Findings, horizon: int | None
+    original: Any, converted: Any, found: Evidence, horizon: int | None
 ) -> EquivalenceReport:
     seen = found.observations
     runs = [run for run in seen if not run.in_float64]

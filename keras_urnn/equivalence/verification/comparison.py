@@ -1,4 +1,4 @@
-"""What runs of two networks side by side show, and what rounding may do to them."""
+"""Compare the outputs of two networks, and bound the effect of rounding on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_urnn.equivalence.ranges.intervals import STORAGE_ROUNDOFF, Array
 
-# What rounding may do to the outputs over a few steps, relative to the largest: the
-# sums are formed in another order, nothing else.
+# How far rounding may move outputs over a few steps, relative to the largest: the two
+# networks add the same terms in another order.
 OUTPUT_TOLERANCE = {
     "float64": 1e-12,
     "float32": 1e-6,
@@ -18,12 +18,12 @@ OUTPUT_TOLERANCE = {
 
 
 def rounding_tolerance(dtype: str, growth: float, steps: int) -> float:
-    """What rounding may do to the outputs of a recurrence, relative to the largest.
+    """How far rounding may move the outputs of a recurrence, relative to the largest.
 
-    A step grows what is there by at most `growth` (`Recurrence.growth`). A recurrence
-    with `growth < 1` adds up the roundings of its last `1 / (1 - growth)` steps: at
-    0.999 in float32 6e-5 at worst (seen: 3e-6 at n = 1, 3e-7 from n = 4 on). Never
-    more than 1/2, where differences would mean nothing.
+    A step multiplies an earlier error by at most `growth` (`Recurrence.growth`). A
+    recurrence with `growth < 1` adds up the roundings of its last `1 / (1 - growth)`
+    steps: at 0.999 in float32 that is 6e-5 at worst (measured: 3e-6 at n = 1, 3e-7 from
+    n = 4 on). Never more than 1/2, where differences would mean nothing.
     """
     steps = telling_steps(dtype, growth, steps)
     grown = steps * max(growth, 1.0) ** (steps - 1)
@@ -33,10 +33,10 @@ def rounding_tolerance(dtype: str, growth: float, steps: int) -> float:
 
 
 def telling_steps(dtype: str, growth: float, steps: int) -> int:
-    """Over how many steps outputs can be compared: until rounding may be all of them.
+    """Over how many steps outputs can be compared: until they may be rounding only.
 
-    All, unless a step may grow what rounding did: hard_silu is steeper than the
-    identity in places, and a threshold jumps.
+    That is all steps, unless a step may multiply rounding errors by more than 1:
+    hard_silu is steeper than the identity in places, and a threshold jumps.
     """
     if growth <= 1.0 + 1e-6:
         return steps
@@ -45,18 +45,18 @@ def telling_steps(dtype: str, growth: float, steps: int) -> int:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a run showed.
+    """The result of running two networks on the same inputs.
 
     Attributes:
         name: string. What was run.
         absolute: float. `max|y - y'|`.
         relative: float. The same over `max|y|`.
-        tolerance: float. What rounding may do to `relative`.
+        tolerance: float. The largest `relative` that rounding may explain.
         largest_added: float. The largest distance of an added state from its rest.
         distance: float. The smallest distance of an added state's pre-activation from
             the end of the half-line where it rests; infinite where none was in view.
         inside: bool. Whether the inputs stayed in the range that the proof is for.
-        in_float64: bool. Whether it was run in float64, whatever the dtype.
+        in_float64: bool. Whether it was run in float64 in place of its own dtype.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Observation:
 
     @property
     def objections(self) -> list[str]:
-        """Why this run is none of a network that the proof speaks of."""
+        """Why this run contradicts the assumptions of the proof."""
         found = []
         if not self.largest_added == 0.0:
             found.append(
@@ -100,7 +100,7 @@ def compare(name: str, expected: Array, found: Array, tolerance: float) -> Obser
 
 
 def nudge(x: Array, *dtypes: str) -> Array:
-    """The inputs moved by about what storing them in the coarsest dtype may do."""
+    """Inputs moved by about as much as storing them in the coarsest dtype may."""
     unit = max(STORAGE_ROUNDOFF[dtype] for dtype in dtypes)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], x.shape)
     return x + unit * signs * (1.0 + np.abs(x))
@@ -109,11 +109,11 @@ def nudge(x: Array, *dtypes: str) -> Array:
 def compare_nudged(
     name: str, expected: Array, found: Array, nudged: Array, dtypes: Sequence[str]
 ) -> Observation:
-    """Compare two runs where nothing is known of how rounding grows.
+    """Compare two runs where no theorem bounds the effect of rounding.
 
-    It is measured, on the outputs of the first network for inputs that were nudged.
-    Sequences are compared as long as that stays below 1e-3: from there on rounding
-    could be what differs.
+    The effect is measured: `nudged` are the outputs of the first network for inputs or
+    weights that were moved by about their rounding. Sequences are compared as long as
+    the effect stays below 1e-3: later steps could differ by rounding alone.
     """
     if expected.ndim < 3:
         expected, found, nudged = (y[:, None] for y in (expected, found, nudged))

@@ -1,8 +1,9 @@
-"""A recurrence in float64 NumPy, whatever its dtype is: nothing but its map.
+"""Run a recurrence of any dtype in float64 NumPy, with its weights as stored.
 
-With the weights as they are stored, two networks that compute the same then agree to
-12 digits, and a difference that float32 would hide is one. Only the activation is the
-backend's: to compile a whole loop takes JAX and TensorFlow longer than to run it here.
+Two networks that compute the same map then agree to 12 digits, so that a difference
+which float32 rounding would hide becomes visible. The backend evaluates only the
+activations that can't be computed exactly: JAX and TensorFlow take longer to compile a
+whole loop than it takes to run here.
 """
 
 from collections.abc import Callable
@@ -48,13 +49,13 @@ def trajectory(recurrence: Recurrence, x: Array) -> Trajectory:
     return Trajectory(z, states)
 
 
-# From a run, and the gradients of a number by its pre-activations and by its states
-# (0.0 for none), to the gradient of that number by the inputs.
+# Takes a run, and the gradients of a number by the pre-activations and by the states of
+# the run (0.0 for none); returns the gradient of that number by the inputs.
 InputGradient = Callable[[Trajectory, Array | float, Array | float], Array]
 
 
 def input_gradient(recurrence: Recurrence) -> InputGradient:
-    """The backward pass of `trajectory`. What is returned compiles once: keep it."""
+    """The backward pass of `trajectory`, as a function to keep: it compiles once."""
     through_activation = _gradient_in_numpy(recurrence.activation)
 
     def back(run: Trajectory, by_z: Array | float, by_h: Array | float) -> Array:
@@ -82,7 +83,7 @@ def _in_numpy(activation: Any) -> Callable[[Array], Array]:
 
 
 def _gradient_in_numpy(activation: Any) -> Callable[[Array, Array], Array]:
-    """From pre-activations, and a gradient by the values, to that by the former."""
+    """Takes pre-activations and a gradient by the values; returns it by the former."""
     derivative = known(activation).derivative
     if derivative is not None:
         return lambda z, by_value: derivative(z) * by_value
@@ -108,7 +109,7 @@ def activation_dtype(activation: Any) -> str:
 def _in_float64(activation: Any) -> Any:
     if not isinstance(activation, keras.Layer):
         return activation
-    # A layer casts what it is given to its own dtype, and its numbers, too.
+    # A layer casts its inputs and its numbers to its own dtype.
     config = {**activation.get_config(), "dtype": "float64"}
     if type(activation) is keras.layers.ReLU:
         config |= numbers_of(activation)._asdict()

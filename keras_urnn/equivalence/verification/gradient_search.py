@@ -20,8 +20,8 @@ def climb(
 ) -> list[Array]:
     """Climb from `inputs` to where a number is larger.
 
-    Projected ascent by the sign of the gradient: what moves every input of every step
-    to that end of its range from which the number grows.
+    Projected ascent by the sign of the gradient: each input of each step moves towards
+    the end of its range in whose direction the number grows.
 
     Args:
         gradient: function from a list of inputs to the gradient by each of them.

@@ -24,7 +24,7 @@ from keras_urnn.equivalence.refusals import (
     check_learned,
     refusal,
 )
-from keras_urnn.equivalence.verification.findings import Findings, Trial, examine
+from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
 from keras_urnn.equivalence.verification.proof import CellPair, claims
 from keras_urnn.equivalence.verification.side_by_side import as_model, compare_models
 from keras_urnn.equivalence.verification.wiring import recurrent_objections
@@ -33,7 +33,7 @@ from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 def certify_layers(
     original: Any, converted: Any, bounds: InputBounds, trial: Trial, readouts: Any
-) -> Findings:
+) -> Evidence:
     """Check two cells or recurrent layers against the proof, and run them.
 
     What is proved of the cells of two layers is proved of the layers where both are
@@ -48,9 +48,9 @@ def certify_layers(
     entering = _entering(original, bounds)
     seen = _checked_readouts(readouts, (cells_of(original), cells_of(converted)))
     pairs, gaps = _paired(original.name, layers, entering, trial.horizon, seen)
-    found = Findings(gaps=list(gaps))
+    found = Evidence(gaps=list(gaps))
     for pair in pairs:
-        found.add(examine(pair, trial))
+        found.add(examine_cells(pair, trial))
     if not pairs or (gaps and readouts is None):
         found.add(_as_a_whole(original, converted, entering, trial))
     return found
@@ -91,7 +91,7 @@ def _original_first(
 
 def _as_a_whole(
     original: Any, converted: Any, entering: Interval, trial: Trial
-) -> Findings:
+) -> Evidence:
     """Run two layers side by side, with their flags and methods of their own."""
     size, name = 2 * trial.sampling.batch_size, original.name
     try:
@@ -99,7 +99,7 @@ def _as_a_whole(
         entrances = Entrances({x.name: entering for x in models[0].inputs}, {})
         return compare_models(name, models, entrances, trial)
     except Exception as reason:  # the code of a subclass may raise anything
-        return Findings(gaps=[f"{name}: the two can't be run: {reason}"])
+        return Evidence(gaps=[f"{name}: the two can't be run: {reason}"])
 
 
 def cell_pairs(

@@ -1,8 +1,8 @@
-"""Whether two linear recurrences answer all inputs alike, in exact arithmetic.
+"""Whether two linear recurrences have the same outputs for all inputs, exactly.
 
-Equal to rounding is not enough: a difference in the last digit of an eigenvalue may
-show after a million steps. Stored weights are whole multiples of powers of two, so
-that Python's integers hold all products of them exactly.
+To be equal up to rounding is not enough: a difference in the last digit of an
+eigenvalue may show after a million steps. Stored weights are integer multiples of
+powers of two, so that Python's integers hold all products of them exactly.
 """
 
 from typing import Any, NamedTuple
@@ -13,9 +13,10 @@ import numpy as np
 from keras_urnn.equivalence.ranges.intervals import Array
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
 
-# Most products of integers that are formed: some seconds. Larger ones aren't decided.
+# The largest number of products of integers that are formed, which takes some seconds.
+# Larger pairs of networks are not decided.
 MOST = 1_000_000
-# Exponents further apart make integers of too many digits.
+# Weights whose exponents are further apart would need integers of too many digits.
 WIDEST = 400
 
 
@@ -77,36 +78,36 @@ def _is_narrow(array: Array) -> bool:
     return bool(np.all(np.isfinite(array)) and np.ptp([0, *exponents]) <= WIDEST)
 
 
-class _Whole(NamedTuple):
+class _Exact(NamedTuple):
     """The numbers `digits * 2**exponent`, where `digits` are Python's integers."""
 
     digits: Any
     exponent: int
 
     @classmethod
-    def of(cls, array: Array) -> "_Whole":
+    def of(cls, array: Array) -> "_Exact":
         mantissas, exponents = np.frexp(array)
         lowest = int(np.min(exponents, initial=0))
         shifted = np.frompyfunc(lambda m, e: int(m) << int(e), 2, 1)
         digits = shifted(np.ldexp(mantissas, 53), exponents - lowest)
         return cls(np.asarray(digits, dtype=object), lowest - 53)
 
-    def times(self, other: "_Whole") -> "_Whole":
-        return _Whole(self.digits @ other.digits, self.exponent + other.exponent)
+    def times(self, other: "_Exact") -> "_Exact":
+        return _Exact(self.digits @ other.digits, self.exponent + other.exponent)
 
 
 class _System(NamedTuple):
-    """The inputs and the start, where they are now, and what takes them on.
+    """A linear system, and the states that its inputs and its start have led to.
 
     Attributes:
-        rows: what the inputs and the start have become.
+        rows: the states after these steps, one row for each input, one for the start.
         matrix: `A`.
         readout: `C`, and zeros for the constant.
     """
 
-    rows: list[_Whole]
-    matrix: _Whole
-    readout: _Whole
+    rows: list[_Exact]
+    matrix: _Exact
+    readout: _Exact
 
     @classmethod
     def of(cls, recurrence: Recurrence, readout: Array) -> "_System":
@@ -117,21 +118,21 @@ class _System(NamedTuple):
                 [recurrence.bias[None], one],
             ]
         )
-        matrix = _Whole.of(step)
-        inputs = _Whole.of(np.pad(recurrence.kernel, ((0, 0), (0, 1))))
-        start = _Whole.of(np.append(recurrence.initial_state, 1.0)[None])
-        seen = _Whole.of(np.pad(readout, ((0, 1), (0, 0))))
+        matrix = _Exact.of(step)
+        inputs = _Exact.of(np.pad(recurrence.kernel, ((0, 0), (0, 1))))
+        start = _Exact.of(np.append(recurrence.initial_state, 1.0)[None])
+        seen = _Exact.of(np.pad(readout, ((0, 1), (0, 0))))
         # The first output is that of the state behind the first step.
         return cls([inputs, start.times(matrix)], matrix, seen)
 
-    def outputs(self) -> list[_Whole]:
+    def outputs(self) -> list[_Exact]:
         return [row.times(self.readout) for row in self.rows]
 
     def stepped(self) -> "_System":
         return self._replace(rows=[row.times(self.matrix) for row in self.rows])
 
 
-def _equal(one: _Whole, other: _Whole) -> bool:
+def _equal(one: _Exact, other: _Exact) -> bool:
     lowest = min(one.exponent, other.exponent)
     digits = [x.digits * 2 ** (x.exponent - lowest) for x in (one, other)]
     return digits[0].shape == digits[1].shape and bool(np.all(digits[0] == digits[1]))

@@ -1,8 +1,8 @@
-"""Two graphs gone through together: which call of one does the work of which.
+"""Match the layers of two models by their places in the two graphs.
 
 From the outputs back to the inputs, each tensor of one model is paired with the tensor
-of the other that is in its place. So names don't matter, nor the order in which layers
-were made; what matters is what each call is given.
+of the other that has the same place. So the names of layers don't matter, nor the order
+in which they were made; only the tensors and values that each call is given do.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ _RECURRENT = keras.layers.RNN | keras.layers.Bidirectional
 
 @dataclass(eq=False)
 class Matching:
-    """What corresponds in two models, and where they are wired otherwise.
+    """The layers of two models that correspond, and where the wiring differs.
 
     Attributes:
-        layers: dict from the `id` of two layers that do each other's work to their
-            path in the first model and the two. Those of nested models, and what
-            `TimeDistributed` applies, are taken one by one.
+        layers: dict from the `id` of two corresponding layers to the path in the first
+            model and the two layers. The layers of nested models, and the layer inside
+            a `TimeDistributed`, are taken one by one.
         gaps: strings. Where the wiring is not the same.
-        visited: the `id` of all that was paired, nested models included.
+        visited: the `id` of each pair so far, nested models included.
     """
 
     layers: dict[tuple[int, int], tuple[str, Any, Any]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def matched(original: Any, converted: Any) -> Matching:
 
 
 def _structure(model: Any, what: str) -> Any:
-    """The lists and dicts that tensors come in; one in a list is as good as alone."""
+    """The lists and dicts that tensors come in; a list of one counts as that tensor."""
     sequential = isinstance(model, keras.Sequential)
     tensors = getattr(model, f"{what}s" if sequential else what)
     if isinstance(tensors, list | tuple) and len(tensors) == 1:
@@ -71,7 +71,7 @@ def _structure(model: Any, what: str) -> Any:
 def _match_graphs(
     old: Graph, new: Graph, path: str, name: str, found: Matching
 ) -> None:
-    """Pair the calls of two graphs, then what each pair is given and does."""
+    """Pair the calls of two graphs, and compare what each pair is given and does."""
     signatures = [[(*x.shape, x.dtype) for x in graph.inputs] for graph in (old, new)]
     if signatures[0] != signatures[1]:
         found.gaps.append(f"{name}: its inputs are of another number, shape or dtype")
@@ -88,7 +88,7 @@ def _match_graphs(
 def _paired_calls(
     old: Graph, new: Graph, path: str, name: str, found: Matching
 ) -> dict[tuple[int, int], tuple[Call, Call]]:
-    """The calls that do each other's work, by their places in the two graphs."""
+    """The calls that correspond, by their places in the two graphs."""
     inputs = [{id(x): i for i, x in enumerate(graph.inputs)} for graph in (old, new)]
     makers = [_makers(graph) for graph in (old, new)]
     pairs: dict[tuple[int, int], tuple[Call, Call]] = {}
@@ -116,9 +116,9 @@ def _makers(graph: Graph) -> dict[int, int]:
 
 
 def _corresponding(call: Call, other: Call) -> list[tuple[int, int]]:
-    """Which outputs of two calls are in each other's place, by their `id`.
+    """Which outputs of two calls correspond, by their `id`.
 
-    Theorem 1 adds a tensor of states, which is in the place of none.
+    Theorem 1 adds a tensor of states, which corresponds to none.
     """
     pair = call.operation, other.operation
     wired = is_converted(pair[0]) and all(
@@ -159,7 +159,7 @@ def _given(
 
 
 def _arguments(call: Call) -> dict[Any, Any]:
-    """What a call is given, flat, by where it stands."""
+    """The arguments of a call, each by its place in the nested arguments."""
     layer, kwargs = call.operation, dict(call.kwargs)
     if kwargs.get("training") is False:
         kwargs["training"] = None  # at inference they are the same
@@ -184,7 +184,7 @@ def _leaves_of(value: Any, place: tuple[Any, ...]) -> list[tuple[Any, Any]]:
 def _check_states(
     pairs: Sequence[tuple[int, tuple[Call, Call]]], path: str, found: Matching
 ) -> None:
-    """Note what goes on from its states at calls in another order."""
+    """Note the layers that keep states and are called in another order."""
     last: dict[int, int] = {}
     for place, (call, _) in pairs:
         layer = call.operation
@@ -211,7 +211,7 @@ def _check_sharing(found: Matching) -> None:
 
 
 def _match_operations(path: str, old: Any, new: Any, found: Matching) -> None:
-    """Go into what holds others, and note the layers that do each other's work."""
+    """Note two layers that correspond, or match the layers that both consist of."""
     if (id(old), id(new)) in found.visited:
         return
     found.visited.add((id(old), id(new)))

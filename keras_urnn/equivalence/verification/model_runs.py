@@ -1,4 +1,4 @@
-"""Run whole models, and see what enters their recurrent layers on the way."""
+"""Run whole models, and record what enters their recurrent layers on the way."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def trial_batches(model: Any, entrances: Entrances, sampling: Sampling) -> list[
     rows, size = 2 * sampling.batch_size, model.inputs[0].shape[0]
     if size is None:
         return [drawn]
-    # The last batch begins anew where there are no more.
+    # The last batch is filled up with the first rows.
     batches = np.arange(-(-rows // size) * size).reshape(-1, size) % rows
     return [[x[batch] for x in drawn] for batch in batches]
 
@@ -64,8 +64,8 @@ class Runner:
     def outputs(self, batches: Sequence[Batch], horizon: int | None) -> list[Array]:
         """All outputs for these batches, one after the other.
 
-        A stateful model starts at rest and, unless a horizon counts its steps, goes on
-        from batch to batch; afterwards it is in the state that it was in.
+        A stateful model starts at rest and keeps its states from batch to batch, unless
+        a horizon counts its steps. Afterwards it has the states that it had before.
         """
         found = []
         with _states_kept(self._stateful):
@@ -115,7 +115,7 @@ def _states_kept(layers: Sequence[Any]) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Entered:
-    """What entered a recurrent layer at one of its calls.
+    """The inputs and initial states of a recurrent layer at one of its calls.
 
     Attributes:
         layer: the layer.
@@ -140,7 +140,7 @@ class Entered:
 def entered(model: Any, survey: Survey, batches: Sequence[Batch]) -> list[Entered]:
     """What enters each layer to be converted at each call, inside nested models too.
 
-    Seen in a copy of the model, all in one piece; not inside `TimeDistributed`.
+    It is recorded in one copy of the whole model, but not inside `TimeDistributed`.
     """
     copies = Rebuilding(None)
     calls: list[tuple[Any, Any, list[list[Any]]]] = []

@@ -1,4 +1,4 @@
-"""Two models against the proof, layer by layer, and side by side."""
+"""Check two models against the proof, layer by layer, and by running them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from keras_urnn.equivalence.models.survey import Survey, Use
 from keras_urnn.equivalence.ranges.recurrent import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance
-from keras_urnn.equivalence.verification.findings import Findings, Trial, examine
+from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
 from keras_urnn.equivalence.verification.layers import cell_pairs
 from keras_urnn.equivalence.verification.matching import Matching, matched
 from keras_urnn.equivalence.verification.measured_rounding import rounding_dtypes
@@ -31,8 +31,8 @@ from keras_urnn.equivalence.verification.wiring import recurrent_objections
 
 def certify_models(
     original: Any, converted: Any, bounds: InputBounds, trial: Trial
-) -> Findings:
-    """What is found of two models."""
+) -> Evidence:
+    """Check two models against the proof, layer by layer, and run them."""
     for model in (original, converted):
         check_model(model)
     for path, layer in leaves(original):
@@ -43,9 +43,9 @@ def certify_models(
     if not _claims(matching):
         turned = matched(second, first)
         if _claims(turned):
-            # The second may be what is left of the first.
+            # The second may be the part of the first that `prune_inactive` has kept.
             first, second, matching = converted, original, turned
-    found, tolerance = Findings(), None
+    found, tolerance = Evidence(), None
     try:
         survey = Survey(first, bounds, trial.horizon)
         found.add(_certified(first, survey, matching, trial))
@@ -59,7 +59,7 @@ def certify_models(
 
 
 def _claims(matching: Matching) -> bool:
-    """Whether a model may be what theorem 1 makes of another, by its layers."""
+    """Whether each layer may be the conversion of its counterpart by theorem 1."""
     return all(
         claims(cells_of(layer), cells_of(other))
         for _, layer, other in matching.layers.values()
@@ -69,21 +69,21 @@ def _claims(matching: Matching) -> bool:
 
 def _certified(
     original: Any, survey: Survey, matching: Matching, trial: Trial
-) -> Findings:
-    """Each pair of layers, alone and in a run of the original as a whole.
+) -> Evidence:
+    """Check each pair of layers, alone and in a run of the original as a whole.
 
-    Two models are equivalent where they are wired alike, each recurrent layer is what
-    theorem 1 makes of its counterpart, or a copy, and all others are copies: then
-    equal tensors enter counterparts, and leave them, one call after the other.
+    Two models are equivalent where they are wired alike, each recurrent layer is the
+    conversion of its counterpart by theorem 1, or a copy, and all other layers are
+    copies. Then equal tensors enter counterparts, and leave them, call by call.
     """
-    found = Findings(gaps=list(matching.gaps))
+    found = Evidence(gaps=list(matching.gaps))
     runs = _entered(original, survey, trial)
     for path, old, new in matching.layers.values():
         if is_converted(old):
             use = survey.uses[id(old)]
             found.add(_of_a_layer(path, use, new, trial, runs.get(id(old), [])))
         else:
-            # A copy, class, settings, dtypes and weights, computes the same.
+            # A layer of the same class, settings, dtypes and weights computes the same.
             words = difference(old, new)
             found.gaps += [] if words is None else [f"{path}: {words}"]
     return found
@@ -100,12 +100,13 @@ def _entered(original: Any, survey: Survey, trial: Trial) -> dict[int, list[Ente
 
 def _of_a_layer(
     path: str, use: Use, new: Any, trial: Trial, runs: Sequence[Entered]
-) -> Findings:
-    """The cells of a layer against those of its conversion, or of its copy.
+) -> Evidence:
+    """Check the cells of a layer against those of its conversion, or of its copy.
 
-    What entered the layer in a run of the model enters the first of its cells.
+    The first cell also runs on the inputs that entered the layer in the run of the
+    model.
     """
-    found, layers = Findings(), (use.layer, new)
+    found, layers = Evidence(), (use.layer, new)
     found.gaps += recurrent_objections(path, *layers)
     if not isinstance(new, keras.layers.RNN | keras.layers.Bidirectional):
         return found
@@ -119,15 +120,16 @@ def _of_a_layer(
     if not all(one.starts_inside(use.starts) for one in runs):
         found.gaps.append(f"{path}: what it starts from leaves the range for it")
     for i, pair in enumerate(pairs):
-        found.add(examine(pair, trial, [one.x for one in runs] if i == 0 else []))
+        found.add(examine_cells(pair, trial, [one.x for one in runs] if i == 0 else []))
     return found
 
 
 def _tolerance(model: Any, pairs: list[CellPair], steps: int) -> float:
-    """Ten times that of its recurrent layers: those behind may magnify rounding.
+    """How far rounding may move the outputs of a model, relative to the largest.
 
-    What a run of the whole model has to show, a layer wired to another, is of order
-    1, so that it is never more than 1/2.
+    Ten times as far as in its recurrent layers, since the layers behind them may
+    magnify rounding, but never more than 1/2: a run of the whole model has to show
+    errors in the wiring, and these change outputs by about their own size.
     """
     largest = [
         rounding_tolerance(dtype, pair.in_one_scale[0].growth, steps)

@@ -1,4 +1,4 @@
-"""What `verify_equivalence` found, to be read, printed and saved."""
+"""The report of `verify_equivalence`: it is read, printed and saved."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EquivalenceReport:
-    """What `verify_equivalence` found; it prints as a short table.
+    """The result of `verify_equivalence`; it prints as a short table.
 
     Attributes:
         max_absolute_difference: float. The largest `|y - y'|` over all runs in the
@@ -60,12 +60,12 @@ class EquivalenceReport:
 
     @property
     def equivalent(self) -> bool:
-        """Whether the two are proved to be equivalent, and nothing speaks against."""
+        """Whether the two are proved to be equivalent, and no run contradicts that."""
         return not self.reasons
 
     @property
     def verdict(self) -> str:
-        """`"equivalent"`, `"different"`, or `"not decided"`: neither was shown."""
+        """`"equivalent"`, `"different"`, or `"not decided"` where neither was shown."""
         if self.equivalent:
             return "equivalent"
         return "different" if self.differences else "not decided"

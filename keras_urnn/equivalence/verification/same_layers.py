@@ -1,7 +1,7 @@
-"""Whether two layers are one layer twice: the same code on the same numbers.
+"""Whether two layers are copies of each other: the same code on the same numbers.
 
-Equal outputs for all inputs follow from that, and from nothing less: equal weights say
-nothing of an activation, a setting, or a method that a subclass overrides.
+Only then are their outputs equal for all inputs. Equal weights are not enough: an
+activation, a setting, or a method that a subclass overrides may differ.
 """
 
 import warnings
@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-# What only training reads, and what a layer is called.
+# Attributes that only training reads, and names.
 _IN_TRAINING = ("initializer", "regularizer", "constraint")
 _ASIDE = {"name", "trainable", "seed", "rate"}
-# Where a stateful layer stands, and tables that are compared by their vocabulary.
+# The states of a stateful layer, and tables that are compared by their vocabulary.
 _KEPT_ASIDE = {"states", "lookup_table", "token_counts", "input_vocabulary"}
 _PLAIN = (int, float, complex, str, bytes, slice, range, set, np.generic)
 
@@ -35,12 +35,12 @@ def difference(one: Any, other: Any) -> str | None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values, functions or layers are the same, as far as is known."""
+    """Whether two values, functions or layers are known to be the same."""
     return _same(one, other, True, set())
 
 
 def attributes(layer: Any) -> dict[str, Any]:
-    """What was set on a layer or operation beyond what each one has."""
+    """The attributes of a layer or operation that not every layer has."""
     # PyTorch's modules keep their parts apart from their other attributes.
     parts = ("_modules", "_parameters", "_buffers")
     found = dict(vars(layer))
@@ -78,7 +78,7 @@ def _difference(one: Any, other: Any, seen: set[tuple[int, int]]) -> str | None:
     known = is_known(type(one)) and isinstance(one, keras.Layer)
     mine, others = (_compared(attributes(layer), known) for layer in (one, other))
     for name in sorted({*mine, *others}):
-        # Keras notes some things, as that weights were loaded, once they are so.
+        # Keras sets some attributes late: one says that weights were loaded.
         ones, its = mine.get(name, False), others.get(name, False)
         if not _same(ones, its, not known, seen):
             return f"its `{name}` is not shown to be the original's"
@@ -105,7 +105,7 @@ def _of_two_layers(one: Any, other: Any, seen: set[tuple[int, int]]) -> str | No
 
 
 def _compared(found: Mapping[str, Any], known: bool) -> dict[str, Any]:
-    """The attributes that count: of a class that isn't known, all of them."""
+    """The attributes to compare: all of them where the class isn't known."""
     if not known:
         return dict(found)
     return {
@@ -138,7 +138,7 @@ def _stripped(config: Any) -> Any:
 
 
 def _same(one: Any, other: Any, strict: bool, seen: set[tuple[int, int]]) -> bool:
-    """Compare two values; what isn't known differs, unless Keras made both."""
+    """Compare two values; those of an unknown kind differ, unless Keras made both."""
     if one is other:
         return True
     if isinstance(one, FunctionType) and isinstance(other, FunctionType):

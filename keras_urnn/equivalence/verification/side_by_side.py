@@ -17,7 +17,7 @@ from keras_urnn.equivalence.verification.comparison import (
     compare,
     compare_nudged,
 )
-from keras_urnn.equivalence.verification.findings import Findings, Trial
+from keras_urnn.equivalence.verification.evidence import Evidence, Trial
 from keras_urnn.equivalence.verification.gradient_search import most_different
 from keras_urnn.equivalence.verification.measured_rounding import (
     MovedModel,
@@ -55,7 +55,7 @@ class ModelPair:
     """Two models that are run on the same inputs.
 
     Args:
-        name: string. What they are called in the findings.
+        name: string. What they are called in the evidence.
         models: the two; they take the same inputs.
         horizon: integer or `None`.
         tolerance: as for `compare_models`.
@@ -73,19 +73,19 @@ class ModelPair:
         self._dtypes = [dtype for model in models for dtype in rounding_dtypes(model)]
         self._moved = MovedModel(models[0], self._first, self._dtypes)
 
-    def run(self, batches: Sequence[Batch]) -> Findings:
+    def run(self, batches: Sequence[Batch]) -> Evidence:
         """Run both on these batches, and compare their outputs."""
         expected = self._first.outputs(batches, self._horizon)
         others = self._second.outputs(batches, self._horizon)
         if [y.shape for y in expected] != [y.shape for y in others]:
-            return Findings(differences=[f"{self._name}: its outputs are others"])
+            return Evidence(differences=[f"{self._name}: its outputs are others"])
         outputs = list(zip(expected, others, strict=True))
         seen = self._compared(outputs, batches)
         if any(one.differences for one in seen):
             again = self._first.outputs(batches, self._horizon)
             if not all(map(_repeats, expected, again, seen)):
-                return Findings(gaps=[f"{self._name}: its outputs are random"])
-        return Findings(observations=seen)
+                return Evidence(gaps=[f"{self._name}: its outputs are random"])
+        return Evidence(observations=seen)
 
     def _compared(
         self, outputs: list[tuple[Array, Array]], batches: Sequence[Batch]
@@ -110,11 +110,11 @@ def compare_models(
     entrances: Entrances,
     trial: Trial,
     tolerance: float | None = None,
-) -> Findings:
+) -> Evidence:
     """Run two models on random inputs and, without a proof, where they differ most.
 
     Args:
-        name: string. What they are called in the findings.
+        name: string. What they are called in the evidence.
         models: the two.
         entrances: `Entrances` of the first.
         trial: `Trial`.
@@ -138,14 +138,14 @@ def compare_models(
     return found
 
 
-def _different_inputs(name: str, models: tuple[Any, Any]) -> Findings | None:
+def _different_inputs(name: str, models: tuple[Any, Any]) -> Evidence | None:
     """Why no inputs can be shown to fit both models, if that is so."""
     shapes = [[_signature(x) for x in model.inputs] for model in models]
     if shapes[0] == shapes[1]:
         return None
     words = [f"{name}: its inputs are others"]
     # Where lengths are left open, or dtypes differ, some inputs fit both.
-    return Findings(gaps=words) if _fit(*shapes) else Findings(differences=words)
+    return Evidence(gaps=words) if _fit(*shapes) else Evidence(differences=words)
 
 
 def _signature(x: Any) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from keras_urnn.equivalence.verification.proof import CellPair
 
 # How long the sequences are that are searched by gradient.
 SEARCHED_STEPS = 100
-# The longest run. PyTorch, the slowest, takes some 0.1 ms a step, several times.
+# The longest run. A step takes some 0.1 ms on PyTorch, the slowest backend.
 MOST_STEPS = 10_000
 # Models have lengths of their own, and may need a thousand times the memory a step.
 MOST_SEQUENCES = 1000
@@ -88,11 +88,12 @@ def trial_inputs(pair: CellPair, sampling: Sampling) -> Array:
 def _adverse(
     old: Recurrence, readout: Array, entering: Interval, sampling: Sampling
 ) -> list[Array]:
-    """Drive the added states that see most, by the sign of their linearised gain.
+    """Inputs that drive the added states that are driven hardest.
 
     While all states are on, the input `j + 1` steps back reaches added state `i`
-    through `K Rʲ s_i q_i`: by its sign, each feature goes to its end of the range.
-    Once with the signs of each step, once held at the sign of their sum.
+    through the gain `K Rʲ s_i q_i`. Each feature is put to the end of its range that
+    has the sign of the gain: once step by step, once at all steps by the sign of the
+    sum of the gains.
     """
     steps = sampling.steps
     strongest = np.argsort(-np.linalg.norm(readout, axis=0), kind="stable")
@@ -112,8 +113,8 @@ def _adverse(
 def searched_inputs(pair: CellPair, sampling: Sampling) -> Array:
     """Climb from random sequences to some on which the two cells differ most.
 
-    Of a conversion also from the adverse ones to some on which an added state comes
-    nearest to leaving its rest. In float64.
+    For a conversion, climb also from adverse sequences to some on which an added state
+    comes nearest to leaving its rest. Both searches run in float64.
     """
     short = replace(sampling, steps=min(sampling.steps, SEARCHED_STEPS))
     drawn = short.inputs(pair.sampled, (short.steps, pair.sampled.lower.size))
@@ -136,9 +137,10 @@ def _of_difference(pair: CellPair, back: Sequence[InputGradient], x: Array) -> A
 
 
 def _of_nearness(pair: CellPair, back: InputGradient, x: Array) -> Array:
-    """That of how near an added state comes to leaving its rest.
+    """The gradient of how near the added states come to leaving their rest.
 
-    Summed over the sequences; of each the one pre-activation that comes nearest.
+    It is summed over the sequences; of each sequence the one pre-activation counts
+    that comes nearest.
     """
     flat, n = pair.recurrences[1].flat, pair.states
     side = flat.side if flat else -1

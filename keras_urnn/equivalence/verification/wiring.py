@@ -1,4 +1,4 @@
-"""What surrounds the cells: the code, the dtypes and the flags of recurrent layers."""
+"""Compare the code, the dtypes and the flags of the layers around recurrent cells."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _FLAGS = (
     "unroll",
     "zero_output_for_mask",
 )
-# The layers whose code is known, and which of them does the work of which.
+# The layers whose code is known, each with those that may take its place.
 _COUNTERPARTS = {
     keras.layers.RNN: (keras.layers.RNN,),
     keras.layers.SimpleRNN: (keras.layers.SimpleRNN, UnitaryRNN),
@@ -28,10 +28,10 @@ _CELLS = (*SIMPLE_CELLS, keras.layers.StackedRNNCells)
 
 
 def recurrent_objections(name: str, old: Any, new: Any) -> list[str]:
-    """In what a recurrent layer or cell may run through a sequence in another way.
+    """The ways in which one recurrent layer may run its cells unlike another.
 
-    Where there are none, both are loops of known code over their cells, and put out
-    the same where the cells do.
+    Where there are none, both are loops of known code over their cells, and their
+    outputs are equal where those of the cells are.
     """
     if isinstance(old, keras.layers.Bidirectional):
         return _of_both_directions(name, old, new)
@@ -66,7 +66,7 @@ def _of_both_directions(name: str, old: Any, new: Any) -> list[str]:
 
 
 def _of_the_classes(name: str, old: Any, new: Any) -> list[str]:
-    """Whether the code of both is known, and the one's loop does what the other's."""
+    """Whether the code of both is known, and both run the same loop."""
     of_layers = {type(one) for one in (old, new) if type(one) not in _COUNTERPARTS}
     of_cells = {type(one.cell) for one in (old, new) if type(one.cell) not in _CELLS}
     if of_layers or of_cells:
@@ -77,7 +77,7 @@ def _of_the_classes(name: str, old: Any, new: Any) -> list[str]:
     on_jax = keras.config.backend() == "jax"
     unrolled = old.unroll and old.zero_output_for_mask and type(old) is not type(new)
     if on_jax and unrolled:
-        # Keras' own loop then repeats outputs at masked steps, and ours gives zeros.
+        # Keras' own loop then repeats the last output at a masked step; ours gives 0.
         return [
             f"{name}: on JAX a masked step of a {type(old).__name__} that is "
             "unrolled puts out something else"

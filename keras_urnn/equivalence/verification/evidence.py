@@ -1,4 +1,4 @@
-"""What speaks for and against the equivalence of two networks, gathered."""
+"""Evidence for and against the equivalence of two networks, and how it is gathered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON, Array
-from keras_urnn.equivalence.verification.cell_runs import observe, observe_in_float64
+from keras_urnn.equivalence.verification.cell_runs import run_both, run_both_in_float64
 from keras_urnn.equivalence.verification.comparison import Observation
 from keras_urnn.equivalence.verification.markov_parameters import (
     Comparison,
@@ -20,17 +20,17 @@ from keras_urnn.equivalence.verification.trial_inputs import (
     trial_inputs,
 )
 
-STAGES = 3  # that `examine` shows in the progress bar
+STAGES = 3  # that `examine_cells` shows in the progress bar
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What two networks are put to.
+    """How two networks are tried: on which inputs, and for how long.
 
     Attributes:
         sampling: `Sampling`.
         horizon: integer or `None`.
-        search: boolean. Whether inputs are searched for, too.
+        search: boolean. Whether inputs on which they differ are searched for, too.
     """
 
     sampling: Sampling
@@ -39,15 +39,15 @@ class Trial:
 
 
 @dataclass(eq=False)
-class Findings:
+class Evidence:
     """All that was found of two networks.
 
     Attributes:
         pairs: the cells that were checked against the proof.
         observations: the runs.
         comparisons: of affine regions.
-        differences: strings. What shows that the two are different, besides the runs.
-        gaps: strings. What a proof of their equivalence lacks.
+        differences: strings. Evidence that the two are different, besides the runs.
+        gaps: strings. The steps that a proof of their equivalence lacks.
     """
 
     pairs: list[CellPair] = field(default_factory=list)
@@ -56,8 +56,8 @@ class Findings:
     differences: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
 
-    def add(self, other: "Findings") -> None:
-        """Take over what was found elsewhere."""
+    def add(self, other: "Evidence") -> None:
+        """Add other findings to these."""
         self.pairs += other.pairs
         self.observations += other.observations
         self.comparisons += other.comparisons
@@ -65,7 +65,9 @@ class Findings:
         self.gaps += other.gaps
 
 
-def examine(pair: CellPair, trial: Trial, entered: Sequence[Array] = ()) -> Findings:
+def examine_cells(
+    pair: CellPair, trial: Trial, entered: Sequence[Array] = ()
+) -> Evidence:
     """Check two cells against the proof, and run them side by side.
 
     Args:
@@ -75,7 +77,7 @@ def examine(pair: CellPair, trial: Trial, entered: Sequence[Array] = ()) -> Find
             in their own dtype: those of a run of the model around them. Defaults to
             `()`.
     """
-    found = Findings([pair])
+    found = Evidence([pair])
     if not pair.is_comparable:
         found.differences.append(f"{pair.name}: {pair.shapes}")
         return found
@@ -88,15 +90,16 @@ def examine(pair: CellPair, trial: Trial, entered: Sequence[Array] = ()) -> Find
                 f"{comparison.difference:.3g}, relative, where rounding makes "
                 f"{comparison.tolerance:.1g}"
             )
-    # Equal in the regions that were seen is no proof of equal: `objections` is.
+    # Networks that are equal in these regions may differ elsewhere: only an empty list
+    # of `objections` is a proof.
     found.gaps += objections(pair, trial.horizon)
     inputs = [trial_inputs(pair, trial.sampling)]
     advance()
     if trial.search:
         inputs.append(searched_inputs(pair, trial.sampling))
     advance()
-    found.observations += observe(pair, [*inputs, *entered])
-    found.observations += [observe_in_float64(pair, x) for x in inputs]
+    found.observations += run_both(pair, [*inputs, *entered])
+    found.observations += [run_both_in_float64(pair, x) for x in inputs]
     advance()
     return found
 
