@@ -1,6 +1,6 @@
 """Keras' progress bar for a call that takes long, shown once it has taken five seconds.
 
-The call says how many stages it has, and what it calls says when one is done.
+The call sets the number of stages, and the functions it calls report each that is done.
 """
 
 import time

@@ -28,8 +28,8 @@ def norm_tolerance(n: int, epsilon: float) -> float:
 
     The entries of an orthogonal `n x n` matrix stored with machine epsilon
     `epsilon`, and computed by a QR or an SVD in that precision, move its singular
-    values by up to about `√n epsilon` (seen: 1.4e-6 at n = 512 in float32). Twice
-    that still counts as 1.
+    values by up to about `√n epsilon` (measured: 1.4e-6 at n = 512 in float32). A norm
+    within twice that distance of 1 counts as 1.
     """
     return 2.0 * float(np.sqrt(n)) * epsilon
 

@@ -46,7 +46,7 @@ def minimize_added_states(
     - others: `r <= m - 1` for `m` states, always, since the norm grows without bound
       where one scale does, and passes 1. For up to 32 states extreme points of
       `{P diagonal: P - R P Rᵀ ⪰ 0}` are searched for more singular values at 1, under
-      random linear objectives: a heuristic, of which what is returned is verified.
+      random linear objectives. The search is a heuristic; its result is verified.
 
     The scales aren't powers of two: scaling rounds each weight once more, which costs
     some 1e-7 relative in float32 for each, and up to 1e-5 in outputs. At norm 1 the

@@ -18,7 +18,7 @@ class Call:
     """One call of a layer, or of an operation, in a graph.
 
     Attributes:
-        operation: what is called.
+        operation: the layer or operation that is called.
         args: tuple. Its positional arguments; tensors are symbolic.
         kwargs: dict. Its keyword arguments, the mask that Keras found among them.
         outputs: list of symbolic tensors.

@@ -67,7 +67,7 @@ def prove_inactive(
     the others until none fails.
 
     The more states are at rest, the smaller is the recurrence of the others: its norm,
-    drive and box are no larger, and neither is any supremum (up to what is added for
+    drive and box are no larger, and neither is any supremum (up to the slack for
     rounding where the step is centred elsewhere). So a state that fails for a set fails
     for every smaller set, and the search that begins with all states that start at rest
     ends at the largest set for which the proof holds. It contains every other such set.

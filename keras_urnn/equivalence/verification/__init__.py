@@ -1,1 +1,1 @@
-"""The certificate of an equivalence: what is proved, and what runs show."""
+"""Check the equivalence of two networks, by a proof and by running them."""

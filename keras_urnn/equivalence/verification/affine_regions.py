@@ -23,7 +23,7 @@ NEAR = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A recurrence whose activation is affine in pieces, and what is seen of it.
+    """A recurrence whose activation is affine in pieces, and its readout.
 
     Attributes:
         recurrence: `Recurrence`.
