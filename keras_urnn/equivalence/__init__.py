@@ -9,11 +9,11 @@ from keras_urnn.equivalence.inactive import (
 from keras_urnn.equivalence.input_bound.measured import measure_input_bound
 from keras_urnn.equivalence.matrices.least_states import minimize_added_states
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.matrices.scales import Scaling
+from keras_urnn.equivalence.matrices.scaled_matrices import Scaling
 from keras_urnn.equivalence.matrices.scaling import find_scaling
 from keras_urnn.equivalence.pruning import prune_inactive
-from keras_urnn.equivalence.verification.certificate import verify_equivalence
 from keras_urnn.equivalence.verification.report import EquivalenceReport
+from keras_urnn.equivalence.verification.verify import verify_equivalence
 
 __all__ = [
     "EquivalenceReport",

@@ -8,13 +8,9 @@ from keras_urnn import _checks, parametrizations
 from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
 from keras_urnn.equivalence.models.graph import recurrent_cells
 from keras_urnn.equivalence.models.rebuilding import convert_model
-from keras_urnn.equivalence.plans.layers import (
-    STAGES,
-    Options,
-    entering_layer,
-    plan_cell,
-    plan_layer,
-)
+from keras_urnn.equivalence.plans.cells import plan_cell
+from keras_urnn.equivalence.plans.layers import entering_layer, plan_layer
+from keras_urnn.equivalence.plans.plan import STAGES, Options
 from keras_urnn.equivalence.progress import progress
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS

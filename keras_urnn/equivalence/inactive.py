@@ -12,10 +12,10 @@ from keras_urnn import _checks
 from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
 from keras_urnn.equivalence.models.exposed_states import exposing_layers
 from keras_urnn.equivalence.models.graph import leaves
-from keras_urnn.equivalence.models.survey import Survey, Use
+from keras_urnn.equivalence.models.propagation import Survey, Use
 from keras_urnn.equivalence.plans.layers import CONVERTED_LAYERS, entering_layer
-from keras_urnn.equivalence.ranges.inactive_states import Inactivity, prove_inactive
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
+from keras_urnn.equivalence.ranges.proof_of_inactivity import Inactivity, prove_inactive
 from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,
     cell_range,

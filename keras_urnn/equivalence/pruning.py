@@ -10,16 +10,12 @@ from keras_urnn.equivalence.inactive import Proved, prove
 from keras_urnn.equivalence.input_bound.given import InputBound
 from keras_urnn.equivalence.matrices.dilation import dilate
 from keras_urnn.equivalence.models.rebuilding import rebuilt
-from keras_urnn.equivalence.plans.layers import (
-    Plan,
-    around_both,
-    around_cells,
-    parametrized,
-    plan_copy,
-)
-from keras_urnn.equivalence.plans.weights import CellWeights
-from keras_urnn.equivalence.ranges.inactive_states import restricted
+from keras_urnn.equivalence.plans.cells import parametrized
+from keras_urnn.equivalence.plans.copies import around_both, around_cells, plan_copy
+from keras_urnn.equivalence.plans.plan import Plan
+from keras_urnn.equivalence.plans.unitary_weights import CellWeights
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
+from keras_urnn.equivalence.ranges.proof_of_inactivity import restricted
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
 from keras_urnn.equivalence.ranges.recurrent import (
     SIMPLE_CELLS,

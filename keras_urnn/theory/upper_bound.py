@@ -11,7 +11,7 @@ from keras_urnn.equivalence.matrices.least_states import (
     minimize_added_states,
 )
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.matrices.scales import Scaling, spectral_norm
+from keras_urnn.equivalence.matrices.scaled_matrices import Scaling, spectral_norm
 from keras_urnn.equivalence.matrices.scaling import find_scaling
 from keras_urnn.theory.decisions import Decisions, unit_tolerance
 from keras_urnn.theory.kept_on import forgets_its_start

@@ -6,7 +6,7 @@ import cvxpy as cp
 import numpy as np
 import numpy.typing as npt
 
-from keras_urnn.equivalence.matrices.scales import Scaling
+from keras_urnn.equivalence.matrices.scaled_matrices import Scaling
 from keras_urnn.equivalence.matrices.scaling import find_scaling
 
 Array = npt.NDArray[np.float64]

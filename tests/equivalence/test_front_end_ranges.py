@@ -11,7 +11,7 @@ import pytest
 import keras_urnn as ku
 from keras_urnn.equivalence import prune_inactive, to_unitary, verify_equivalence
 from keras_urnn.equivalence.input_bound.given import InputBounds
-from keras_urnn.equivalence.models.survey import Survey
+from keras_urnn.equivalence.models.propagation import Survey
 from keras_urnn.equivalence.ranges.intervals import (
     Interval,
     arithmetic_dtype,

@@ -9,7 +9,7 @@ from keras_urnn.equivalence.matrices import least_states
 from keras_urnn.equivalence.matrices.dilation import dilate, norm_tolerance
 from keras_urnn.equivalence.matrices.least_states import minimize_added_states
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.matrices.scales import Scaling, scale
+from keras_urnn.equivalence.matrices.scaled_matrices import Scaling, scale
 from tests.equivalence.matrices import Array
 from tests.equivalence.networks import contraction, seeds
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary, verify_equivalence
-from keras_urnn.equivalence.plans.weights import dilated_weights
+from keras_urnn.equivalence.plans.unitary_weights import dilated_weights
 from keras_urnn.equivalence.ranges.intervals import symmetric
 from keras_urnn.equivalence.ranges.layers import layer_ranges
 from keras_urnn.equivalence.ranges.reachable_states import reachable_states

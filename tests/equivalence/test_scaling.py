@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_urnn.equivalence.matrices.least_norm import descend, log_schatten
 from keras_urnn.equivalence.matrices.obstructions import Obstruction, norm_lower_bound
-from keras_urnn.equivalence.matrices.scales import Scaling, schur_test
+from keras_urnn.equivalence.matrices.scaled_matrices import Scaling, schur_test
 from keras_urnn.equivalence.matrices.scaling import find_scaling
-from keras_urnn.equivalence.matrices.schatten import descend, log_schatten
 from tests.equivalence.matrices import (
     AWAY,
     Array,

@@ -9,7 +9,8 @@ import pytest
 import keras_urnn as ku
 from keras_urnn.equivalence import to_unitary
 from keras_urnn.equivalence.input_bound.given import InputBounds
-from keras_urnn.equivalence.plans.layers import Options, plan_layer
+from keras_urnn.equivalence.plans.layers import plan_layer
+from keras_urnn.equivalence.plans.plan import Options
 from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
 from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.recurrent import directions_of

@@ -10,7 +10,7 @@ from keras_urnn.equivalence.matrices.dilation import (
     norm_tolerance,
 )
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.matrices.scales import (
+from keras_urnn.equivalence.matrices.scaled_matrices import (
     Scaling,
     checked_matrix,
     scale,

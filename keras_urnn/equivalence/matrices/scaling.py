@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.matrices import obstructions
+from keras_urnn.equivalence.matrices.least_norm import Stage, descend
 from keras_urnn.equivalence.matrices.obstructions import WORTHLESS, Obstruction
-from keras_urnn.equivalence.matrices.scales import (
+from keras_urnn.equivalence.matrices.scaled_matrices import (
     LARGEST_EXPONENT,
     Scaling,
     checked_matrix,
@@ -19,7 +20,6 @@ from keras_urnn.equivalence.matrices.scales import (
     similar,
     spectral_norm,
 )
-from keras_urnn.equivalence.matrices.schatten import Stage, descend
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

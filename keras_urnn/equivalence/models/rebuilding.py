@@ -7,10 +7,11 @@ import keras
 
 from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.models.graph import returned
+from keras_urnn.equivalence.models.propagation import Survey
 from keras_urnn.equivalence.models.supported import is_converted
-from keras_urnn.equivalence.models.survey import Survey
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
-from keras_urnn.equivalence.plans.layers import Options, Plan, plan_layer
+from keras_urnn.equivalence.plans.layers import plan_layer
+from keras_urnn.equivalence.plans.plan import Options, Plan
 from keras_urnn.equivalence.ranges.recurrent import cells_of
 
 

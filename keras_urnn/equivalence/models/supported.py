@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_urnn.equivalence.plans.layers import are_unitary
+from keras_urnn.equivalence.plans.cells import are_unitary
 from keras_urnn.equivalence.ranges.recurrent import (
     cells_of,
     directions_of,

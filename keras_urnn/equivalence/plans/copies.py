@@ -1,16 +1,17 @@
-"""A layer made anew, with what it has learned."""
+"""Copies: of any layer, of a cell, and of what is around new cells."""
 
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_urnn.equivalence.plans.plan import Plan, draw_again, leave_unset
 from keras_urnn.equivalence.ranges.intervals import to_float64
-from keras_urnn.equivalence.ranges.recurrent import cells_of
-from keras_urnn.equivalence.refusals import refusal
+from keras_urnn.equivalence.refusals import (
+    refusal,
+)
 
 
 def copy_of(layer: Any) -> Any:
@@ -28,44 +29,6 @@ def copy_of(layer: Any) -> Any:
         ) from cause
     leave_unset(new)
     return new
-
-
-def leave_unset(new: Any) -> None:
-    """Let a layer that is not yet built make its weights as zeros.
-
-    They are set once it is built. To draw them first, and project them, takes most of
-    a conversion on JAX, which compiles each initializer. Only layers of Keras and of
-    this library: others may use what they draw in their `build`. Not on PyTorch, which
-    compiles nothing: there the order of a matrix in memory, which the initializer
-    decides, decides how sums of products are rounded.
-    """
-    for part in _parts(new) if keras.config.backend() != "torch" else []:
-        if type(part).__module__.partition(".")[0] in ("keras", "keras_urnn"):
-            part.add_weight = partial(_add_zeros, part.add_weight)
-
-
-def draw_again(new: Any) -> None:
-    """Undo `leave_unset`: weights that are made from now on are drawn."""
-    for part in _parts(new):
-        vars(part).pop("add_weight", None)
-
-
-def _parts(layer: Any) -> list[Any]:
-    """A layer and its cells; nothing of what has no weights, as an operation."""
-    if not isinstance(layer, keras.Layer):
-        return []
-    return list(dict.fromkeys([layer, *cells_of(layer)]))
-
-
-def _add_zeros(add_weight: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    if len(args) > 1:
-        return add_weight(args[0], _zeros, *args[2:], **kwargs)
-    return add_weight(*args, **{**kwargs, "initializer": _zeros})
-
-
-def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
-    # NumPy's, as JAX compiles its own for each shape.
-    return keras.ops.convert_to_tensor(np.zeros(shape, "float32"), dtype=dtype)
 
 
 def copy_learned(layer: Any, new: Any) -> None:
@@ -92,3 +55,33 @@ def _check_finalized(layer: Any, new: Any) -> None:
             expected = "of layers that compute with their weights"
             found = f"Normalization whose {name} was set and not put in use"
             raise refusal(expected, layer.name, found, advice)
+
+
+def plan_copy(cell: Any) -> Plan:
+    """Plan an equal cell: same class, same config, the same raw weights."""
+    weights = cell.get_weights()
+    # Keras leaves the seed out of the config of `SimpleRNNCell`.
+    new = type(cell).from_config({**cell.get_config(), "seed": cell.seed})
+    return Plan(new, [lambda copy: copy.set_weights(weights)])
+
+
+def around_cells(layer: Any, plans: Sequence[Plan]) -> Plan:
+    """A `keras.layers.RNN` with the flags of `layer` around new cells."""
+    config = layer.get_config()
+    serialized = [keras.layers.serialize(plan.layer) for plan in plans]
+    config["cell"] = serialized[0]
+    if isinstance(layer.cell, keras.layers.StackedRNNCells):
+        stack = {**layer.cell.get_config(), "cells": serialized}
+        new = keras.layers.StackedRNNCells.from_config(stack)
+        config["cell"] = keras.layers.serialize(new)
+    setters = [setter for plan in plans for setter in plan.setters]
+    return Plan(keras.layers.RNN.from_config(config), setters)
+
+
+def around_both(layer: Any, forward: Plan, backward: Plan) -> Plan:
+    """A `Bidirectional` that merges as `layer` does around two new directions."""
+    config = layer.get_config()
+    config["layer"] = keras.layers.serialize(forward.layer)
+    config["backward_layer"] = keras.layers.serialize(backward.layer)
+    new = keras.layers.Bidirectional.from_config(config)
+    return Plan(new, forward.setters + backward.setters)

@@ -11,7 +11,6 @@ from keras_urnn.equivalence.ranges.activations import (
     activation_range,
     flat_activation,
 )
-from keras_urnn.equivalence.ranges.inactive_states import prove_inactive
 from keras_urnn.equivalence.ranges.intervals import (
     REAL_LINE,
     ZERO,
@@ -21,6 +20,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     rounded,
     to_float64,
 )
+from keras_urnn.equivalence.ranges.proof_of_inactivity import prove_inactive
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence, reachable_states
 from keras_urnn.equivalence.ranges.rescaled_states import admissible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell

@@ -10,7 +10,7 @@ from keras_urnn.equivalence.matrices.least_states import (
     minimize_added_states,
 )
 from keras_urnn.equivalence.matrices.obstructions import Obstruction
-from keras_urnn.equivalence.matrices.scales import similar
+from keras_urnn.equivalence.matrices.scaled_matrices import similar
 from keras_urnn.equivalence.matrices.scaling import find_scaling
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,

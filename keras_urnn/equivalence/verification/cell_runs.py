@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_urnn._backend import inference
-from keras_urnn.equivalence.plans.copies import copy_learned, leave_unset
+from keras_urnn.equivalence.plans.copies import copy_learned
+from keras_urnn.equivalence.plans.plan import leave_unset
 from keras_urnn.equivalence.ranges.intervals import Array, Interval, to_float64
 from keras_urnn.equivalence.ranges.reachable_states import Recurrence
 from keras_urnn.equivalence.verification.comparison import (

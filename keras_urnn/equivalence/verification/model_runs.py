@@ -17,8 +17,8 @@ from keras_urnn.equivalence.models.graph import (
     leaves,
 )
 from keras_urnn.equivalence.models.inputs import Entrances
+from keras_urnn.equivalence.models.propagation import Survey
 from keras_urnn.equivalence.models.rebuilding import Rebuilding
-from keras_urnn.equivalence.models.survey import Survey
 from keras_urnn.equivalence.ranges.initial_states import states_by_cell
 from keras_urnn.equivalence.ranges.intervals import Array, Interval, to_float64
 from keras_urnn.equivalence.verification.trial_inputs import Sampling

@@ -9,8 +9,8 @@ import numpy as np
 from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.models.graph import check_model, graph_of, leaves
 from keras_urnn.equivalence.models.inputs import entrances
+from keras_urnn.equivalence.models.propagation import Survey, Use
 from keras_urnn.equivalence.models.supported import is_converted
-from keras_urnn.equivalence.models.survey import Survey, Use
 from keras_urnn.equivalence.ranges.recurrent import cells_of
 from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance

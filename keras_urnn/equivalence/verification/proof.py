@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_urnn.diagnostics import unitarity_error
-from keras_urnn.equivalence.plans.weights import added_bias_bounds, keeps_matrix
+from keras_urnn.equivalence.plans.unitary_weights import added_bias_bounds, keeps_matrix
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,
     Array,

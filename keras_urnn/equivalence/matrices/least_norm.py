@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_urnn.equivalence.matrices.obstructions import norm_lower_bound
-from keras_urnn.equivalence.matrices.scales import LARGEST_EXPONENT
+from keras_urnn.equivalence.matrices.scaled_matrices import LARGEST_EXPONENT
 
 Array = NDArray[np.float64]
 

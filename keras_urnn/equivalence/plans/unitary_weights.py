@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.matrices.dilation import dilate
-from keras_urnn.equivalence.plans.copies import draw_again, leave_unset
+from keras_urnn.equivalence.plans.plan import draw_again, leave_unset
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,
     SMALLEST_NORMAL,

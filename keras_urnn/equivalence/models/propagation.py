@@ -24,8 +24,8 @@ from keras_urnn.equivalence.models.supported import (
     goes_on,
     is_converted,
 )
+from keras_urnn.equivalence.plans.cells import are_unitary
 from keras_urnn.equivalence.plans.copies import copy_of
-from keras_urnn.equivalence.plans.layers import are_unitary
 from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
 from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.layers import layer_ranges
