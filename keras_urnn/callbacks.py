@@ -110,7 +110,8 @@ def _matrices(model: Any) -> dict[str, Any]:
     cells = [
         cell
         for cell in graph.recurrent_cells(model)
-        if callable(getattr(cell, "recurrent_matrix", None))
+        if cell.built
+        and callable(getattr(cell, "recurrent_matrix", None))
         and not any(map(constrained.is_projected, cell.weights))
     ]
     if not cells:

@@ -92,12 +92,7 @@ class Parametrization(ABC):
                 f"Received: a matrix at distance {distance:.3g} from it. Project it "
                 "first, or call `initialize`, which does."
             )
-        words = self.obstruction(value, self.cell.variable_dtype)
-        if words is not None:
-            expected = f"one that {type(self).__name__} can give"
-            advice = "Choose another parametrization, or other options of this one."
-            raise _checks.error("matrix", expected, words, advice)
-        self.set_matrix(value)
+        self._set_where_reached(value)
 
     def initialize(self, matrix: Any) -> float:
         """Set the weights so that `R` is the nearest matrix of the set to `matrix`.
@@ -109,11 +104,14 @@ class Parametrization(ABC):
             The distance between the two in the Frobenius norm, a `float`.
 
         Raises:
-            ValueError, TypeError: as for `assign`.
+            ValueError: for a matrix of another shape or with entries that are not
+                finite, where the map can't give the nearest one, and before a cell is
+                built.
+            TypeError: for what is no array of real numbers.
         """
         value = self._checked(matrix)
         nearest = _nearest(value, self.cell.recurrent_projection("auto"))
-        self.assign(nearest)
+        self._set_where_reached(nearest)
         return float(np.linalg.norm(nearest - value))
 
     @property
@@ -126,6 +124,15 @@ class Parametrization(ABC):
                 "is given: use `cell.parametrization`."
             )
         return self._cell
+
+    def _set_where_reached(self, value: Array) -> None:
+        """Set a matrix of the set, or raise where the map can't give it."""
+        words = self.obstruction(value, self.cell.variable_dtype)
+        if words is not None:
+            expected = f"one that {type(self).__name__} can give"
+            advice = "Choose another parametrization, or other options of this one."
+            raise _checks.error("matrix", expected, words, advice)
+        self.set_matrix(value)
 
     def _checked(self, matrix: Any) -> Array:
         width, advice = self.cell.width, "Pass the recurrent matrix itself."

@@ -159,6 +159,19 @@ def test_the_monitor_names_each_matrix_by_its_cell() -> None:
     assert ends == ["recurrent_kernel", "recurrent_matrix"]
 
 
+@pytest.mark.once
+def test_the_monitor_leaves_out_a_layer_that_was_never_called() -> None:
+    model = BuiltByItsFirstBatch("cayley")
+    model.unused = ku.UnitaryRNN(3)
+    with pytest.warns(UserWarning, match="unbuilt state"):
+        model(sequences())
+    monitor = ku.callbacks.UnitarityMonitor()
+    monitor.set_model(model)
+    logs: dict[str, Any] = {}
+    monitor.on_epoch_end(0, logs)
+    assert set(logs) == {"unitarity_error", "spectral_norm"}
+
+
 @each_computed
 def test_saved_loaded_and_cloned_it_is_the_same(name: str, tmp_path: Path) -> None:
     layer = layer_with(name)

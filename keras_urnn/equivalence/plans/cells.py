@@ -136,7 +136,7 @@ def _unitary_arguments(cell: Any, new: UnitaryWeights) -> dict[str, Any]:
     return {
         "units": units,
         "seed": cell.seed,
-        # A layer as activation is made anew.
+        # A layer as activation becomes another layer of the same config.
         "activation": cell.get_config()["activation"],
         "use_bias": True,
         # An orthogonal matrix needs no added states, and then all are output.
