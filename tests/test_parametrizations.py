@@ -89,14 +89,11 @@ def test_l2_apply_is_a_product_with_the_matrix(name, n):
     cell = built(name, n)
     h = np.random.default_rng(0).normal(size=(5, n)).astype("float32")
     p = cell.parametrization
-    expected = h.astype("float64") @ numpy(p.matrix())
-    # A dot product of n terms, each rounded.
-    np.testing.assert_allclose(
-        numpy(p.apply(ops.convert_to_tensor(h), p.prepare())),
-        expected,
-        rtol=0,
-        atol=n * 8 * EPS,
-    )
+    R = numpy(p.matrix()).astype("float64")
+    for step, matrix in ((p.apply, R), (p.apply_transposed, R.T)):
+        found = numpy(step(ops.convert_to_tensor(h), p.prepare()))
+        # A dot product of n terms, each rounded.
+        np.testing.assert_allclose(found, h @ matrix, rtol=0, atol=n * 8 * EPS)
     np.testing.assert_array_equal(numpy(cell.recurrent_matrix()), numpy(p.matrix()))
 
 

@@ -14,10 +14,10 @@ FUNCTIONS = {"relu": torch.rnn_relu, "tanh": torch.rnn_tanh}
 
 
 def takes(x: Any, mask: Any, settings: Settings) -> bool:
-    """Whether cuDNN can run this recurrence: not with masks or recomputed states."""
+    """Whether cuDNN can run it: no masks, no recomputed states, no structured map."""
     known = settings.activation in FUNCTIONS
-    on = known and mask is None and not settings.recompute and on_cudnn(x)
-    return on and not rewritten(x)
+    plain = mask is None and settings.structure is None and not settings.recompute
+    return known and plain and on_cudnn(x) and not rewritten(x)
 
 
 def on_cudnn(x: Any) -> bool:
@@ -25,14 +25,14 @@ def on_cudnn(x: Any) -> bool:
     return bool(x.is_cuda and torch.backends.cudnn.is_acceptable(x))
 
 
-def run(x: Any, *others: Any) -> tuple[Any, Any]:
+def run(settings: Settings, mask: Any, *inputs: Any) -> tuple[Any, Any]:
     """What `torch_recurrence.run` returns for the same arguments."""
-    return _Recurrence.apply(x, *others)
+    return _Recurrence.apply(settings, mask, *inputs)
 
 
 def _states(inputs: Sequence[Any], activation: str, training: bool) -> tuple[Any, Any]:
     """The states of all steps, and the last."""
-    x, kernel, bias, matrix, start = inputs
+    x, kernel, bias, start, matrix = inputs
     parts = (kernel.t(), matrix.t(), bias, torch.zeros_like(bias))
     # cuDNN uses weights without a copy if they lie in one tensor in this order.
     flat = torch.cat([part.reshape(-1) for part in parts])
@@ -52,12 +52,12 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Any, Any]:
+    def forward(
+        ctx: Any, settings: Settings, mask: Any, *given: Any
+    ) -> tuple[Any, Any]:
         ctx.set_materialize_grads(False)
-        *given, mask, settings = arguments
         needed = [
-            settings.differentiable and wanted
-            for wanted in ctx.needs_input_grad[: len(given)]
+            settings.differentiable and wanted for wanted in ctx.needs_input_grad[2:]
         ]
         inputs = [
             one.detach().requires_grad_(wanted)
@@ -66,7 +66,7 @@ class _Recurrence(torch.autograd.Function):
         with torch.set_grad_enabled(any(needed)), full_precision():
             outputs = _states(inputs, settings.activation, training=any(needed))
         ctx.settings, ctx.inside = settings, (inputs, outputs)
-        ctx.save_for_backward(*given, mask, None)
+        ctx.save_for_backward(mask, None, *given)
         states, last = (output.detach() for output in outputs)
         return states if settings.return_sequences else None, last.clone()
 
@@ -90,4 +90,4 @@ class _Recurrence(torch.autograd.Function):
                 retain_graph=True,
             )
         gradients = dict(zip(wanted, found, strict=True))
-        return tuple(gradients.get(i) for i in range(7))
+        return None, None, *(gradients.get(i) for i in range(len(inputs)))

@@ -10,19 +10,22 @@ def run(
     x: Any,
     kernel: Any,
     bias: Any,
-    matrix: Any,
+    tensors: Any,
     start: Any,
     mask: Any,
     *,
+    structure: Any,
     activation: str,
     return_sequences: bool,
     block: int,
     recompute: bool,
 ) -> tuple[Any, Any]:
     """The states of all steps (None unless wanted) and the last, time first."""
-    inputs = (x, kernel, bias, matrix, start)
+    inputs = (x, kernel, bias, start, *tensors)
     wants_gradient = differentiable(*inputs)
-    settings = Settings(activation, return_sequences, block, recompute, wants_gradient)
+    settings = Settings(
+        activation, return_sequences, block, recompute, wants_gradient, structure
+    )
     on_cudnn = cudnn_recurrence.takes(x, mask, settings)
     module = cudnn_recurrence if on_cudnn else torch_recurrence
-    return module.run(*inputs, mask, settings)
+    return module.run(settings, mask, *inputs)

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# For each recurrent matrix the memory that it was lent and a weak reference to the
-# memory's reader. Both go when the matrix does.
+# For each kernel the memory that it was lent and a weak reference to the memory's
+# reader. Both go when the kernel does.
 _memories = WeakTensorKeyDictionary()
 
 
-def lend(matrix: Any, shape: tuple[int, ...]) -> Any:
-    """An uninitialized tensor of the dtype of `matrix`, on its device.
+def lend(kernel: Any, shape: tuple[int, ...]) -> Any:
+    """An uninitialized tensor of the dtype of `kernel`, on its device.
 
-    Its memory is lent again for the same matrix, shape and dtype as soon as no tensor
+    Its memory is lent again for the same kernel, shape and dtype as soon as no tensor
     and no NumPy array reads it. Each time it is wrapped in a new NumPy array, the
     reader. PyTorch keeps the reader alive as long as the storage of the tensor made
     from it, which a graph, a view, a detached tensor and a saved-tensor hook all share.
@@ -29,14 +29,14 @@ def lend(matrix: Any, shape: tuple[int, ...]) -> Any:
     Do not use it for tensors that are traced or transformed: see
     `torch_modes.rewritten`.
     """
-    if matrix.device.type != "cpu":
-        return matrix.new_empty(shape)
+    if kernel.device.type != "cpu":
+        return kernel.new_empty(shape)
     # Removed from the table, so that no other thread takes it at the same time.
-    memory, reader = _memories.pop(matrix, (None, None))
+    memory, reader = _memories.pop(kernel, (None, None))
     free = memory is not None and reader() is None
-    # `Module.to` changes the dtype of the matrix and keeps the object.
-    if not free or (memory.shape, memory.dtype) != (shape, matrix.dtype):
-        memory = matrix.new_empty(shape)
+    # `Module.to` changes the dtype of the kernel and keeps the object.
+    if not free or (memory.shape, memory.dtype) != (shape, kernel.dtype):
+        memory = kernel.new_empty(shape)
     array = memory.view(torch.uint8).numpy()  # NumPy has no bfloat16
-    _memories[matrix] = memory, weakref.ref(array)
-    return torch.from_numpy(array).view(matrix.dtype)
+    _memories[kernel] = memory, weakref.ref(array)
+    return torch.from_numpy(array).view(kernel.dtype)

@@ -5,12 +5,13 @@ keeps the result of each of them. If PyTorch traces or transforms operations, an
 derivatives of the gradients, the steps are plain operations that autograd knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
-from keras_urnn._backend import torch_memory
+from keras_urnn._backend import torch_maps, torch_memory
+from keras_urnn._backend.torch_gradients import Gradients
 from keras_urnn._backend.torch_modes import rewritten
 from keras_urnn._backend.torch_rules import RULES, Rule
 from keras_urnn._backend.torch_step_by_step import plain_gradients, states_step_by_step
@@ -20,7 +21,8 @@ class Settings(NamedTuple):
     """What `run` takes beside tensors; see `recurrence.schedule.Settings`.
 
     `differentiable` is whether there may be a backward pass. It is asked before
-    `forward`, within which PyTorch does not tell.
+    `forward`, within which PyTorch does not tell. `structure` is that of the map from
+    state to state, or None.
     """
 
     activation: str
@@ -28,18 +30,20 @@ class Settings(NamedTuple):
     block: int
     recompute: bool
     differentiable: bool
+    structure: Any
 
 
-def run(x: Any, *others: Any) -> tuple[Any, Any]:
+def run(settings: Settings, mask: Any, x: Any, *others: Any) -> tuple[Any, Any]:
     """The states of all steps (None unless wanted) and the last, time first.
 
     The arguments are those of `_Recurrence.forward`.
     """
-    *inputs, mask, settings = (x, *others)
+    inputs = (x, *others)
     if rewritten(*inputs):
-        states, last = states_step_by_step(inputs, mask, settings.activation)
+        how = settings.activation, settings.structure
+        states, last = states_step_by_step(inputs, mask, *how)
         return torch.stack(states) if settings.return_sequences else None, last
-    return _Recurrence.apply(x.contiguous(), *others)
+    return _Recurrence.apply(settings, mask, x.contiguous(), *others)
 
 
 def differentiable(*tensors: Any) -> bool:
@@ -52,18 +56,19 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        settings: Settings,
+        mask: Any,
         x: Any,
         kernel: Any,
         bias: Any,
-        matrix: Any,
         start: Any,
-        mask: Any,
-        settings: Settings,
+        *tensors: Any,
     ) -> tuple[Any, Any]:
         ctx.set_materialize_grads(False)
         keep = settings.differentiable and not settings.recompute
         whole = keep or settings.return_sequences
-        states = _room_for_states(x, matrix, keep, settings)
+        states = _room_for_states(x, kernel, keep, settings)
+        step = _Step(settings, kernel, bias, tensors)
         starts, h = [], start
         for first, last in _blocks(len(x), settings.block):
             if settings.differentiable and not keep:
@@ -71,11 +76,11 @@ class _Recurrence(torch.autograd.Function):
             offset = first if whole else 0
             rows = states[offset : offset + last - first + 1]
             inputs = x[first:last], _cut(mask, first, last)
-            _fill(rows, h, *inputs, (kernel, bias, matrix), RULES[settings.activation])
+            step.fill(rows, h, *inputs)
             h = rows[-1]
         ctx.settings, ctx.starts = settings, starts
         kept = states if keep else None
-        ctx.save_for_backward(x, kernel, bias, matrix, start, mask, kept)
+        ctx.save_for_backward(mask, kept, x, kernel, bias, start, *tensors)
         return states[1:] if settings.return_sequences else None, h.clone()
 
     @staticmethod
@@ -84,22 +89,25 @@ class _Recurrence(torch.autograd.Function):
         if torch.is_grad_enabled() or rewritten(*reaching):
             return plain_gradients(ctx, to_states, to_last)
         # Read once: `torch.utils.checkpoint` refuses a second time.
-        x, *weights, start, mask, states = ctx.saved_tensors
-        rule, transposed = RULES[ctx.settings.activation], weights[2].t().contiguous()
-        blocks = _blocks(len(x), ctx.settings.block)
-        longest = min(ctx.settings.block, len(x))
+        mask, states, x, kernel, bias, start, *tensors = ctx.saved_tensors
+        settings, step = ctx.settings, _Step(ctx.settings, kernel, bias, tensors)
+        back = torch_maps.back(settings.structure, tensors)
+        blocks = _blocks(len(x), settings.block)
+        longest = min(settings.block, len(x))
         deltas = x.new_empty(longest, *start.shape)
-        states_of_block = _StatesOfBlock(states, ctx.starts, weights, rule, longest)
-        sums = _Gradients(x, weights, ctx.needs_input_grad)
+        states_of_block = _StatesOfBlock(states, ctx.starts, step, longest)
+        weights, needed = (kernel, bias, *tensors), ctx.needs_input_grad[2:]
+        sums = Gradients(settings.structure, x, weights, needed)
         g = x.new_zeros(start.shape) if to_last is None else to_last.clone()
         for i, (first, last) in reversed(list(enumerate(blocks))):
             inputs, inside = x[first:last], _cut(mask, first, last)
             rows = states_of_block(i, first, last, inputs, inside)
             given = _cut(to_states, first, last), inside
             delta = deltas[: last - first]
-            g = _walk_back(g, rows, *given, transposed, rule, delta)
+            g = _walk_back(g, rows, *given, back, step.rule, delta)
             sums.add(first, last, inputs, rows, delta)
-        return *sums.results(), g, None, None
+        to_x, to_kernel, to_bias, *to_tensors = sums.results()
+        return None, None, to_x, to_kernel, to_bias, g, *to_tensors
 
 
 def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
@@ -111,34 +119,41 @@ def _cut(tensor: Any, first: int, last: int) -> Any:
     return None if tensor is None else tensor[first:last]
 
 
-def _room_for_states(x: Any, matrix: Any, keep: bool, settings: Settings) -> Any:
+def _room_for_states(x: Any, kernel: Any, keep: bool, settings: Settings) -> Any:
     """A buffer for the initial state, and the states of all steps or of one block."""
     steps, batch = x.shape[:2]
     if not (keep or settings.return_sequences):
         steps = min(settings.block, steps)
-    shape = (steps + 1, batch, matrix.shape[0])
+    shape = (steps + 1, batch, kernel.shape[1])
     # The caller may keep states that are returned, so their memory can't be lent again.
     lent = keep and not settings.return_sequences
-    return torch_memory.lend(matrix, shape) if lent else x.new_empty(shape)
+    return torch_memory.lend(kernel, shape) if lent else x.new_empty(shape)
 
 
-def _fill(
-    states: Any, start: Any, x: Any, mask: Any, weights: Sequence[Any], rule: Rule
-) -> None:
-    """Put the initial state in `states[0]` and the states after it in `states[1:]`."""
-    kernel, bias, matrix = weights
-    states[0].copy_(start)
-    flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
-    # With one feature the products are those of elements, in half the time of a matrix
-    # product (CHANGELOG, 0.4.0).
-    project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
-    project(bias, features, kernel, out=flat)
-    rows = states.unbind(0)
-    for t in range(1, len(rows)):
-        z = rows[t].addmm_(rows[t - 1], matrix)
-        rule.apply(z)
-        if mask is not None:
-            z.copy_(torch.where(mask[t - 1], z, rows[t - 1]))
+class _Step:
+    """The steps of one recurrence, forwards."""
+
+    def __init__(
+        self, settings: Settings, kernel: Any, bias: Any, tensors: Sequence[Any]
+    ) -> None:
+        self.kernel, self.bias = kernel, bias
+        self.rule = RULES[settings.activation]
+        self.add_mapped = torch_maps.forward(settings.structure, tensors)
+
+    def fill(self, states: Any, start: Any, x: Any, mask: Any) -> None:
+        """Put the initial state in `states[0]`, and those after it in the others."""
+        states[0].copy_(start)
+        flat, features = states[1:].view(-1, states.shape[-1]), x.flatten(0, 1)
+        # With one feature the products are those of elements, in half the time of a
+        # matrix product (CHANGELOG, 0.4.0).
+        project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
+        project(self.bias, features, self.kernel, out=flat)
+        rows = states.unbind(0)
+        for t in range(1, len(rows)):
+            z = self.add_mapped(rows[t], rows[t - 1])
+            self.rule.apply(z)
+            if mask is not None:
+                z.copy_(torch.where(mask[t - 1], z, rows[t - 1]))
 
 
 def _walk_back(
@@ -146,7 +161,7 @@ def _walk_back(
     states: Any,
     upstream: Any,
     mask: Any,
-    transposed: Any,
+    back: Callable[[Any, Any, bool], Any],
     rule: Rule,
     deltas: Any,
 ) -> Any:
@@ -159,10 +174,10 @@ def _walk_back(
         delta = outs[t]
         rule.differentiate(g, rows[t + 1], delta)
         if mask is None:
-            torch.mm(delta, transposed, out=g)
+            g = back(delta, g, False)
         else:
             delta.masked_fill_(~mask[t], 0.0)
-            g = torch.addmm(g.masked_fill_(mask[t], 0.0), delta, transposed)
+            g = back(delta, g.masked_fill_(mask[t], 0.0), True)
     return g
 
 
@@ -170,15 +185,9 @@ class _StatesOfBlock:
     """The state before a block and those after its steps, kept or computed again."""
 
     def __init__(
-        self,
-        states: Any,
-        starts: Sequence[Any],
-        weights: Sequence[Any],
-        rule: Rule,
-        longest: int,
+        self, states: Any, starts: Sequence[Any], step: _Step, longest: int
     ) -> None:
-        self.states, self.starts = states, starts
-        self.weights, self.rule = weights, rule
+        self.states, self.starts, self.step = states, starts, step
         if states is None:
             self.buffer = starts[0].new_empty(longest + 1, *starts[0].shape)
 
@@ -186,55 +195,5 @@ class _StatesOfBlock:
         if self.states is not None:
             return self.states[first : last + 1]
         rows = self.buffer[: last - first + 1]
-        _fill(rows, self.starts[i], x, mask, self.weights, self.rule)
+        self.step.fill(rows, self.starts[i], x, mask)
         return rows
-
-
-class _Gradients:
-    """The gradients of the inputs and of the weights, block by block.
-
-    `needed` says of each input of the recurrence whether it needs a gradient.
-    """
-
-    def __init__(self, x: Any, weights: Sequence[Any], needed: Sequence[bool]) -> None:
-        self.kernel_back, self.needed = weights[0].t(), needed
-        self.to_x = torch.empty_like(x) if needed[0] else None
-        self.sums = [_Sum(weight) for weight in weights]
-
-    def add(self, first: int, last: int, x: Any, rows: Any, deltas: Any) -> None:
-        """Add a block, from its inputs, its states and the `δ` of its steps."""
-        units, features = deltas.shape[-1], x.flatten(0, 1)
-        delta = deltas.view(-1, units)
-        if self.to_x is not None:
-            out = self.to_x[first:last].view(features.shape)
-            torch.mm(delta, self.kernel_back, out=out)
-        if self.needed[1]:
-            self.sums[0].add_product(features, delta)
-        if self.needed[2]:
-            self.sums[1].add(delta.sum(0))
-        if self.needed[3]:
-            self.sums[2].add_product(rows[:-1].view(-1, units), delta)
-
-    def results(self) -> tuple[Any, ...]:
-        return self.to_x, *(one.result() for one in self.sums)
-
-
-class _Sum:
-    """The gradient of a weight, summed over the blocks in at least float32."""
-
-    def __init__(self, weight: Any) -> None:
-        self.dtype = weight.dtype
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        self.total = torch.zeros_like(weight, dtype=wide)
-
-    def add(self, value: Any) -> None:
-        self.total += value
-
-    def add_product(self, a: Any, b: Any) -> None:
-        if self.total.dtype == a.dtype:
-            self.total.addmm_(a.t(), b)
-        else:
-            self.total += a.t() @ b
-
-    def result(self) -> Any:
-        return self.total.to(self.dtype)

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
+from keras_urnn._backend import torch_maps
 from keras_urnn._backend.torch_rules import RULES
 
 
 def states_step_by_step(
-    inputs: Sequence[Any], mask: Any, activation: str
+    inputs: Sequence[Any], mask: Any, activation: str, structure: Any
 ) -> tuple[list[Any], Any]:
     """The state after each step, and the last, by operations that autograd knows."""
-    x, kernel, bias, matrix, h = inputs
-    states = []
+    x, kernel, bias, h, *tensors = inputs
+    mapped, states = torch_maps.plain(structure, tensors), []
     for t, features in enumerate(x.unbind(0)):
-        z = RULES[activation].apply(features @ kernel + bias + h @ matrix)
+        z = RULES[activation].apply(features @ kernel + bias + mapped(h))
         h = z if mask is None else torch.where(mask[t], z, h)
         states.append(h)
     return states, h
@@ -27,16 +28,18 @@ def states_step_by_step(
 
 def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
     """The gradients by autograd, step by step; differentiable if autograd is on."""
-    *saved, mask, _ = ctx.saved_tensors
-    differentiable = torch.is_grad_enabled()
+    mask, _, *saved = ctx.saved_tensors
+    settings, differentiable = ctx.settings, torch.is_grad_enabled()
     with torch.enable_grad():
         # Views, so that the gradient of an input leaves out the way through another
         # input that was computed from it.
         inputs = [one.view_as(one) for one in saved]
-        states, last = states_step_by_step(inputs, mask, ctx.settings.activation)
+        how = settings.activation, settings.structure
+        states, last = states_step_by_step(inputs, mask, *how)
         given = [] if to_states is None else [(torch.stack(states), to_states)]
         given += [] if to_last is None else [(last, to_last)]
-    wanted = [i for i in range(len(inputs)) if ctx.needs_input_grad[i]]
+    needed = ctx.needs_input_grad[2:]
+    wanted = [i for i, one in enumerate(needed) if one]
     found = torch.autograd.grad(
         [output for output, _ in given],
         [inputs[i] for i in wanted],
@@ -45,4 +48,4 @@ def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
         materialize_grads=True,
     )
     gradients = dict(zip(wanted, found, strict=True))
-    return tuple(gradients.get(i) for i in range(7))
+    return None, None, *(gradients.get(i) for i in range(len(inputs)))

@@ -3,11 +3,17 @@
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_urnn.layers.cell import StructuredRNNCell
 from keras_urnn.linalg import Tensor
-from keras_urnn.recurrence import DERIVATIVES, fused_recurrence, readable_name
+from keras_urnn.recurrence import (
+    DERIVATIVES,
+    Structure,
+    fused_recurrence,
+    readable_name,
+)
 
 
 def obstacle(layer: Any) -> str | None:
@@ -66,12 +72,14 @@ def inner_loop(
         # PyTorch writes the new state into the old one's memory, which the backward
         # pass still reads.
         start = ops.copy(start)
-    kernel, bias, matrix = _weights(cell)
+    structure, tensors = _recurrent_map(cell)
     activation = readable_name(cell.activation)
     assert activation is not None  # `obstacle` refuses the others
+    inputs = (sequences, *_kernel_and_bias(cell), tensors, start)
     states, last = fused_recurrence(
-        *(ops.cast(value, dtype) for value in (sequences, kernel, bias, matrix, start)),
+        *keras.tree.map_structure(lambda value: ops.cast(value, dtype), inputs),
         activation=activation,
+        structure=structure,
         mask=mask,
         return_sequences=layer.return_sequences,
         checkpoint_every=layer.checkpoint_every,
@@ -81,13 +89,39 @@ def inner_loop(
     return ends[0], outputs, ends
 
 
-def _weights(cell: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`K`, `b` and `R` of the step; with a scale `d` inside, `diag(d) R diag(1/d)`."""
+def _kernel_and_bias(cell: Any) -> tuple[Tensor, Tensor]:
     kernel = ops.convert_to_tensor(cell.kernel)
+    if cell.bias is None:
+        return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel))
+    return kernel, ops.convert_to_tensor(cell.bias)
+
+
+def _recurrent_map(cell: Any) -> tuple[Structure | None, tuple[Tensor, ...]]:
+    """The structure of `h R`, if `R` has a cheap one, and the tensors it is made of.
+
+    With a scale `d` inside, `R` is `diag(d) R diag(1/d)`.
+    """
+    if cell.parametrization.is_structured():
+        return _structure(cell), tuple(cell.prepared())
     matrix = cell.recurrent_matrix()
     if cell.state_scale is not None:
         d = ops.convert_to_tensor(cell.state_scale, dtype=ops.dtype(matrix))
         matrix = d[:, None] * matrix / d
-    if cell.bias is None:
-        return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel)), matrix
-    return kernel, ops.convert_to_tensor(cell.bias), matrix
+    return None, (matrix,)
+
+
+def _structure(cell: Any) -> Structure:
+    """The steps of a structured map, of `diag(d) R diag(1/d)` with a scale `d`."""
+    unscaled = cell.parametrization
+    if cell.state_scale is None:
+        return Structure(unscaled.apply, unscaled.apply_transposed)
+
+    def apply(h: Tensor, prepared: Any) -> Tensor:
+        d = ops.convert_to_tensor(cell.state_scale, h.dtype)
+        return unscaled.apply(h * d, prepared) / d
+
+    def apply_transposed(h: Tensor, prepared: Any) -> Tensor:
+        d = ops.convert_to_tensor(cell.state_scale, h.dtype)
+        return unscaled.apply_transposed(h / d, prepared) * d
+
+    return Structure(apply, apply_transposed)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from keras_urnn import _checks, _numbers, linalg
+from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
 
 Array = npt.NDArray[Any]
@@ -26,15 +27,17 @@ class Parametrization(ABC):
     A subclass says in `sets` which sets it can hold ("unitary", "contractive"), in
     `field` which numbers the state consists of, and implements `build`, `prepare`,
     `apply`, `matrix` and `set_matrix`; `obstruction` where it misses matrices of its
-    set. Weights are made with `autocast=False`, and the map is computed in float32 at
-    least, whatever the dtype policy.
+    set; `is_structured` and `apply_transposed` where a step by `apply` is cheaper than
+    a product with the matrix. Weights are made with `autocast=False`, and the map is
+    computed in float32 at least, whatever the dtype policy.
 
     Laws, tested over every parametrization, size and weight scale (`eps` is that of the
     weights' dtype, `n` the width):
 
     - L1. `R` is on the set for any raw weights a training step can leave:
       `max|RᵀR - I| ≤ 4 n eps`, or `‖R‖ ≤ max_norm (1 + 4 n eps)`.
-    - L2. `apply(h, prepare()) == h @ matrix()`.
+    - L2. `apply(h, prepare()) == h @ matrix()`, and `apply_transposed(h, prepare())`
+      is `h @ matrix()ᵀ`.
     - L3. After `assign(Q)`, `matrix()` is `Q` to `4 n eps`; outside the map's image
       `assign` raises a `ValueError` that names the obstruction.
     - L4. The claim of coverage in the docstring has a test that reaches it and one that
@@ -53,11 +56,28 @@ class Parametrization(ABC):
 
     @abstractmethod
     def prepare(self) -> Any:
-        """The tensors that depend on weights only, to compute once per sequence."""
+        """The tensors that depend on weights only, to compute once per sequence.
+
+        A tensor, or a tuple of tensors; the latter if the map is structured.
+        """
 
     @abstractmethod
     def apply(self, h: Tensor, prepared: Any) -> Tensor:
         """One step, `h @ R`, for `h` of shape `(batch, width)`."""
+
+    def is_structured(self) -> bool:
+        """Whether `UnitaryRNN` steps by `apply`, or by products with `matrix()`.
+
+        Both give the same numbers to rounding: choose by cost, at the width of the
+        cell. Under `keras.layers.RNN`, and where the recurrence is not fused, a step is
+        `apply` in any case.
+        """
+        return False
+
+    def apply_transposed(self, h: Tensor, prepared: Any) -> Tensor:
+        """`h @ Rᵀ`, a step of the backward pass of a structured map."""
+        eye = ops.eye(h.shape[-1], dtype=h.dtype)
+        return matmul(h, ops.transpose(self.apply(eye, prepared)))
 
     @abstractmethod
     def matrix(self) -> Tensor:

@@ -1,24 +1,28 @@
 """The fused recurrence: a scan over the steps, and a backward pass derived by hand."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from keras_urnn._backend.engines import own_engine
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import blocks
 from keras_urnn.recurrence.derivatives import DERIVATIVES, readable_name
+from keras_urnn.recurrence.maps import Structure
 from keras_urnn.recurrence.schedule import block_length
 
-__all__ = ["DERIVATIVES", "fused_recurrence", "readable_name"]
+__all__ = ["DERIVATIVES", "Structure", "fused_recurrence", "readable_name"]
 
 
 def fused_recurrence(
     x: Tensor,
     kernel: Tensor,
     bias: Tensor,
-    matrix: Tensor,
+    tensors: Sequence[Tensor],
     start: Tensor,
     *,
     activation: str,
+    structure: Structure | None = None,
     mask: Tensor | None = None,
     return_sequences: bool = False,
     checkpoint_every: int | None = None,
@@ -39,16 +43,22 @@ def fused_recurrence(
     1. If the blocks are few, XLA computes these products on another core, beside the
     loop of the next block. Where the mask is False a step is left out: `h_t = h_{t-1}`.
 
+    A structured map has its own functions for `h R` and `δ Rᵀ`. Instead of `dR` the
+    derivative of `h R` is taken once for each block, over all its steps.
+
     On PyTorch with a GPU cuDNN runs ReLU and tanh, in full float32, unless there is a
-    mask or `checkpoint_every`.
+    mask, `checkpoint_every` or a structured map.
 
     Args:
         x: tensor of shape `(batch, steps, features)`, at least one step.
         kernel: tensor `K` of shape `(features, width)`.
         bias: tensor `b` of shape `(width,)`.
-        matrix: tensor `R` of shape `(width, width)`.
+        tensors: what the map `h R` is made of. Without a structure one tensor, `R` of
+            shape `(width, width)`.
         start: tensor `h_0` of shape `(batch, width)`.
         activation: string, `φ`: a key of `DERIVATIVES`.
+        structure: functions of `h` and `tensors` for `h R` and `h Rᵀ`, or None for
+            products with the matrix. Defaults to `None`.
         mask: boolean tensor of shape `(batch, steps)` or None. Defaults to `None`.
         return_sequences: boolean. Whether to return all states. Defaults to `False`.
         checkpoint_every: integer `k` or None. Keep every `k`-th state only, and
@@ -63,10 +73,11 @@ def fused_recurrence(
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
     run = own_engine() or blocks.run
     states, last = run(
-        *(x, kernel, bias, matrix, start, mask),
+        *(x, kernel, bias, tensors, start, mask),
+        structure=structure,
         activation=activation,
         return_sequences=return_sequences,
-        block=checkpoint_every or block_length(x.shape[0], matrix.shape[0]),
+        block=checkpoint_every or block_length(x.shape[0], kernel.shape[1]),
         recompute=checkpoint_every is not None,
     )
     return None if states is None else ops.swapaxes(states, 0, 1), last

@@ -5,15 +5,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_urnn._backend import matmul
 from keras_urnn._backend.loops import scan
 from keras_urnn.linalg import Tensor
-from keras_urnn.recurrence.products import (
-    flat_matmul,
-    kernel_gradient,
-    product,
-    step_matmul,
-)
+from keras_urnn.recurrence import maps
+from keras_urnn.recurrence.products import flat_matmul, kernel_gradient
 from keras_urnn.recurrence.schedule import Settings
 from keras_urnn.recurrence.segments import joined
 
@@ -44,7 +39,8 @@ class Backward:
         differentiate: function of `g` and `h = φ(z)` that returns `φ'(z) g`.
         recompute: function of the state before a block and of the block's inputs. It
             returns the state before each step of the block.
-        weights: the kernel with the bias as its last row, and the recurrent matrix.
+        structure: that of the map `h R`, or None.
+        weights: the kernel with the bias as its last row, and the map's tensors.
         masks: the mask as a tensor of numbers, or an empty list.
     """
 
@@ -53,15 +49,17 @@ class Backward:
         settings: Settings,
         differentiate: Differentiate,
         recompute: Callable[[Tensor, Sequence[Tensor]], Tensor],
+        structure: maps.Structure | None,
         weights: Sequence[Tensor],
         masks: Sequence[Tensor],
     ) -> None:
         self.settings, self.differentiate = settings, differentiate
-        self.recompute, self.weights, self.masks = recompute, weights, masks
-        kernel, matrix = weights
+        self.recompute, self.structure = recompute, structure
+        self.weights, self.masks = weights, masks
+        kernel, *tensors = weights
         self.kernel_back = ops.transpose(kernel[:-1])
-        self.matrix_back = ops.transpose(matrix)
-        self.wide = "float64" if ops.dtype(matrix) == "float64" else "float32"
+        self.back = maps.back(structure, tensors, settings.written_out)
+        self.wide = "float64" if ops.dtype(kernel) == "float64" else "float32"
 
     def gradients(
         self, segments: Sequence[tuple[Tensor, ...]], back: tuple[Tensor, ...]
@@ -105,7 +103,8 @@ class Backward:
         states = self.recompute(kept, inputs) if self.settings.recompute else kept
         back, delta = self._walk_back(back, states, earlier)
         # The loop does not wait for these: XLA computes them beside the next block's.
-        found = (kernel_gradient(inputs[0], delta), product(states, delta))
+        to_map = maps.gradients(self.structure, self.weights[1:], states, delta)
+        found = (kernel_gradient(inputs[0], delta), *to_map)
         sums = tuple(
             total + ops.cast(one, self.wide)
             for total, one in zip(sums, found, strict=True)
@@ -128,8 +127,7 @@ class Backward:
             delta, *held = back
             h, *others = row
             mask, upstream = others[: len(held)], others[len(held) :]
-            g = step_matmul(delta, self.matrix_back, self.settings.written_out)
-            g = sum((*held, *upstream), start=g)
+            g = sum((*held, *upstream), start=self.back(delta))
             return through(self.differentiate, g, h, mask), (delta,)
 
         rows = (states, *earlier)
@@ -142,7 +140,7 @@ class Backward:
         `delayed` gave the first step a mask of zero before it. So if there is a mask,
         all of the gradient passes that step by.
         """
-        return back[1] if self.masks else matmul(deltas[0], self.matrix_back)
+        return back[1] if self.masks else self.back(deltas[0])
 
     def _to_weights(self, sums: Sequence[Tensor]) -> list[Tensor]:
         return [

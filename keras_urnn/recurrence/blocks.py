@@ -9,13 +9,13 @@ from keras import ops
 from keras_urnn._backend.derivatives import derivative
 from keras_urnn._backend.loops import scan
 from keras_urnn.linalg import Tensor
+from keras_urnn.recurrence import maps
 from keras_urnn.recurrence.backward import Backward, through
 from keras_urnn.recurrence.derivatives import DERIVATIVES
 from keras_urnn.recurrence.products import (
     projected,
     projected_in_step,
     projects_in_steps,
-    step_matmul,
 )
 from keras_urnn.recurrence.schedule import Settings, runs_in_halves, settings
 from keras_urnn.recurrence.segments import delayed, halves, joined, padded, segments
@@ -25,31 +25,34 @@ def run(
     x: Tensor,
     kernel: Tensor,
     bias: Tensor,
-    matrix: Tensor,
+    tensors: Sequence[Tensor],
     start: Tensor,
     mask: Tensor | None,
     *,
+    structure: maps.Structure | None,
     block: int,
     **options: Any,
 ) -> tuple[Tensor | None, Tensor]:
     """The states of all steps (None unless wanted) and the last, time first.
 
-    The options are those of `schedule.settings`.
+    `tensors` are what the map `h R` is made of, the options those of
+    `schedule.settings`.
     """
-    steps, width = x.shape[0], matrix.shape[0]
-    blocks = Blocks(settings(steps, width, block=block, **options))
+    steps, weights = x.shape[0], (ops.concatenate([kernel, bias[None]]), *tensors)
+    how = settings(steps, kernel.shape[1], block=block, **options)
+    blocks = Blocks(how, structure)
     if steps is not None:
-        return blocks.run(x, kernel, bias, matrix, start, mask)
+        return blocks.run(x, weights, start, mask)
     more, mask = padded(x, mask, block)
-    states, last = blocks.run(more, kernel, bias, matrix, start, mask)
+    states, last = blocks.run(more, weights, start, mask)
     return None if states is None else states[: ops.shape(x)[0]], last
 
 
 class Blocks:
     """The recurrence with its own gradient, one block of steps after the other."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, structure: maps.Structure | None) -> None:
+        self.settings, self.structure = settings, structure
         self.activation = keras.activations.get(settings.activation)
         own = derivative(settings.activation)
         self.differentiate = own or DERIVATIVES[settings.activation]
@@ -57,18 +60,20 @@ class Blocks:
     def run(
         self,
         x: Tensor,
-        kernel: Tensor,
-        bias: Tensor,
-        matrix: Tensor,
+        weights: Sequence[Tensor],
         start: Tensor,
         mask: Tensor | None,
     ) -> tuple[Tensor | None, Tensor]:
         """The states of all steps (None unless wanted) and the last, time first."""
         # The mask is a tensor with a gradient of 0.
         masks = [] if mask is None else [ops.cast(mask, x.dtype)]
-        weights = (ops.concatenate([kernel, bias[None]]), matrix)
-        recurrence = ops.custom_gradient(self._with_gradient)
-        if runs_in_halves(matrix.shape[0]):
+        count = len(weights)
+
+        def with_gradient(x: Tensor, *others: Tensor) -> Any:
+            return self._with_gradient(x, others[:count], *others[count:])
+
+        recurrence = ops.custom_gradient(with_gradient)
+        if runs_in_halves(weights[0].shape[1]):
             pairs = zip(*(halves(one) for one in (x, start, *masks)), strict=True)
             found = [recurrence(x, *weights, *others) for x, *others in pairs]
             *states, last = (
@@ -79,9 +84,8 @@ class Blocks:
         return states[0] if states else None, last
 
     def _with_gradient(
-        self, x: Tensor, *others: Tensor
+        self, x: Tensor, weights: Sequence[Tensor], start: Tensor, *masks: Tensor
     ) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
-        weights, start, masks = others[:2], others[2], others[3:]
         inputs = list(zip(*map(self._cut, (x, *masks)), strict=True))
         if self._is_one_loop(x):
             end, kept, states = self._in_one_loop(start, (x, *masks), weights)
@@ -105,7 +109,8 @@ class Blocks:
         def recompute(start: Tensor, inputs: Sequence[Tensor]) -> Tensor:
             return self._block_states(start, inputs, weights)[1][0]
 
-        return Backward(self.settings, self.differentiate, recompute, weights, masks)
+        given = (self.settings, self.differentiate, recompute, self.structure)
+        return Backward(*given, weights, masks)
 
     def _cut(self, tensor: Tensor) -> list[Tensor]:
         return segments(tensor, self.settings.block, self.settings.apart)
@@ -163,7 +168,8 @@ class Blocks:
         the states after the steps, so that neither is a copy of the other, moved by a
         step. Without a gradient nothing reads them, and they take no memory.
         """
-        kernel, matrix = weights
+        kernel, *tensors = weights
+        forward = maps.forward(self.structure, tensors, self.settings.written_out)
         x, *masks = inputs
         in_steps = self._projects_in_steps(x)
         rows = (x if in_steps else projected(x, kernel), *masks)
@@ -171,8 +177,7 @@ class Blocks:
         def step(h: Tensor, row: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = row
             z = projected_in_step(x, kernel) if in_steps else x
-            z = z + step_matmul(h, matrix, self.settings.written_out)
-            new = self.activation(z)
+            new = self.activation(z + forward(h))
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
             return new, (h, new) if after else (h,)

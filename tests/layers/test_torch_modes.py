@@ -13,6 +13,7 @@ import pytest
 
 import keras_urnn as ku
 from tests.helpers import normal, precision, to_numpy
+from tests.layers.turns import Turns
 
 if keras.config.backend() != "torch":
     pytest.skip("PyTorch's modes", allow_module_level=True)
@@ -28,6 +29,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "sequences": lambda: ku.ContractiveRNN(
         UNITS, "relu6", max_norm=0.9, return_sequences=True, checkpoint_every=2
     ),
+    "structured": lambda: ku.UnitaryRNN(UNITS, "tanh", parametrization=Turns()),
 }
 
 

@@ -1,0 +1,81 @@
+"""The fused recurrence steps by `apply` where a map says that this is cheaper."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_urnn as ku
+from tests.helpers import BATCH, FEATURES, STEPS, UNITS, normal, precision, to_numpy
+from tests.layers.test_fused import (
+    CLOSE,
+    JIT_COMPILE,
+    OPTIONS,
+    each_masked,
+    gradients,
+    model_of,
+    plain_twin,
+)
+from tests.layers.turns import Turns
+
+
+def layer_with(**options: Any) -> Any:
+    return ku.UnitaryRNN(UNITS, parametrization=Turns(), **options)
+
+
+def assert_same(
+    layer: Any, masked: bool, dtype: str, steps: int = STEPS, xla: bool = False
+) -> None:
+    """Outputs and gradients are those of Keras' loop over the same cell."""
+    assert layer.uses_fused_recurrence, layer.plain_recurrence_reason
+    layer.cell.parametrization.matrix = None  # which needs not be formed
+    ours = model_of(layer, masked, steps)
+    theirs = plain_twin(layer, masked, steps, FEATURES)
+    theirs.set_weights(ours.get_weights())
+    mask = np.random.default_rng(2).random((BATCH, steps)) < 0.6
+    x = [normal(BATCH, steps, FEATURES, seed=1).astype(dtype), mask]
+    y = normal(BATCH, 1, seed=4)
+    found, expected = gradients(ours, x, y, xla), gradients(theirs, x, y)
+    largest = max(np.max(np.abs(gradient)) for gradient in expected)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE[dtype] * largest)
+    shapes = [weight.shape for weight in ours.trainable_weights]
+    of_map = expected[shapes.index((UNITS // 2,))]
+    assert np.max(np.abs(of_map)) > 1e-3 * largest
+
+
+def test_steps_by_apply_are_products_with_the_matrix() -> None:
+    layer = layer_with()
+    layer.build((BATCH, STEPS, FEATURES))
+    parametrization = layer.cell.parametrization
+    h = normal(BATCH, UNITS).astype("float32")
+    matrix, prepared = to_numpy(layer.recurrent_matrix()), parametrization.prepare()
+    assert ku.diagnostics.unitarity_error(layer) < 1e-6
+    for step, expected in (
+        (parametrization.apply, matrix),
+        (parametrization.apply_transposed, matrix.T),
+    ):
+        found = to_numpy(step(ops.convert_to_tensor(h), prepared))
+        np.testing.assert_allclose(found, h @ expected, rtol=0, atol=1e-6)
+
+
+@each_masked
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"return_sequences": True, "return_state": True, "go_backwards": True},
+        OPTIONS["checkpoint-sequences"],
+        OPTIONS["scaled"],
+    ],
+    ids=lambda options: "-".join(options) or "last",
+)
+def test_same_as_the_loop(options: dict[str, Any], masked: bool) -> None:
+    with precision("float64"):
+        assert_same(layer_with(**options), masked, "float64")
+
+
+@pytest.mark.parametrize("xla", JIT_COMPILE)
+def test_same_in_several_blocks(xla: bool | str) -> None:
+    assert_same(layer_with(), False, "float32", steps=67, xla=xla is True)
