@@ -1,22 +1,28 @@
 """Unitary and contractive recurrent networks for Keras 3."""
 
-from keras_urnn import callbacks, constraints, diagnostics, parametrizations, theory
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from keras_urnn import constraints, diagnostics, parametrizations
 from keras_urnn.constrained import project
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
-from keras_urnn.equivalence import (
-    EquivalenceReport,
-    inactive_states,
-    measure_input_bound,
-    prune_inactive,
-    to_unitary,
-    verify_equivalence,
-)
 from keras_urnn.layers import (
     ContractiveRNN,
     ContractiveRNNCell,
     UnitaryRNN,
     UnitaryRNNCell,
 )
+
+if TYPE_CHECKING:  # two thirds of the package: `__getattr__` imports it when it is used
+    from keras_urnn import callbacks, theory
+    from keras_urnn.equivalence import (
+        EquivalenceReport,
+        inactive_states,
+        measure_input_bound,
+        prune_inactive,
+        to_unitary,
+        verify_equivalence,
+    )
 
 __version__ = "0.6.0"
 
@@ -40,3 +46,15 @@ __all__ = [
     "to_unitary",
     "verify_equivalence",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("callbacks", "equivalence", "theory"):
+        return import_module(f"keras_urnn.{name}")
+    if name in __all__:
+        return getattr(import_module("keras_urnn.equivalence"), name)
+    raise AttributeError(f"module 'keras_urnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -103,3 +103,24 @@ def test_import_leaves_keras_as_it_was(run_python: Callable[..., str]) -> None:
 def test_all_lists_the_public_names() -> None:
     assert sorted(ku.__all__) == sorted(set(ku.__all__))
     assert all(hasattr(ku, name) for name in ku.__all__)
+
+
+@pytest.mark.once
+def test_the_theorems_are_imported_when_they_are_used(
+    run_python: Callable[..., str],
+) -> None:
+    # Two thirds of the package, and of the time that `import keras_urnn` would take.
+    printed = run_python(
+        "import sys, keras_urnn as ku\n"
+        "late = ('keras_urnn.equivalence', 'keras_urnn.theory')\n"
+        "print([name for name in sys.modules if name.startswith(late)])\n"
+        "ku.layers.UnitaryRNN(2), ku.theory.tight_example, ku.to_unitary\n"
+        "print(set(late) <= sys.modules.keys())"
+    )
+    assert printed.splitlines() == ["[]", "True"]
+
+
+def test_names_that_are_imported_late_are_listed_and_no_others() -> None:
+    assert set(ku.__all__) <= set(dir(ku))
+    with pytest.raises(AttributeError, match="'keras_urnn' has no attribute 'nothing'"):
+        _ = ku.nothing
