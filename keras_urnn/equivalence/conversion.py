@@ -15,7 +15,7 @@ from keras_urnn.equivalence.progress import progress
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS
 from keras_urnn.equivalence.refusals import checked_horizon, refusal
-from keras_urnn.layers.cell import check_held
+from keras_urnn.layers.cell_checks import check_held
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 

@@ -23,8 +23,8 @@ from keras_urnn.equivalence.ranges.recurrent import (
     recurrence_of,
 )
 from keras_urnn.equivalence.refusals import refusal
-from keras_urnn.layers.cell import CELL_ARGUMENTS
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
+from keras_urnn.layers.signatures import argument_names
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
 _LAYER_OF = {
@@ -127,7 +127,7 @@ def _plan_layer(layer: Any, proved: Iterator[Proved]) -> Plan:
         return around_cells(layer, plans)
     cell, config = plans[0].layer, layer.get_config()
     arguments = cell.get_config()
-    config |= {name: arguments[name] for name in CELL_ARGUMENTS if name in arguments}
+    config |= {name: arguments[name] for name in argument_names(type(cell))}
     return Plan(_LAYER_OF[type(cell)](**config), plans[0].setters)
 
 

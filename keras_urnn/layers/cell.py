@@ -1,42 +1,15 @@
 """The step that the unitary and the contractive cell share."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from keras_urnn import _checks, parametrizations
+from keras_urnn import parametrizations
 from keras_urnn._backend import matmul
-from keras_urnn.layers import shapes
+from keras_urnn.layers import cell_checks, shapes
+from keras_urnn.layers.signatures import argument_names
 from keras_urnn.linalg import Tensor
-
-# A recurrent matrix of more takes over 17 GB in float32, and a decomposition days.
-MOST_UNITS: Final = 2**16
-
-# The arguments of the cells' `__init__` that their layers pass on.
-CELL_ARGUMENTS: Final = (
-    "units",
-    "activation",
-    "use_bias",
-    "kernel_initializer",
-    "recurrent_initializer",
-    "bias_initializer",
-    "kernel_regularizer",
-    "recurrent_regularizer",
-    "bias_regularizer",
-    "kernel_constraint",
-    "recurrent_constraint",
-    "bias_constraint",
-    "dropout",
-    "recurrent_dropout",
-    "seed",
-    "max_norm",
-    "parametrization",
-    "output_units",
-    "learn_initial_state",
-    "resting_state",
-    "state_scale",
-)
 
 
 class StructuredRNNCell(keras.layers.SimpleRNNCell):
@@ -59,26 +32,16 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         state_scale: Any,
         **kwargs: Any,
     ) -> None:
-        units = _checks.positive_integer(
-            "units", units, "It is the number of states.", MOST_UNITS
-        )
-        for name in ("dropout", "recurrent_dropout"):
-            kwargs[name] = _checks.rate(name, kwargs[name])
-        advice = "It is whether the step has a bias."
-        kwargs["use_bias"] = _checks.boolean("use_bias", kwargs["use_bias"], advice)
-        _refuse_constraint(kwargs["recurrent_constraint"], type(self).__name__)
-        _check_seed(kwargs["seed"])
+        units = cell_checks.units(units)
+        kwargs = cell_checks.of_simple_rnn(kwargs, type(self))
         super().__init__(units, **kwargs)
-        _check_policy(self.dtype_policy, kwargs.get("dtype"))
+        cell_checks.check_policy(self.dtype_policy, kwargs.get("dtype"))
         self.parametrization = parametrizations.get(parametrization)
-        check_held(self.parametrization, type(self))
-        self.output_units = _check_output_units(output_units, self.width)
-        advice = "It is whether the state to start from is a weight."
-        self.learn_initial_state = _checks.boolean(
-            "learn_initial_state", learn_initial_state, advice
-        )
-        self.resting_state = _check_resting_state(resting_state, self.width)
-        self.state_scale = _check_state_scale(state_scale, self.width)
+        cell_checks.check_held(self.parametrization, type(self))
+        self.output_units = cell_checks.output_units(output_units, self.width)
+        self.learn_initial_state = cell_checks.learn_initial_state(learn_initial_state)
+        self.resting_state = cell_checks.resting_state(resting_state, self.width)
+        self.state_scale = cell_checks.state_scale(state_scale, self.width)
         if self.output_units is not None:
             # Two states, so that the output is `states[0]`: Keras on JAX takes
             # `states[0]` for the previous output at a masked step.
@@ -229,87 +192,5 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         return [h] if m is None else [h[..., :m], h[..., m:]]
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "parametrization": keras.saving.serialize_keras_object(
-                self.parametrization
-            ),
-            "output_units": self.output_units,
-            "learn_initial_state": self.learn_initial_state,
-            "resting_state": self.resting_state,
-            "state_scale": self.state_scale,
-        }
-
-
-def _check_seed(seed: Any) -> None:
-    """Refuse what is no seed on each backend: JAX has none below 0."""
-    if _checks.is_integer(seed) and not 0 <= seed < 2**31:
-        expected, advice = "an integer in [0, 2**31)", "It seeds the masks of dropout."
-        raise _checks.error("seed", expected, seed, advice)
-
-
-def _check_policy(policy: Any, dtype: Any) -> None:
-    """Refuse a `dtype` that Keras has made no policy of, and would fail on later."""
-    kinds = (keras.dtype_policies.DTypePolicy, keras.dtype_policies.DTypePolicyMap)
-    if not isinstance(policy, kinds):
-        advice = 'Pass a name, "float32" or "mixed_bfloat16" say, or a policy.'
-        raise _checks.error("dtype", "a dtype or a dtype policy", dtype, advice)
-
-
-def check_held(parametrization: Any, cell: type[StructuredRNNCell]) -> None:
-    """Refuse a parametrization that can't keep the matrix on the set of a cell."""
-    name, kind = type(parametrization).__name__, cell.__name__
-    if cell.recurrent_set not in parametrization.sets:
-        expected = f"one that holds {cell.recurrent_set} matrices, as {kind} does"
-        found = f"{name}, which holds {' and '.join(parametrization.sets)} ones"
-        advice = 'Choose "projection", or another cell.'
-        raise _checks.error("parametrization", expected, found, advice)
-    if parametrization.field != "real":
-        expected, found = "of real numbers", f"{name} of {parametrization.field} ones"
-        advice = f"{kind} has no complex states yet."
-        raise _checks.error("parametrization", expected, found, advice)
-
-
-def _refuse_constraint(recurrent_constraint: Any, cell: str) -> None:
-    if recurrent_constraint is not None:
-        advice = (
-            f"It would replace the projection that makes a `{cell}` what it is. Leave "
-            "it out; choose the set by the class and how it is kept by "
-            "`parametrization`."
-        )
-        raise _checks.error(
-            "recurrent_constraint", "None", recurrent_constraint, advice
-        )
-
-
-def _check_output_units(output_units: int | None, width: int) -> int | None:
-    if output_units is None:
-        return None
-    if not _checks.is_integer(output_units) or not 1 <= output_units < width:
-        advice = (
-            f"The first `output_units` of the {width} states are the output; leave it "
-            "at None to output all of them."
-        )
-        expected = f"None or an integer in [1, {width - 1}]"
-        raise _checks.error("output_units", expected, output_units, advice)
-    return int(output_units)
-
-
-def _check_resting_state(value: Any, width: int) -> list[float] | None:
-    if value is None:
-        return None
-    advice = (
-        "It is the state to start from, and the centre of the step; leave it at None "
-        "for zero."
-    )
-    return _checks.numbers("resting_state", value, width, advice)
-
-
-def _check_state_scale(value: Any, width: int) -> list[float] | None:
-    if value is None:
-        return None
-    advice = "It is the positive number that each state is multiplied by in the step."
-    scale = _checks.numbers("state_scale", value, width, advice)
-    if min(scale) <= 0.0:
-        raise _checks.error("state_scale", "positive", value, advice)
-    return scale
+        own = {name: getattr(self, name) for name in argument_names(StructuredRNNCell)}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(own)}
