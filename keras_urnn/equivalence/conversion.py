@@ -12,9 +12,9 @@ from keras_urnn.equivalence.plans.cells import plan_cell
 from keras_urnn.equivalence.plans.layers import entering_layer, plan_layer
 from keras_urnn.equivalence.plans.plan import STAGES, Options
 from keras_urnn.equivalence.progress import progress
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
-from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS
-from keras_urnn.equivalence.refusals import checked_horizon, refusal
+from keras_urnn.equivalence.refusals.targets import checked_horizon, refusal
 from keras_urnn.layers.cell_checks import check_held
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 

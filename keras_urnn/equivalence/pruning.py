@@ -6,23 +6,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.inactive import Proved, prove
 from keras_urnn.equivalence.input_bound.given import InputBound
 from keras_urnn.equivalence.matrices.dilation import dilate
+from keras_urnn.equivalence.models.inactivity_by_cell import Proved, prove
 from keras_urnn.equivalence.models.rebuilding import rebuilt
 from keras_urnn.equivalence.plans.cells import parametrized
 from keras_urnn.equivalence.plans.copies import around_both, around_cells, plan_copy
 from keras_urnn.equivalence.plans.plan import Plan
 from keras_urnn.equivalence.plans.unitary_weights import CellWeights
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS, cells_of
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
 from keras_urnn.equivalence.ranges.proof_of_inactivity import restricted
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
-from keras_urnn.equivalence.ranges.recurrent import (
-    SIMPLE_CELLS,
-    cells_of,
-    recurrence_of,
-)
-from keras_urnn.equivalence.refusals import refusal
+from keras_urnn.equivalence.ranges.recurrence import Recurrence, recurrence_of
+from keras_urnn.equivalence.refusals.targets import refusal
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.signatures import argument_names
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell

@@ -7,12 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_urnn import _checks, _numbers
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS, visible_units
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
-from keras_urnn.equivalence.ranges.recurrent import (
-    SIMPLE_CELLS,
-    recurrence_of,
-    visible_units,
-)
+from keras_urnn.equivalence.ranges.recurrence import recurrence_of
 from keras_urnn.equivalence.ranges.rescaled_states import in_scale
 
 Array = NDArray[np.float64]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.verification.float64_runs import (
     activation_dtype,
     input_gradient,

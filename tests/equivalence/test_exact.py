@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.verification.linear_maps import same_linear_maps
 from tests.equivalence.networks import Array, recurrence
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 import keras_urnn as ku
 from keras_urnn.equivalence import inactive_states, prune_inactive, to_unitary
 from keras_urnn.equivalence.plans.unitary_weights import dilated_weights
+from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.intervals import symmetric
 from keras_urnn.equivalence.ranges.proof_of_inactivity import (
     _with_these_off,
     prove_inactive,
     restricted,
 )
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
-from keras_urnn.equivalence.ranges.recurrent import cells_of
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from tests.equivalence.layers import SOURCES, build, run
 from tests.equivalence.networks import (
     BOUND,

@@ -10,7 +10,7 @@ import keras_urnn as ku
 from keras_urnn.equivalence import inactive_states, prune_inactive, to_unitary
 from keras_urnn.equivalence.models.graph import leaves
 from keras_urnn.equivalence.models.supported import is_converted
-from keras_urnn.equivalence.ranges.recurrent import cells_of
+from keras_urnn.equivalence.ranges.cells import cells_of
 from tests.equivalence.models import (
     FEATURES,
     MODELS,

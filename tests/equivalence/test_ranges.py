@@ -12,6 +12,7 @@ import keras_urnn as ku
 from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.ranges.activations import ACTIVATIONS as TABLE
 from keras_urnn.equivalence.ranges.activations import activation_range
+from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.intervals import (
     ZERO,
     Interval,
@@ -20,7 +21,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     symmetric,
 )
 from keras_urnn.equivalence.ranges.layers import RULES, layer_ranges
-from keras_urnn.equivalence.ranges.recurrent import cells_of, recurrence_of
+from keras_urnn.equivalence.ranges.recurrence import recurrence_of
 from tests.equivalence.networks import Array, seeds
 from tests.equivalence.test_front_end_ranges import ROWS as FRONT_ENDS
 from tests.helpers import precision, to_numpy

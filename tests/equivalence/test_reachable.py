@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_urnn.equivalence.ranges.intervals import Interval, symmetric
-from keras_urnn.equivalence.ranges.reachable_states import (
-    Recurrence,
-    _after,
-    reachable_states,
-)
+from keras_urnn.equivalence.ranges.reachable_ball import _after
+from keras_urnn.equivalence.ranges.reachable_states import reachable_states
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from tests.equivalence.networks import (
     BOUND,
     BOUNDED,

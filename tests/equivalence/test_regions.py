@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_urnn.equivalence.ranges.activations import pieces_of
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.verification.affine_regions import Network, held_regions
 from keras_urnn.equivalence.verification.float64_runs import trajectory
 from keras_urnn.equivalence.verification.markov_parameters import (

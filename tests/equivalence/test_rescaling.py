@@ -15,7 +15,7 @@ from keras_urnn.equivalence.plans.unitary_weights import dilated_weights
 from keras_urnn.equivalence.ranges.intervals import symmetric
 from keras_urnn.equivalence.ranges.layers import layer_ranges
 from keras_urnn.equivalence.ranges.reachable_states import reachable_states
-from keras_urnn.equivalence.ranges.recurrent import recurrence_of
+from keras_urnn.equivalence.ranges.recurrence import recurrence_of
 from keras_urnn.equivalence.ranges.rescaled_states import admissible, in_scale
 from tests.equivalence.layers import full_states, run
 from tests.equivalence.networks import BOUND, FEATURES, difference, inputs, recurrence

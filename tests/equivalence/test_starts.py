@@ -11,9 +11,9 @@ from keras_urnn.equivalence import to_unitary
 from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.plans.layers import plan_layer
 from keras_urnn.equivalence.plans.plan import Options
+from keras_urnn.equivalence.ranges.cells import directions_of
 from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
 from keras_urnn.equivalence.ranges.intervals import Interval
-from keras_urnn.equivalence.ranges.recurrent import directions_of
 from tests.equivalence.layers import build
 from tests.equivalence.networks import BOUND, FEATURES
 from tests.helpers import precision, to_numpy

@@ -87,6 +87,11 @@ class InputBounds:
             raise _checks.error("input_bound", expected, self.given, advice)
         return interval
 
+    def of_layer(self, name: str, features: int) -> Interval:
+        """The range of the inputs of a layer or cell that is no part of a model."""
+        self.check_names([name])
+        return fit(self.of_input(name), features, name, self.given)
+
 
 def _checked(bound: Any) -> Interval:
     values = _numbers.real_numbers(

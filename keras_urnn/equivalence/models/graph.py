@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_urnn.equivalence.ranges.recurrent import cells_of
-from keras_urnn.equivalence.refusals import refusal
+from keras_urnn.equivalence.ranges.cells import cells_of
+from keras_urnn.equivalence.refusals.targets import refusal
 
 
 @dataclass(frozen=True, eq=False)

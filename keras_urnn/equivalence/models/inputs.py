@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from keras_urnn.equivalence.input_bound.given import InputBounds, fit, written
 from keras_urnn.equivalence.models.graph import Graph, table_sizes
 from keras_urnn.equivalence.ranges.intervals import Interval
-from keras_urnn.equivalence.refusals import refusal
+from keras_urnn.equivalence.refusals.targets import refusal
 
 
 class Entrances(NamedTuple):

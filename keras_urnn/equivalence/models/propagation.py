@@ -26,11 +26,11 @@ from keras_urnn.equivalence.models.supported import (
 )
 from keras_urnn.equivalence.plans.cells import are_unitary
 from keras_urnn.equivalence.plans.copies import copy_of
+from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.initial_states import given_starts, resting_starts
 from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.layers import layer_ranges
-from keras_urnn.equivalence.ranges.recurrent import cells_of
-from keras_urnn.equivalence.refusals import check_precision, refusal
+from keras_urnn.equivalence.refusals.targets import check_precision, refusal
 
 _UNKNOWN = Interval.of(-np.inf, np.inf)
 

@@ -12,7 +12,7 @@ from keras_urnn.equivalence.models.supported import is_converted
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
 from keras_urnn.equivalence.plans.layers import plan_layer
 from keras_urnn.equivalence.plans.plan import Options, Plan
-from keras_urnn.equivalence.ranges.recurrent import cells_of
+from keras_urnn.equivalence.ranges.cells import cells_of
 
 
 def convert_model(model: Any, bounds: InputBounds, options: Options) -> Any:

@@ -5,12 +5,8 @@ from typing import Any
 import keras
 
 from keras_urnn.equivalence.plans.cells import are_unitary
-from keras_urnn.equivalence.ranges.recurrent import (
-    cells_of,
-    directions_of,
-    visible_units,
-)
-from keras_urnn.equivalence.refusals import check_cell, refusal
+from keras_urnn.equivalence.ranges.cells import cells_of, directions_of, visible_units
+from keras_urnn.equivalence.refusals.targets import check_cell, refusal
 
 # Gated layers stay as they are: theorem 1 says nothing about them.
 _LEFT_ALONE = (keras.layers.LSTM, keras.layers.GRU)

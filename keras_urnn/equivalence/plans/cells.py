@@ -15,18 +15,12 @@ from keras_urnn.equivalence.plans.unitary_weights import (
     keeps_matrix,
 )
 from keras_urnn.equivalence.progress import advance
+from keras_urnn.equivalence.ranges.cells import OUR_CELLS, visible_units
 from keras_urnn.equivalence.ranges.intervals import Interval
-from keras_urnn.equivalence.ranges.recurrent import (
-    OUR_CELLS,
-    recurrence_of,
-    visible_units,
-)
+from keras_urnn.equivalence.ranges.recurrence import recurrence_of
 from keras_urnn.equivalence.ranges.rescaled_states import with_few_added_states
-from keras_urnn.equivalence.refusals import (
-    check_biases,
-    check_cell,
-    check_convertible,
-)
+from keras_urnn.equivalence.refusals.targets import check_cell
+from keras_urnn.equivalence.refusals.theorem_1 import check_biases, check_convertible
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 from keras_urnn.parametrizations import Parametrization
 

@@ -9,9 +9,7 @@ import numpy as np
 
 from keras_urnn.equivalence.plans.plan import Plan, draw_again, leave_unset
 from keras_urnn.equivalence.ranges.intervals import to_float64
-from keras_urnn.equivalence.refusals import (
-    refusal,
-)
+from keras_urnn.equivalence.refusals.targets import refusal
 
 
 def copy_of(layer: Any) -> Any:

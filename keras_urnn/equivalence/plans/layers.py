@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_urnn.equivalence.input_bound.given import InputBounds, fit
+from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.plans.cells import (
     REPLACED,
     are_unitary,
@@ -14,17 +14,12 @@ from keras_urnn.equivalence.plans.cells import (
 )
 from keras_urnn.equivalence.plans.copies import around_both, around_cells
 from keras_urnn.equivalence.plans.plan import Options, Plan
+from keras_urnn.equivalence.ranges.cell_ranges import cell_range
+from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.intervals import Interval
-from keras_urnn.equivalence.ranges.recurrent import (
-    Starts,
-    cell_range,
-    cells_of,
-)
-from keras_urnn.equivalence.refusals import (
-    check_cell,
-    check_convertible,
-    refusal,
-)
+from keras_urnn.equivalence.ranges.recurrent_layers import Starts
+from keras_urnn.equivalence.refusals.targets import check_cell, refusal
+from keras_urnn.equivalence.refusals.theorem_1 import check_convertible
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN, UnitaryRNNCell
 
@@ -40,9 +35,7 @@ def entering_layer(layer: Any, bounds: InputBounds) -> Interval:
     """The range given for what enters a built layer or cell on its own, or raise."""
     for cell in cells_of(layer):
         check_cell(cell, layer.name)
-    bounds.check_names([layer.name])
-    features = cells_of(layer)[0].kernel.shape[0]
-    return fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
+    return bounds.of_layer(layer.name, cells_of(layer)[0].kernel.shape[0])
 
 
 def plan_layer(

@@ -8,10 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.ranges.recurrent import (
-    cells_of,
-    directions_of,
-)
+from keras_urnn.equivalence.ranges.cells import cells_of, directions_of
 from keras_urnn.layers.unitary_rnn import UnitaryRNN
 from keras_urnn.parametrizations import Parametrization
 

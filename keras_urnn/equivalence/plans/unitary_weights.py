@@ -9,6 +9,7 @@ import numpy as np
 from keras_urnn import _checks
 from keras_urnn.equivalence.matrices.dilation import dilate
 from keras_urnn.equivalence.plans.plan import draw_again, leave_unset
+from keras_urnn.equivalence.ranges.cells import OUR_CELLS
 from keras_urnn.equivalence.ranges.intervals import (
     MACHINE_EPSILON,
     SMALLEST_NORMAL,
@@ -19,8 +20,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     round_down,
     to_float64,
 )
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
-from keras_urnn.equivalence.ranges.recurrent import OUR_CELLS
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.ranges.rescaled_states import bounded_states
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 from keras_urnn.parametrizations import Parametrization, Projection

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS, cells_of, directions_of
 from keras_urnn.equivalence.ranges.intervals import (
     STORAGE_ROUNDOFF,
     ZERO,
@@ -11,12 +12,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     arithmetic_dtype,
     rounded,
 )
-from keras_urnn.equivalence.ranges.recurrent import (
-    SIMPLE_CELLS,
-    cells_of,
-    directions_of,
-    recurrence_of,
-)
+from keras_urnn.equivalence.ranges.recurrence import recurrence_of
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN
 

@@ -32,7 +32,7 @@ from keras_urnn.equivalence.ranges.intervals import (
 from keras_urnn.equivalence.ranges.normalizations import NORMALIZATIONS
 from keras_urnn.equivalence.ranges.pooling import POOLING, mean
 from keras_urnn.equivalence.ranges.rearrangements import REARRANGEMENTS
-from keras_urnn.equivalence.ranges.recurrent import Starts, recurrent_ranges
+from keras_urnn.equivalence.ranges.recurrent_layers import Starts, recurrent_ranges
 
 Rule = Callable[..., Interval | None]
 RULES: dict[type, Rule] = {

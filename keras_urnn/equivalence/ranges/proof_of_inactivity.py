@@ -17,7 +17,8 @@ from keras_urnn.equivalence.ranges.intervals import (
     round_down,
     rounded,
 )
-from keras_urnn.equivalence.ranges.reachable_states import ReachableStates, Recurrence
+from keras_urnn.equivalence.ranges.reachable_states import ReachableStates
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.ranges.rescaled_states import bounded_states, unbounded
 
 

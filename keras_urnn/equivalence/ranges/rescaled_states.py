@@ -22,9 +22,9 @@ from keras_urnn.equivalence.ranges.intervals import (
 )
 from keras_urnn.equivalence.ranges.reachable_states import (
     ReachableStates,
-    Recurrence,
     reachable_states,
 )
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 
 # With these scales, scaled states stay far from overflow and underflow in each dtype.
 LARGEST_EXPONENT = {"float64": 500, "float32": 60, "bfloat16": 60, "float16": 6}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_urnn.equivalence.ranges.affine_pieces import Indices, Pieces
 from keras_urnn.equivalence.ranges.intervals import Array
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 
 # A pre-activation this near to the end of a piece, relative to its size, may be on it.
 NEAR = 1e-9

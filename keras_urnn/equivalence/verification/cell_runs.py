@@ -11,7 +11,8 @@ from keras_urnn._backend import inference
 from keras_urnn.equivalence.plans.copies import copy_learned
 from keras_urnn.equivalence.plans.plan import leave_unset
 from keras_urnn.equivalence.ranges.intervals import Array, Interval, to_float64
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
+from keras_urnn.equivalence.verification.cell_pair import CellPair
 from keras_urnn.equivalence.verification.comparison import (
     Observation,
     compare,
@@ -24,11 +25,10 @@ from keras_urnn.equivalence.verification.float64_runs import (
     activation_dtype,
     trajectory,
 )
-from keras_urnn.equivalence.verification.proof import CellPair
 
 
 def run_both(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
-    """Run both cells on each of `inputs` with all their states in view."""
+    """Run both cells on each of `inputs`, and compare what they output."""
     # The original may compute in a coarser dtype: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
     run = _all_states(pair, _shape_of_all(inputs))
@@ -137,7 +137,7 @@ def _run(
     for part, x in zip(parts, inputs, strict=True):
         part[:, : x.shape[1]] = x
     old, new = (np.split(to_float64(h), ends[:-1]) for h in run([whole, whole]))
-    # What follows a sequence that ended does not change the states before.
+    # The zeros behind a sequence do not change the states before them.
     return [
         (first[:, : x.shape[1]], second[:, : x.shape[1]])
         for first, second, x in zip(old, new, inputs, strict=True)
@@ -145,7 +145,7 @@ def _run(
 
 
 def _all_states(pair: CellPair, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-    """From a sequence for each cell to the states of a copy of it at each step."""
+    """A compiled function from one sequence per cell to its states at each step."""
     cells = pair.old, pair.new
     inputs = [keras.Input(batch_shape=shape, dtype=_array_dtype(one)) for one in cells]
     outputs = [

@@ -33,7 +33,7 @@ def rounding_tolerance(dtype: str, growth: float, steps: int) -> float:
 
 
 def telling_steps(dtype: str, growth: float, steps: int) -> int:
-    """Over how many steps outputs can be compared: until they may be rounding only.
+    """The number of steps before rounding errors may be as large as the outputs.
 
     That is all steps, unless a step may multiply rounding errors by more than 1:
     hard_silu is steeper than the identity in places, and a threshold jumps.

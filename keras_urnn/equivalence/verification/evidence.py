@@ -7,13 +7,14 @@ import numpy as np
 
 from keras_urnn.equivalence.progress import advance
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON, Array
+from keras_urnn.equivalence.verification.cell_pair import CellPair
 from keras_urnn.equivalence.verification.cell_runs import run_both, run_both_in_float64
 from keras_urnn.equivalence.verification.comparison import Observation
 from keras_urnn.equivalence.verification.markov_parameters import (
     Comparison,
     compare_regions,
 )
-from keras_urnn.equivalence.verification.proof import CellPair, objections
+from keras_urnn.equivalence.verification.proof import objections
 from keras_urnn.equivalence.verification.trial_inputs import (
     Sampling,
     searched_inputs,

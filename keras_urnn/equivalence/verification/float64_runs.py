@@ -16,7 +16,7 @@ from keras import ops
 from keras_urnn import _backend
 from keras_urnn.equivalence.ranges.activations import known
 from keras_urnn.equivalence.ranges.intervals import Array, to_float64
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.ranges.relu_layers import numbers_of
 
 

@@ -4,28 +4,25 @@ from typing import Any
 
 import keras
 
-from keras_urnn import _checks, _numbers
-from keras_urnn.equivalence.input_bound.given import InputBounds, fit
+from keras_urnn import _checks
+from keras_urnn.equivalence.input_bound.given import InputBounds
 from keras_urnn.equivalence.models.inputs import Entrances
 from keras_urnn.equivalence.plans.layers import entering_cells
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS, cells_of
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.ranges.intervals import Array, Interval
-from keras_urnn.equivalence.ranges.recurrent import (
-    SIMPLE_CELLS,
-    Starts,
-    cells_of,
-    visible_units,
-)
-from keras_urnn.equivalence.refusals import (
+from keras_urnn.equivalence.ranges.recurrent_layers import Starts
+from keras_urnn.equivalence.refusals.targets import (
     NotCoveredError,
     check_built,
     check_cell,
-    check_convertible,
     check_learned,
     refusal,
 )
+from keras_urnn.equivalence.refusals.theorem_1 import check_convertible
+from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
-from keras_urnn.equivalence.verification.proof import CellPair, claims
+from keras_urnn.equivalence.verification.readouts import checked_readouts
 from keras_urnn.equivalence.verification.side_by_side import as_model, compare_models
 from keras_urnn.equivalence.verification.wiring import recurrent_objections
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
@@ -45,8 +42,9 @@ def certify_layers(
         _check_recurrent(target)
     for cell in cells_of(original):
         check_learned(cell, original.name)
-    entering = _entering(original, bounds)
-    seen = _checked_readouts(readouts, (cells_of(original), cells_of(converted)))
+    features = cells_of(original)[0].kernel.shape[0]
+    entering = bounds.of_layer(original.name, features)
+    seen = checked_readouts(readouts, (cells_of(original), cells_of(converted)))
     pairs, gaps = _paired(original.name, layers, entering, trial.horizon, seen)
     found = Evidence(gaps=list(gaps))
     for pair in pairs:
@@ -63,7 +61,7 @@ def _paired(
     horizon: int | None,
     readouts: tuple[Array, Array] | None,
 ) -> tuple[list[CellPair], list[str]]:
-    """The pairs of cells that are compared, and what a proof lacks around them."""
+    """The pairs of cells to compare, and what a proof lacks in the layers around."""
     layers, readouts = _original_first(layers, readouts)
     starts = resting_starts(layers[0])
     try:
@@ -110,7 +108,7 @@ def cell_pairs(
     horizon: int | None,
     readouts: tuple[Array, Array] | None = None,
 ) -> list[CellPair]:
-    """The cells of a layer and of its conversion, or raise where that can't be."""
+    """Pair the cells of a layer with those of its conversion, or raise."""
     old, new = (cells_of(layer) for layer in layers)
     for cell in old:
         check_cell(cell, name)
@@ -133,7 +131,7 @@ def _as_they_are(
     readouts: tuple[Array, Array] | None,
     hindrance: str,
 ) -> list[CellPair]:
-    """Two single cells of which theorem 1 says nothing; else none."""
+    """The one pair of two single cells that theorem 1 does not relate; else none."""
     cells = [cells_of(layer) for layer in layers]
     if len(cells[0]) != 1 or len(cells[1]) != 1:
         return []
@@ -166,38 +164,3 @@ def _check_recurrent(target: Any) -> None:
             advice = "Build a model around each of the two, and compare these."
             found = f"{type(cell).__name__} has no `kernel`"
             raise refusal("of cells whose inputs can be counted", name, found, advice)
-
-
-def _entering(layer: Any, bounds: InputBounds) -> Interval:
-    bounds.check_names([layer.name])
-    features = cells_of(layer)[0].kernel.shape[0]
-    return fit(bounds.of_input(layer.name), features, layer.name, bounds.given)
-
-
-def _checked_readouts(
-    readouts: Any, cells: tuple[list[Any], list[Any]]
-) -> tuple[Array, Array] | None:
-    """Return the two readouts as arrays, or raise."""
-    if readouts is None:
-        return None
-    expected = (
-        "two arrays, of shapes (outputs of the cell, outputs) for the original and "
-        "the converted one"
-    )
-    advice = "They are for two single cells, or layers of one: y = h @ readout."
-    if not isinstance(readouts, tuple | list) or len(readouts) != 2:
-        raise _checks.error("readouts", expected, readouts, advice)
-    if len(cells[0]) != 1 or len(cells[1]) != 1:
-        found = f"two arrays, for {len(cells[0])} and {len(cells[1])} cells"
-        raise _checks.error("readouts", expected, found, advice)
-    first, second = (
-        _numbers.real_numbers("readouts", readout, expected, advice)
-        for readout in readouts
-    )
-    rows = [visible_units(one[0]) for one in cells]
-    shapes = [first.shape, second.shape]
-    fits = [shape[:-1] for shape in shapes] == [(row,) for row in rows]
-    if not fits or first.size == 0 or second.size == 0:
-        found = f"shapes {shapes}, for cells of {rows[0]} and {rows[1]} outputs"
-        raise _checks.error("readouts", expected, found, advice)
-    return first, second

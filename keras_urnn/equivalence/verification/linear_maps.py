@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_urnn.equivalence.ranges.intervals import Array
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 
 # The largest number of products of integers that are formed, which takes some seconds.
 # Larger pairs of networks are not decided.

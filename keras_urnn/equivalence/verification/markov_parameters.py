@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from keras_urnn.equivalence.ranges.activations import pieces_of
 from keras_urnn.equivalence.ranges.affine_pieces import Indices, Pieces
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON, Array
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.verification.affine_regions import (
     Network,
     Region,

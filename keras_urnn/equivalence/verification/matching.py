@@ -20,7 +20,7 @@ from keras_urnn.equivalence.models.graph import (
     unfolded,
 )
 from keras_urnn.equivalence.models.supported import is_converted
-from keras_urnn.equivalence.refusals import NotCoveredError
+from keras_urnn.equivalence.refusals.targets import NotCoveredError
 from keras_urnn.equivalence.verification.same_layers import same
 
 _RECURRENT = keras.layers.RNN | keras.layers.Bidirectional

@@ -19,13 +19,13 @@ from keras_urnn.equivalence.ranges.intervals import (
     Array,
     arithmetic_dtype,
 )
-from keras_urnn.equivalence.refusals import NotCoveredError
+from keras_urnn.equivalence.refusals.targets import NotCoveredError
 from keras_urnn.equivalence.verification.comparison import OUTPUT_TOLERANCE, nudge
 from keras_urnn.equivalence.verification.model_runs import Batch, Runner
 
 
 class MovedModel:
-    """A model whose weights, or else inputs, are moved by about their rounding.
+    """A model whose weights are moved by about their rounding, or else its inputs.
 
     The copy is made when it is first run: most pairs of models never need it.
 
@@ -55,7 +55,7 @@ class MovedModel:
 
 
 def _moved(model: Any) -> Any:
-    """A copy of a model, each weight moved by about what storing it may do."""
+    """A copy of a model, each weight moved by about as much as storing it may."""
     rebuilding, generator = Rebuilding(None), np.random.default_rng(0)
     copy = rebuilding.counterpart(model)
     rebuilding.finish()

@@ -1,8 +1,7 @@
-"""Run whole models, and record what enters their recurrent layers on the way."""
+"""Run whole models on batches of random and constant inputs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -10,17 +9,10 @@ import numpy as np
 
 from keras_urnn._backend import inference
 from keras_urnn.equivalence.models.graph import (
-    Call,
-    arguments_of,
-    entering_model,
-    graph_of,
     leaves,
 )
 from keras_urnn.equivalence.models.inputs import Entrances
-from keras_urnn.equivalence.models.propagation import Survey
-from keras_urnn.equivalence.models.rebuilding import Rebuilding
-from keras_urnn.equivalence.ranges.initial_states import states_by_cell
-from keras_urnn.equivalence.ranges.intervals import Array, Interval, to_float64
+from keras_urnn.equivalence.ranges.intervals import Array, to_float64
 from keras_urnn.equivalence.verification.trial_inputs import Sampling
 
 Batch = list[Array]
@@ -111,68 +103,3 @@ def _states_kept(layers: Sequence[Any]) -> Iterator[None]:
     finally:
         for state, value in zip(states, values, strict=True):
             state.assign(value)
-
-
-@dataclass(frozen=True, eq=False)
-class Entered:
-    """The inputs and initial states of a recurrent layer at one of its calls.
-
-    Attributes:
-        layer: the layer.
-        x: array of shape `(batch, time, features)`.
-        starts: for each of its cells the list of states given to it, if any.
-    """
-
-    layer: Any
-    x: Array
-    starts: list[list[Array]]
-
-    def starts_inside(self, ranges: Sequence[Interval]) -> bool:
-        """Whether the states given to its cells are in the ranges."""
-        given = [np.concatenate(states, axis=-1) for states in self.starts]
-        return all(
-            bool(np.all(known.lower[: h.shape[-1]] <= h))
-            and bool(np.all(h <= known.upper[: h.shape[-1]]))
-            for h, known in zip(given, ranges, strict=False)
-        )
-
-
-def entered(model: Any, survey: Survey, batches: Sequence[Batch]) -> list[Entered]:
-    """What enters each layer to be converted at each call, inside nested models too.
-
-    It is recorded in one copy of the whole model, but not inside `TimeDistributed`.
-    """
-    copies = Rebuilding(None)
-    calls: list[tuple[Any, Any, list[list[Any]]]] = []
-
-    def run(call: Call, args: Any, kwargs: Any) -> list[Any]:
-        layer = call.operation
-        if isinstance(layer, keras.Model):
-            entering = entering_model(layer, args, kwargs)
-            return graph_of(layer).replay(entering, run)
-        if id(layer) in survey.uses:
-            x, given = arguments_of(layer, args, kwargs)
-            starts = [] if given is None else states_by_cell(layer, given)
-            calls.append((layer, x, starts))
-        copy = copies.counterpart(layer)
-        copy.name = f"{layer.name}_{id(layer)}"  # one model's names are its own
-        return keras.tree.flatten(copy(*args, **kwargs))
-
-    graph = graph_of(model)
-    inputs = [
-        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
-        for x in graph.inputs
-    ]
-    graph.replay(inputs, run)
-    if not calls:
-        return []
-    copies.finish()
-    tensors = [(x, given) for _, x, given in calls]
-    flat = keras.tree.flatten(tensors)
-    runner = Runner(keras.Model(inputs, flat))
-    seen = runner.outputs(batches, survey.horizon)
-    packed = keras.tree.pack_sequence_as(tensors, seen)
-    return [
-        Entered(layer, x, given)
-        for (layer, *_), (x, given) in zip(calls, packed, strict=True)
-    ]

@@ -11,19 +11,16 @@ from keras_urnn.equivalence.models.graph import check_model, graph_of, leaves
 from keras_urnn.equivalence.models.inputs import entrances
 from keras_urnn.equivalence.models.propagation import Survey, Use
 from keras_urnn.equivalence.models.supported import is_converted
-from keras_urnn.equivalence.ranges.recurrent import cells_of
-from keras_urnn.equivalence.refusals import NotCoveredError, check_learned
+from keras_urnn.equivalence.ranges.cells import cells_of
+from keras_urnn.equivalence.refusals.targets import NotCoveredError, check_learned
+from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance
 from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
+from keras_urnn.equivalence.verification.layer_inputs import Entered, entered
 from keras_urnn.equivalence.verification.layers import cell_pairs
 from keras_urnn.equivalence.verification.matching import Matching, matched
 from keras_urnn.equivalence.verification.measured_rounding import rounding_dtypes
-from keras_urnn.equivalence.verification.model_runs import (
-    Entered,
-    entered,
-    trial_batches,
-)
-from keras_urnn.equivalence.verification.proof import CellPair, claims
+from keras_urnn.equivalence.verification.model_runs import trial_batches
 from keras_urnn.equivalence.verification.same_layers import difference
 from keras_urnn.equivalence.verification.side_by_side import compare_models
 from keras_urnn.equivalence.verification.wiring import recurrent_objections
@@ -38,13 +35,7 @@ def certify_models(
     for path, layer in leaves(original):
         for cell in cells_of(layer) if is_converted(layer) else []:
             check_learned(cell, path)
-    first, second = original, converted
-    matching = matched(first, second)
-    if not _claims(matching):
-        turned = matched(second, first)
-        if _claims(turned):
-            # The second may be the part of the first that `prune_inactive` has kept.
-            first, second, matching = converted, original, turned
+    first, matching = _original_first(original, converted)
     found, tolerance = Evidence(), None
     try:
         survey = Survey(first, bounds, trial.horizon)
@@ -56,6 +47,19 @@ def certify_models(
     ranges, models = entrances(graph_of(original), bounds), (original, converted)
     found.add(compare_models(original.name, models, ranges, trial, tolerance))
     return found
+
+
+def _original_first(original: Any, converted: Any) -> tuple[Any, Matching]:
+    """The model from which theorem 1 may make the other, matched with that.
+
+    The second may be the part of the first that `prune_inactive` has kept.
+    """
+    matching = matched(original, converted)
+    if not _claims(matching):
+        turned = matched(converted, original)
+        if _claims(turned):
+            return converted, turned
+    return original, matching
 
 
 def _claims(matching: Matching) -> bool:

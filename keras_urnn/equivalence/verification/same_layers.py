@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-# Attributes that only training reads, and names.
+# Names, and attributes that only training reads.
 _IN_TRAINING = ("initializer", "regularizer", "constraint")
 _ASIDE = {"name", "trainable", "seed", "rate"}
 # The states of a stateful layer, and tables that are compared by their vocabulary.

@@ -10,8 +10,8 @@ import numpy as np
 from keras_urnn.equivalence.models.inputs import Entrances
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
 from keras_urnn.equivalence.progress import advance
+from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.intervals import Array
-from keras_urnn.equivalence.ranges.recurrent import cells_of
 from keras_urnn.equivalence.verification.comparison import (
     Observation,
     compare,
@@ -139,12 +139,12 @@ def compare_models(
 
 
 def _different_inputs(name: str, models: tuple[Any, Any]) -> Evidence | None:
-    """Why no inputs can be shown to fit both models, if that is so."""
+    """What shows that two models take different inputs; `None` where they don't."""
     shapes = [[_signature(x) for x in model.inputs] for model in models]
     if shapes[0] == shapes[1]:
         return None
     words = [f"{name}: its inputs are others"]
-    # Where lengths are left open, or dtypes differ, some inputs fit both.
+    # Some inputs may fit both: where lengths are open, or only dtypes differ.
     return Evidence(gaps=words) if _fit(*shapes) else Evidence(differences=words)
 
 
@@ -153,7 +153,7 @@ def _signature(x: Any) -> tuple[Any, ...]:
 
 
 def _fit(ones: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> bool:
-    """Whether some inputs are of both signatures, but for their dtypes."""
+    """Whether some inputs fit both lists of signatures, dtypes aside."""
     sizes = [[x[:-1] for x in listed] for listed in (ones, others)]
     if [len(x) for x in sizes[0]] != [len(x) for x in sizes[1]]:
         return False

@@ -8,14 +8,14 @@ import numpy as np
 
 from keras_urnn import _checks
 from keras_urnn.equivalence.ranges.intervals import Array, Interval
-from keras_urnn.equivalence.ranges.reachable_states import Recurrence
+from keras_urnn.equivalence.ranges.recurrence import Recurrence
+from keras_urnn.equivalence.verification.cell_pair import CellPair
 from keras_urnn.equivalence.verification.float64_runs import (
     InputGradient,
     input_gradient,
     trajectory,
 )
 from keras_urnn.equivalence.verification.gradient_search import climb
-from keras_urnn.equivalence.verification.proof import CellPair
 
 # How long the sequences are that are searched by gradient.
 SEARCHED_STEPS = 100

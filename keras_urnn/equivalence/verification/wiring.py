@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_urnn.equivalence.ranges.recurrent import SIMPLE_CELLS
+from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS
 from keras_urnn.equivalence.verification.same_layers import attributes, policy_of
 from keras_urnn.layers.contractive_rnn import ContractiveRNN
 from keras_urnn.layers.unitary_rnn import UnitaryRNN
@@ -28,7 +28,7 @@ _CELLS = (*SIMPLE_CELLS, keras.layers.StackedRNNCells)
 
 
 def recurrent_objections(name: str, old: Any, new: Any) -> list[str]:
-    """The ways in which one recurrent layer may run its cells unlike another.
+    """Why one recurrent layer may run its cells in another way than the other.
 
     Where there are none, both are loops of known code over their cells, and their
     outputs are equal where those of the cells are.
