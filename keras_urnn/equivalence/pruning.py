@@ -16,8 +16,8 @@ from keras_urnn.equivalence.plans.plan import Plan
 from keras_urnn.equivalence.plans.unitary_weights import CellWeights
 from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS, cells_of
 from keras_urnn.equivalence.ranges.intervals import MACHINE_EPSILON
-from keras_urnn.equivalence.ranges.proof_of_inactivity import restricted
 from keras_urnn.equivalence.ranges.recurrence import Recurrence, recurrence_of
+from keras_urnn.equivalence.ranges.restricted_recurrence import restricted
 from keras_urnn.equivalence.refusals.targets import refusal
 from keras_urnn.layers.contractive_rnn import ContractiveRNN, ContractiveRNNCell
 from keras_urnn.layers.signatures import argument_names

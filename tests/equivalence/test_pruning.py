@@ -19,9 +19,9 @@ from keras_urnn.equivalence.ranges.intervals import symmetric
 from keras_urnn.equivalence.ranges.proof_of_inactivity import (
     _with_these_off,
     prove_inactive,
-    restricted,
 )
 from keras_urnn.equivalence.ranges.recurrence import Recurrence
+from keras_urnn.equivalence.ranges.restricted_recurrence import restricted
 from tests.equivalence.layers import SOURCES, build, run
 from tests.equivalence.networks import (
     BOUND,

@@ -13,13 +13,14 @@ import keras_urnn as ku
 from keras_urnn.equivalence import inactive_states, prune_inactive, to_unitary
 from keras_urnn.equivalence.plans.unitary_weights import dilated_weights
 from keras_urnn.equivalence.ranges.intervals import symmetric
-from keras_urnn.equivalence.ranges.proof_of_inactivity import prove_inactive, restricted
+from keras_urnn.equivalence.ranges.proof_of_inactivity import prove_inactive
 from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.ranges.relu_layers import numbers_of
 from keras_urnn.equivalence.ranges.rescaled_states import (
     admissible,
     with_few_added_states,
 )
+from keras_urnn.equivalence.ranges.restricted_recurrence import restricted
 from tests.equivalence.layers import build, run
 from tests.equivalence.networks import (
     BOUND,

@@ -1,11 +1,10 @@
 """Prove which states of a recurrence no admissible input can switch on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from keras_urnn.equivalence.ranges.intervals import (
     REAL_LINE,
     SMALLEST_NORMAL,
@@ -20,6 +19,11 @@ from keras_urnn.equivalence.ranges.intervals import (
 from keras_urnn.equivalence.ranges.reachable_states import ReachableStates
 from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.ranges.rescaled_states import bounded_states, unbounded
+from keras_urnn.equivalence.ranges.restricted_recurrence import (
+    away_from_centre,
+    flat_of,
+    restricted,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,7 @@ def prove_inactive(
 
 def _start_at_rest(recurrence: Recurrence, start: Interval) -> NDArray[np.bool_]:
     """The states that always start at `c`."""
-    c = _flat(recurrence).value
+    c = flat_of(recurrence).value
     # Scaling and unscaling rounds other numbers than 0.
     exact = (recurrence.d == 1.0) | (c == 0.0)
     found: NDArray[np.bool_] = exact & (start.lower == c) & (start.upper == c)
@@ -131,12 +135,12 @@ def _with_these_off(
     horizon: int | None,
     start: Interval,
 ) -> Inactivity:
-    flat, dtype = _flat(recurrence), recurrence.dtype
+    flat, dtype = flat_of(recurrence), recurrence.dtype
     on = np.flatnonzero(~off)
     reached = _reached(recurrence, on, entering, horizon, start)
     drive, drive_is_exact = _drive(recurrence, entering)
     recalled, recalled_is_exact = _recalled(recurrence, on, reached, start)
-    held, away = recurrence.recurrent_matrix[off], _away(recurrence)[off]
+    held, away = recurrence.recurrent_matrix[off], away_from_centre(recurrence)[off]
     edge = flat.side * (flat.edge - away @ held)
     # What states at rest send is rounded, and so is the sum. Numbers below the normal
     # ones may be flushed to 0.
@@ -153,30 +157,6 @@ def _with_these_off(
     return Inactivity(off, suprema, Interval(lower, upper))
 
 
-def restricted(recurrence: Recurrence, states: NDArray[np.intp]) -> Recurrence:
-    """The recurrence of these states; what the others send from rest is a bias."""
-    others = np.delete(np.arange(recurrence.units), states)
-    bias, away = recurrence.bias[states], _away(recurrence)[others]
-    if np.any(away):
-        sent = away @ recurrence.recurrent_matrix[np.ix_(others, states)]
-        bias = bias + sent / recurrence.d[states]
-    scale, centre = recurrence.scale, recurrence.resting_state
-    return replace(
-        recurrence,
-        kernel=np.ascontiguousarray(recurrence.kernel[:, states]),
-        recurrent_matrix=recurrence.recurrent_matrix[np.ix_(states, states)],
-        bias=bias,
-        initial_state=recurrence.initial_state[states],
-        scale=None if scale is None else scale[states],
-        resting_state=None if centre is None else centre[states],
-    )
-
-
-def _away(recurrence: Recurrence) -> Array:
-    """How far from the centre of the step each state would be at rest, scaled."""
-    return (_flat(recurrence).value - recurrence.centre) * recurrence.d
-
-
 def _reached(
     recurrence: Recurrence,
     on: NDArray[np.intp],
@@ -191,7 +171,7 @@ def _reached(
     if entering is None:
         return unbounded(rest)
     held = np.delete(recurrence.recurrent_matrix, on, axis=0)[:, on]
-    sent = np.delete(np.abs(_away(recurrence)), on) @ magnitude(held, dtype)
+    sent = np.delete(np.abs(away_from_centre(recurrence)), on) @ magnitude(held, dtype)
     # What they send is rounded in the product, and in the bias that takes its place.
     slack = 2.0 * recurrence.product_error * sent
     return bounded_states(rest, entering, horizon, start, slack)
@@ -205,7 +185,7 @@ def _drive(
     A state that sees no input is driven by its bias alone, which a compute dtype of
     fewer digits may move.
     """
-    d, dtype, outwards = recurrence.d, recurrence.dtype, -_flat(recurrence).side
+    d, dtype, outwards = recurrence.d, recurrence.dtype, -flat_of(recurrence).side
     kernel, bias = outwards * recurrence.kernel * d, outwards * recurrence.bias * d
     blind = ~np.any(kernel, axis=0) & (d == 1.0)
     alone = -round_down(-bias, dtype)
@@ -222,17 +202,12 @@ def _recalled(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """How far `(h - centre) @ R` leads out of the half-line, and where it never does.
 
-    A sum of terms of which none leads out doesn't lead out, of any size.
+    It never does where no term of the sum leads out, however large the states are.
     """
-    readout = -_flat(recurrence).side * recurrence.recurrent_matrix[on]
+    readout = -flat_of(recurrence).side * recurrence.recurrent_matrix[on]
     image, d = recurrence.image(REAL_LINE), recurrence.d[on]
     given = rounded(Interval(image.lower / d, image.upper / d), recurrence.dtype)
     lowest = np.minimum(start.lower[on], given.lower)
     positive = (lowest >= recurrence.centre[on])[:, None]
     held = np.all((readout == 0.0) | (positive & (readout < 0.0)), axis=0)
     return np.where(held, 0.0, reached.supremum(readout)), held
-
-
-def _flat(recurrence: Recurrence) -> FlatActivation:
-    assert recurrence.flat is not None  # the others are refused
-    return recurrence.flat

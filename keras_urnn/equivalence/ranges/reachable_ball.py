@@ -93,10 +93,11 @@ def _drive(recurrence: Recurrence, flat: FlatActivation, driven: Interval) -> Ar
 def _contraction(norm: float, growth: float) -> float:
     """`1 - a`, where rounding raises the norm of the step to `a = norm + growth`.
 
-    Where rounding could take more than half of `1 - norm`, no bound for all times
-    can be proved (at worst the computed recurrence isn't contractive). The share
-    then is four times the first-order effect, `1 - norm` over `4 growth / (1 -
-    norm)`, which meets the proved formula at one half; give a horizon for a proof.
+    That is `gap - growth` with `gap = 1 - norm`. Where `growth` is more than half of
+    the gap, it is `gap / (4 growth / gap)`, which is the same at one half. This holds
+    in exact arithmetic, with room for four times the first-order effect of rounding,
+    but it is no proof for the computed states, as these may not contract at all. Over a
+    horizon the bound is proved.
     """
     gap = 1.0 - norm
     share = growth / gap

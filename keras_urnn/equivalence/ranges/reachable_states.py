@@ -41,10 +41,10 @@ class ReachableStates:
         return bool(np.isfinite(self.radius))
 
     def supremum(self, readout: Array) -> Array:
-        """Bound `(h - centre) @ readout` per column, as computed in `dtype`, and 0.
+        """An upper bound on `(h - centre) @ readout` per column, as computed.
 
         The smaller of the bounds by the box and by the ball, plus the rounding of
-        the product. At least 0: an added state whose readout is never positive
+        the product, but at least 0: an added state whose readout is never positive
         needs no bias, and gets none that could switch it on.
         """
         if not self.is_bounded:

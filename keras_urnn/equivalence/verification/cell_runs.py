@@ -1,18 +1,14 @@
 """Run a cell and its conversion, or any two cells, side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import keras
 import numpy as np
 
-from keras_urnn._backend import inference
-from keras_urnn.equivalence.plans.copies import copy_learned
-from keras_urnn.equivalence.plans.plan import leave_unset
-from keras_urnn.equivalence.ranges.intervals import Array, Interval, to_float64
+from keras_urnn.equivalence.ranges.intervals import Array, Interval
 from keras_urnn.equivalence.ranges.recurrence import Recurrence
 from keras_urnn.equivalence.verification.cell_pair import CellPair
+from keras_urnn.equivalence.verification.cell_states import StateRunner
 from keras_urnn.equivalence.verification.comparison import (
     Observation,
     compare,
@@ -31,15 +27,15 @@ def run_both(pair: CellPair, inputs: Sequence[Array]) -> list[Observation]:
     """Run both cells on each of `inputs`, and compare what they output."""
     # The original may compute in a coarser dtype: see `arithmetic_dtype`.
     dtypes = [one.dtype for one in pair.recurrences]
-    run = _all_states(pair, _shape_of_all(inputs))
-    states = _run(run, inputs)
+    run = StateRunner((pair.old, pair.new), inputs)
+    states = run.states(inputs)
     if pair.is_conversion:
         both = zip(inputs, states, strict=True)
         return [_observe_conversion(pair, x, found, dtypes) for x, found in both]
     moved = [nudge(x, *dtypes) for x in inputs]
     return [
         _compare_any(pair, found, near, dtypes)
-        for found, near in zip(states, _run(run, moved), strict=True)
+        for found, near in zip(states, run.states(moved), strict=True)
     ]
 
 
@@ -119,59 +115,6 @@ def _stays_inside(x: Array, entering: Interval | None) -> bool:
     if entering is None:
         return True
     return bool(np.all((entering.lower <= x) & (x <= entering.upper)))
-
-
-def _shape_of_all(inputs: Sequence[Array]) -> tuple[int, int, int]:
-    """The shape of one batch that holds all inputs: rows, the most steps, features."""
-    rows, steps = sum(len(x) for x in inputs), max(x.shape[1] for x in inputs)
-    return rows, steps, inputs[0].shape[-1]
-
-
-def _run(
-    run: Callable[[Any], Any], inputs: Sequence[Array]
-) -> list[tuple[Array, Array]]:
-    """The states of both for each of `inputs`, in one run: each shape is compiled."""
-    whole = np.zeros(_shape_of_all(inputs))
-    ends = np.cumsum([len(x) for x in inputs])
-    parts = np.split(whole, ends[:-1])  # views
-    for part, x in zip(parts, inputs, strict=True):
-        part[:, : x.shape[1]] = x
-    old, new = (np.split(to_float64(h), ends[:-1]) for h in run([whole, whole]))
-    # The zeros behind a sequence do not change the states before them.
-    return [
-        (first[:, : x.shape[1]], second[:, : x.shape[1]])
-        for first, second, x in zip(old, new, inputs, strict=True)
-    ]
-
-
-def _all_states(pair: CellPair, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-    """A compiled function from one sequence per cell to its states at each step."""
-    cells = pair.old, pair.new
-    inputs = [keras.Input(batch_shape=shape, dtype=_array_dtype(one)) for one in cells]
-    outputs = [
-        keras.layers.RNN(
-            _showing_states(cell, shape), return_sequences=True, dtype=cell.dtype_policy
-        )(x)
-        for cell, x in zip(cells, inputs, strict=True)
-    ]
-    return inference(keras.Model(inputs, outputs))
-
-
-def _showing_states(cell: Any, shape: tuple[int, ...]) -> Any:
-    """A copy of a cell that gives all of its states."""
-    config = cell.get_config()
-    if config.get("output_units") is not None:
-        config["output_units"] = None
-    copy = type(cell).from_config(config)
-    leave_unset(copy)
-    copy.build((None, shape[-1]))
-    copy_learned(cell, copy)
-    return copy
-
-
-def _array_dtype(cell: Any) -> str:
-    """NumPy has no bfloat16; layers cast what they are given."""
-    return "float64" if cell.compute_dtype == "float64" else "float32"
 
 
 def _preactivations(new: Recurrence, n: int, x: Array, states: Array) -> Array:

@@ -5,7 +5,6 @@ of the other that has the same place. So the names of layers don't matter, nor t
 in which they were made; only the tensors and values that each call is given do.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +13,16 @@ import keras
 from keras_urnn.equivalence.models.graph import (
     Call,
     Graph,
-    entering_model,
     graph_of,
     returned,
-    unfolded,
 )
 from keras_urnn.equivalence.models.supported import is_converted
 from keras_urnn.equivalence.refusals.targets import NotCoveredError
+from keras_urnn.equivalence.verification.call_arguments import (
+    arguments_by_place,
+    is_tensor,
+)
+from keras_urnn.equivalence.verification.kept_states import order_gaps, sharing_gaps
 from keras_urnn.equivalence.verification.same_layers import same
 
 _RECURRENT = keras.layers.RNN | keras.layers.Bidirectional
@@ -55,7 +57,7 @@ def matched(original: Any, converted: Any) -> Matching:
         # Keras takes inputs by position, or in a dict by these names.
         found.gaps.append(f"{original.name}: its inputs are in another order")
     _match_graphs(graph_of(original), graph_of(converted), "", original.name, found)
-    _check_sharing(found)
+    found.gaps += sharing_gaps(found.layers)
     return found
 
 
@@ -80,7 +82,7 @@ def _match_graphs(
         return
     pairs = _paired_calls(old, new, path, name, found)
     in_order = sorted(pairs.items(), key=lambda pair: pair[0])
-    _check_states([(j, calls) for (_, j), calls in in_order], path, found)
+    found.gaps += order_gaps([(j, call) for (_, j), (call, _) in in_order], path)
     for _, (call, its) in in_order:
         _match_operations(path, call.operation, its.operation, found)
 
@@ -144,70 +146,18 @@ def _given(
         trains = isinstance(call.operation, keras.Layer)
         words = f"{label}: it trains at inference (`training=True`)"
         found.gaps += [words] if trains else []
-    flat = [_arguments(one) for one in (call, other)]
-    tensors = [{key for key, x in given.items() if _is_tensor(x)} for given in flat]
+    flat = [arguments_by_place(one) for one in (call, other)]
+    tensors = [{key for key, x in given.items() if is_tensor(x)} for given in flat]
     if flat[0].keys() != flat[1].keys() or tensors[0] != tensors[1]:
         found.gaps.append(f"{label}: it is called in another way")
         return []
     waiting = []
     for key, value in flat[0].items():
-        if _is_tensor(value):
+        if is_tensor(value):
             waiting.append((label, value, flat[1][key]))
         elif not same(value, flat[1][key]):
             found.gaps.append(f"{label}: it is called with another value")
     return waiting
-
-
-def _arguments(call: Call) -> dict[Any, Any]:
-    """The arguments of a call, each by its place in the nested arguments."""
-    layer, kwargs = call.operation, dict(call.kwargs)
-    if kwargs.get("training") is False:
-        kwargs["training"] = None  # at inference they are the same
-    kept = {key: value for key, value in kwargs.items() if value is not None}
-    args: Any = call.args
-    if isinstance(layer, keras.Model):
-        args = entering_model(layer, call.args, call.kwargs)
-        kept.pop("inputs", None)
-    return dict(_leaves_of((args, kept), ()))
-
-
-def _leaves_of(value: Any, place: tuple[Any, ...]) -> list[tuple[Any, Any]]:
-    if isinstance(value, dict):
-        items: Sequence[Any] = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = list(enumerate(value))
-    else:
-        return [(place, value)]
-    return [leaf for key, part in items for leaf in _leaves_of(part, (*place, key))]
-
-
-def _check_states(
-    pairs: Sequence[tuple[int, tuple[Call, Call]]], path: str, found: Matching
-) -> None:
-    """Note the layers that keep states and are called in another order."""
-    last: dict[int, int] = {}
-    for place, (call, _) in pairs:
-        layer = call.operation
-        if _keeps_states(layer) and place < last.get(id(layer), place):
-            found.gaps.append(f"{path}{layer.name}: it is called in another order")
-        last[id(layer)] = place
-
-
-def _keeps_states(layer: Any) -> bool:
-    inside = [one for _, one in unfolded(layer, "")]
-    return any(getattr(one, "stateful", False) for one in inside)
-
-
-def _check_sharing(found: Matching) -> None:
-    """Note a layer that keeps its states for two calls in one of the models only."""
-    stateful = {
-        key: pair for key, pair in found.layers.items() if _keeps_states(pair[1])
-    }
-    for side in (0, 1):
-        ids = [key[side] for key in stateful]
-        for key, (label, *_) in stateful.items():
-            if ids.count(key[side]) > 1:
-                found.gaps.append(f"{label}: its states are shared otherwise")
 
 
 def _match_operations(path: str, old: Any, new: Any, found: Matching) -> None:
@@ -227,7 +177,3 @@ def _match_operations(path: str, old: Any, new: Any, found: Matching) -> None:
         _match_operations(f"{label}/", old.layer, new.layer, found)
     else:
         found.layers[id(old), id(new)] = (label, old, new)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, keras.KerasTensor)
