@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_urnn import _checks, _numbers
-from keras_urnn.equivalence.ranges.activations import ACTIVATIONS, known, pieces_of
+from keras_urnn.equivalence.ranges.activations import ACTIVATIONS, known
 from keras_urnn.theory.system import System, check_cell, system_of
 
 Array = NDArray[np.float64]
@@ -122,7 +122,7 @@ def _check_commutes(activation: Any, T: Array) -> None:
         raise _checks.error("cell", expected, f"activation={name!r}", advice)
     entries = T[T != 0.0]
     one_each = np.all((T != 0.0).sum(axis=0) == 1) and np.all((T != 0).sum(axis=1) == 1)
-    pieces = pieces_of(activation)
+    pieces = known(activation).pieces
     if pieces is not None and pieces.is_homogeneous:
         admissible, group = np.all(entries > 0.0), "a positive diagonal matrix times a "
         why = f"{name}(d z) = d {name}(z) for d > 0 only."

@@ -38,6 +38,17 @@ def test_a_row_is_complete(activation: Any, row: Activation) -> None:
 
 
 @each_row
+def test_the_pieces_are_those_of_keras(activation: Any, row: Activation) -> None:
+    if row.pieces is None:
+        return
+    i = np.searchsorted(row.pieces.ends, Z)
+    found = row.pieces.slopes[i] * Z + row.pieces.offsets[i]
+    # Some backends hold 0.2 and 1/6 in float32.
+    expected = apply(activation.__name__, Z)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+@each_row
 def test_the_half_line_is_that_of_the_pieces(activation: Any, row: Activation) -> None:
     if row.pieces is None:
         return

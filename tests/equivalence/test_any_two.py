@@ -47,10 +47,10 @@ def transform(activation: str) -> Any:
     return permutation * (3.0 if activation in ("relu", "leaky_relu") else 1.0)
 
 
-PIECEWISE = ["relu", "leaky_relu", "relu6", "hard_tanh", "hard_sigmoid"]
-
-
-@pytest.mark.parametrize("activation", [*PIECEWISE, "tanh", "softplus"])
+@pytest.mark.parametrize(
+    "activation",
+    ["relu", "leaky_relu", "relu6", "hard_tanh", "hard_sigmoid", "tanh", "softplus"],
+)
 def test_other_coordinates_are_no_difference(activation: str) -> None:
     cell, readout = simple_cell(activation), np.ones((N, 2)) * [[1.0, -1.0]]
     other, others = ku.theory.similarity_transform(
@@ -63,7 +63,6 @@ def test_other_coordinates_are_no_difference(activation: str) -> None:
     assert "no proof by theorem 1" in report.reasons[0]
     assert report.relative_difference_in_float64 is not None
     assert report.relative_difference_in_float64 < 1e-5
-    assert (report.regions > 0) == (activation in PIECEWISE)
     assert report.unitarity_error is None
     wrong = verify(cell, other, readouts=(readout, 1.001 * others))
     assert wrong.verdict == "different"
@@ -84,7 +83,6 @@ def test_linear_cells_are_decided_by_their_markov_parameters() -> None:
     other, others = ku.theory.similarity_transform(cell, shear, readout=readout)
     report = verify(cell, other, readouts=(readout, others), search=False)
     assert report.equivalent
-    assert report.regions == 1
     # A state that nothing sees makes no difference; another weight does.
     larger = L.SimpleRNNCell(N + 1, "linear")
     larger.build((None, FEATURES))
@@ -95,10 +93,8 @@ def test_linear_cells_are_decided_by_their_markov_parameters() -> None:
     padded = np.append(readout, [[0.0]], axis=0)
     seen = {"readouts": (readout, padded), "search": False}
     assert verify(cell, larger, **seen).equivalent
-    assert verify(cell, larger, **seen, steps=2 * N + 1).regions == 0
     report = verify(changed(cell, 1e-3), other, readouts=(readout, others))
     assert report.verdict == "different"
-    assert "the Markov parameters differ" in "\n".join(report.differences)
 
 
 def test_markov_parameters_that_are_equal_to_rounding_decide_nothing() -> None:
@@ -108,8 +104,6 @@ def test_markov_parameters_that_are_equal_to_rounding_decide_nothing() -> None:
     )
     report = verify(cell, other, readouts=(readout, others), search=False)
     assert (report.verdict, report.differences) == ("not decided", ())
-    assert report.markov_difference is not None
-    assert 0.0 < report.markov_difference < 1e-5
 
 
 def test_one_network_twice_is_equivalent_whatever_it_is() -> None:
@@ -128,11 +122,9 @@ def test_a_change_below_the_digits_of_float32_is_seen_in_float64() -> None:
     assert report.max_relative_difference < 1e-6
     assert report.verdict == "different"
     assert any("in float64" in difference for difference in report.differences)
-    assert any("Markov" in difference for difference in report.differences)
 
 
-def test_a_feature_of_no_consequence_in_a_region_is_no_difference() -> None:
-    """A state that is always off may see what it likes."""
+def test_what_a_state_sees_that_is_always_off_is_no_difference() -> None:
     cell = simple_cell("relu")
     kernel, matrix, bias = cell.get_weights()
     bias[0] = -1e3
@@ -142,8 +134,6 @@ def test_a_feature_of_no_consequence_in_a_region_is_no_difference() -> None:
     other.set_weights([kernel, matrix, bias])
     report = verify(cell, other)
     assert (report.verdict, report.differences) == ("not decided", ())
-    assert report.regions > 0
-    assert report.markov_difference == 0.0
 
 
 def test_what_is_left_of_a_unitary_layer_is_what_it_came_from() -> None:

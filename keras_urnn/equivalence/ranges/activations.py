@@ -25,7 +25,6 @@ from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from keras_urnn.equivalence.ranges.intervals import STORAGE_ROUNDOFF, Interval
 from keras_urnn.equivalence.ranges.relu_layers import (
     relu_half_line,
-    relu_pieces,
     relu_range,
 )
 
@@ -43,8 +42,8 @@ class Activation:
             `None`.
         half_line: `FlatActivation`. The half-line on which `φ` is constant, and how
             fast it grows; `None` where there is no such half-line. Defaults to `None`.
-        pieces: `Pieces`. The affine pieces of `φ`; `None` where it has others. Defaults
-            to `None`.
+        pieces: `Pieces`. The affine pieces of `φ`; `None` where it has others, or where
+            nothing asks for them. Defaults to `None`.
         nearest: strings. The names of the activations with a half-line that are most
             like `φ`. Defaults to `("relu",)`.
         elementwise: boolean. Whether it does the same to each state. Defaults to
@@ -126,12 +125,8 @@ ACTIVATIONS: dict[Any, Activation] = {
     _K.log_sigmoid: Activation(curved(_K.log_sigmoid)),
     _K.exponential: Activation(curved(_K.exponential)),
     _K.softmax: Activation(between(0.0, 1.0)),
-    _K.hard_shrink: Activation(
-        pieces=Pieces.of([-0.5, 0.5], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0])
-    ),
-    _K.soft_shrink: Activation(
-        pieces=Pieces.of([-0.5, 0.5], [1.0, 0.0, 1.0], [0.5, 0.0, -0.5])
-    ),
+    _K.hard_shrink: Activation(),
+    _K.soft_shrink: Activation(),
     _K.tanh_shrink: Activation(),
     _K.threshold: Activation(),
     _K.sparsemax: Activation(),
@@ -170,10 +165,3 @@ def flat_activation(activation: Any) -> FlatActivation | None:
     if type(activation) is keras.layers.ReLU:
         return relu_half_line(activation)
     return known(activation).half_line
-
-
-def pieces_of(activation: Any) -> Pieces | None:
-    """The affine pieces of one of Keras' activations; `None` where it has others."""
-    if type(activation) is keras.layers.ReLU:
-        return relu_pieces(activation)
-    return known(activation).pieces

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_urnn.equivalence.ranges.intervals import Array
-
-Indices = NDArray[np.intp]
 
 
 class Pieces(NamedTuple):
@@ -37,16 +34,6 @@ class Pieces(NamedTuple):
         """Whether `φ(d z) = d φ(z)` for all `d > 0`."""
         return not np.any(self.ends) and not np.any(self.offsets)
 
-    def piece(self, z: Array) -> Indices:
-        """The piece that each number is on; an end belongs to the piece below it."""
-        return np.searchsorted(self.ends, z).astype(np.intp)
-
     def slope(self, z: Array) -> Array:
-        """The slope of `φ` at each number."""
-        return self.slopes[self.piece(z)]
-
-    def distance(self, z: Array) -> Array:
-        """How far each number is from the nearest end of a piece."""
-        if not self.ends.size:
-            return np.full(z.shape, np.inf)
-        return np.abs(z[..., None] - self.ends).min(axis=-1)
+        """The slope of `φ` at each number; an end belongs to the piece below it."""
+        return self.slopes[np.searchsorted(self.ends, z)]

@@ -12,7 +12,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     ZERO,
     Interval,
     arithmetic_dtype,
-    rounded,
+    unscaled,
 )
 from keras_urnn.equivalence.ranges.proof_of_inactivity import prove_inactive
 from keras_urnn.equivalence.ranges.reachable_states import reachable_states
@@ -70,8 +70,7 @@ def _simple_range(
     reachable = reachable_states(found, entering, horizon, start)
     if not reachable.is_bounded:
         return None
-    box, d = reachable.box, found.d
-    return rounded(Interval(box.lower / d, box.upper / d), found.dtype)
+    return unscaled(reachable.box, found.d, found.dtype)
 
 
 def _lstm_range(cell: Any) -> Interval | None:

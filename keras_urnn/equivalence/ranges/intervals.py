@@ -207,6 +207,11 @@ def rounded(interval: Interval, dtype: str) -> Interval:
     )
 
 
+def unscaled(scaled: Interval, d: Array, dtype: str) -> Interval:
+    """The range of `h` as computed in `dtype`, given that of `h∘d`."""
+    return rounded(Interval(scaled.lower / d, scaled.upper / d), dtype)
+
+
 def affine(
     entering: Interval, kernel: Array, bias: Array | float, dtype: str
 ) -> Interval:

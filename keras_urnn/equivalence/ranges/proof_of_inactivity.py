@@ -14,7 +14,7 @@ from keras_urnn.equivalence.ranges.intervals import (
     magnitude,
     product_error,
     round_down,
-    rounded,
+    unscaled,
 )
 from keras_urnn.equivalence.ranges.reachable_states import ReachableStates
 from keras_urnn.equivalence.ranges.recurrence import Recurrence
@@ -149,11 +149,10 @@ def _with_these_off(
     error += product_error(dtype, recurrence.units) * abs(flat.edge)
     exact = drive_is_exact & recalled_is_exact & ~np.any(away)
     error = np.where(exact, 0.0, error + SMALLEST_NORMAL[dtype])
-    lower, upper = np.full((2, recurrence.units), flat.value)
-    d = recurrence.d[on]
-    box = rounded(Interval(reached.box.lower / d, reached.box.upper / d), dtype)
-    lower[on], upper[on] = box.lower, box.upper
     suprema = drive + recalled + edge + error
+    box = unscaled(reached.box, recurrence.d[on], dtype)
+    lower, upper = np.full((2, recurrence.units), flat.value)
+    lower[on], upper[on] = box.lower, box.upper
     return Inactivity(off, suprema, Interval(lower, upper))
 
 
@@ -205,8 +204,8 @@ def _recalled(
     It never does where no term of the sum leads out, however large the states are.
     """
     readout = -flat_of(recurrence).side * recurrence.recurrent_matrix[on]
-    image, d = recurrence.image(REAL_LINE), recurrence.d[on]
-    given = rounded(Interval(image.lower / d, image.upper / d), recurrence.dtype)
+    image = recurrence.image(REAL_LINE)
+    given = unscaled(image, recurrence.d[on], recurrence.dtype)
     lowest = np.minimum(start.lower[on], given.lower)
     positive = (lowest >= recurrence.centre[on])[:, None]
     held = np.all((readout == 0.0) | (positive & (readout < 0.0)), axis=0)

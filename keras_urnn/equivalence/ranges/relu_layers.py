@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_urnn.equivalence.ranges.affine_pieces import Pieces
 from keras_urnn.equivalence.ranges.flat_activations import FlatActivation
 from keras_urnn.equivalence.ranges.intervals import (
     STORAGE_ROUNDOFF,
@@ -78,14 +77,3 @@ def relu_half_line(relu: Any) -> FlatActivation | None:
         return None  # the half-line begins at a jump, and without its edge
     excess = slope * threshold
     return FlatActivation(1, largest, value=largest, excess=excess, slope=steepest)
-
-
-def relu_pieces(relu: Any) -> Pieces | None:
-    """The affine pieces of the layer; `None` where a jump hides one of them."""
-    top, slope, threshold = numbers_of(relu)
-    below = -slope * threshold
-    if top is None:
-        return Pieces.of([threshold], [slope, 1.0], [below, 0.0])
-    if top <= threshold:
-        return None
-    return Pieces.of([threshold, top], [slope, 1.0, 0.0], [below, 0.0, top])

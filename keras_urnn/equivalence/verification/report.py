@@ -32,15 +32,11 @@ class EquivalenceReport:
         relative_difference_in_float64: float or `None`. The largest
             `max|y - y'| / max|y|` of a run of two cells in float64; `None` where only
             whole layers or models were run. Defaults to `None`.
-        regions: integer. In how many affine regions the Markov parameters of two cells
-            were compared. Defaults to `0`.
-        markov_difference: float or `None`. Their largest difference, relative to the
-            largest of them; `None` where there was no region. Defaults to `None`.
         reasons: tuple of strings. Why the two are not equivalent, or not proved to be;
             empty if they are. Defaults to `()`.
-        differences: tuple of strings. Those of the reasons that refute: outputs or
-            Markov parameters that differ by more than rounding, or inputs or outputs
-            of another shape. Defaults to `()`.
+        differences: tuple of strings. Those of the reasons that refute: outputs that
+            differ by more than rounding, or inputs or outputs of another shape.
+            Defaults to `()`.
     """
 
     max_absolute_difference: float
@@ -53,8 +49,6 @@ class EquivalenceReport:
     largest_added_bias: float
     horizon: int | None
     relative_difference_in_float64: float | None = None
-    regions: int = 0
-    markov_difference: float | None = None
     reasons: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
 
@@ -76,8 +70,6 @@ class EquivalenceReport:
             ("largest absolute difference", f"{self.max_absolute_difference:.3g}"),
             ("largest relative difference", f"{self.max_relative_difference:.3g}"),
             ("the same in float64", _digits(self.relative_difference_in_float64)),
-            ("affine regions compared", str(self.regions)),
-            ("Markov parameters differ by", _digits(self.markov_difference)),
             ("unitarity error", _digits(self.unitarity_error)),
             ("states before, after", f"{self.states_before}, {self.states_after}"),
             ("largest added state", f"{self.largest_added_state:.3g}"),

@@ -73,14 +73,11 @@ def verify_equivalence(
     leads. Two outputs that differ by more than rounding can explain show that the cells
     are different. (Where no theorem bounds the rounding it is measured, on weights or
     inputs moved by as much; sequences are compared as long as it stays below 1e-3.)
-    Where the activation is affine in pieces and a constant input holds both cells in a
-    region for `n + n' + 1` steps, their Markov parameters in that region are compared,
-    too: equal parameters mean equal outputs for all inputs that stay in the region,
-    unequal ones show a difference. Layers of other cells, and models, also run as a
-    whole (on tokens for an `Embedding`). The inputs and the initial states that enter
-    each recurrent layer in such a run must stay in the range that the proof is for
-    (they are not observed inside `TimeDistributed`). A stateful model starts at rest,
-    keeps its states from batch to batch, and gets the states back that it had before.
+    Layers of other cells, and models, also run as a whole (on tokens for an
+    `Embedding`). The inputs and the initial states that enter each recurrent layer in
+    such a run must stay in the range that the proof is for (they are not observed
+    inside `TimeDistributed`). A stateful model starts at rest, keeps its states from
+    batch to batch, and gets the states back that it had before.
 
     Two networks that differ on no input that was tried, and that no proof relates, are
     reported as `"not decided"`. A weight that differs in its last digit is such a case,
@@ -105,7 +102,9 @@ def verify_equivalence(
             Defaults to `True`.
         readouts: two arrays or `None`. For two single cells, or layers of one: the
             arrays `C` and `C'` of shape `(outputs of the cell, outputs)`; what is
-            compared is `h @ C`. Defaults to `None`: the outputs of the cells.
+            compared is `h @ C`. Give them for linear cells in other coordinates, as
+            `theory.similarity_transform` makes them, which can be proved equivalent
+            so. Defaults to `None`: the outputs of the cells.
 
     Returns:
         An `EquivalenceReport`.
@@ -150,7 +149,6 @@ def _report(
 ) -> EquivalenceReport:
     seen = found.observations
     runs = [run for run in seen if not run.in_float64]
-    regions = [one for one in found.comparisons if one.regions]
     differences = found.differences + _differences(seen)
     objections = [objection for run in seen for objection in run.objections]
     biases = [pair.largest_added_bias for pair in found.pairs]
@@ -167,8 +165,6 @@ def _report(
         relative_difference_in_float64=_largest_of_any(
             run.relative for run in seen if run.in_float64
         ),
-        regions=sum(one.regions for one in regions),
-        markov_difference=_largest_of_any(one.difference for one in regions),
         reasons=_each_once(found.gaps + objections + differences),
         differences=_each_once(differences),
     )
