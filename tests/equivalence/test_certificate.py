@@ -252,7 +252,7 @@ def test_the_report_prints_as_a_short_table() -> None:
     lines = str(verify(original, converted)).splitlines()
     assert lines[0].split() == ["verdict", "equivalent"]
     assert "states before, after         4, 8" in lines
-    assert len(lines) == 11
+    assert len(lines) == 9
     failed = str(verify(original, converted, input_bound=1.01 * BOUND))
     assert failed.splitlines()[0].split() == ["verdict", "not", "decided"]
     assert "- contractive_rnn" in failed.splitlines()[-1]
