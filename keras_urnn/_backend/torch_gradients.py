@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from keras_urnn._backend.pullback import pullback
+from keras_urnn._backend.automatic_gradients import pullback
 
 
 class Gradients:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_urnn._backend.pullback import pullback
+from keras_urnn._backend.automatic_gradients import pullback
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence.products import product, step_matmul
 
