@@ -13,7 +13,8 @@ from keras_urnn.layers import (
     UnitaryRNNCell,
 )
 
-if TYPE_CHECKING:  # two thirds of the package: `__getattr__` imports it when it is used
+# Two thirds of the package, which are imported when they are first used.
+if TYPE_CHECKING:
     from keras_urnn import callbacks, theory
     from keras_urnn.equivalence import (
         EquivalenceReport,
@@ -23,6 +24,15 @@ if TYPE_CHECKING:  # two thirds of the package: `__getattr__` imports it when it
         to_unitary,
         verify_equivalence,
     )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in ("callbacks", "equivalence", "theory"):
+            return import_module(f"keras_urnn.{name}")
+        if name in __all__:
+            return getattr(import_module("keras_urnn.equivalence"), name)
+        raise AttributeError(f"module 'keras_urnn' has no attribute {name!r}")
+
 
 __version__ = "0.6.0"
 
@@ -46,14 +56,6 @@ __all__ = [
     "to_unitary",
     "verify_equivalence",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("callbacks", "equivalence", "theory"):
-        return import_module(f"keras_urnn.{name}")
-    if name in __all__:
-        return getattr(import_module("keras_urnn.equivalence"), name)
-    raise AttributeError(f"module 'keras_urnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
