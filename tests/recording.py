@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy")
 
 
-def about() -> dict[str, Any]:
+def about(checkout: Path = ROOT) -> dict[str, Any]:
     """The commit, the machine and the versions that a run was of."""
     return {
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": git("status", "--porcelain") != "",
+        "commit": git("rev-parse", "HEAD", folder=checkout),
+        "uncommitted_changes": git("status", "--porcelain", folder=checkout) != "",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in PACKAGES},
     }
@@ -35,8 +35,8 @@ def record(path: Path, command: str, new: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def git(*arguments: str) -> str:
+def git(*arguments: str, folder: Path = ROOT) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
