@@ -53,94 +53,49 @@ def assert_close(actual: Any, expected: Array) -> None:
     )
 
 
-@each_layer
-@each_mask
-@each_output
-def test_mask_holds_state_and_output(
-    make_layer: Callable[..., Any], mask: Array, output_units: int | None
-) -> None:
-    options = {"return_sequences": True, "return_state": True}
-    layer = built(make_layer(UNITS, output_units=output_units, **options))
-    outputs, *states = layer(sequences(), mask=mask)
-    expected = reference_states(layer.cell, sequences(), relu, mask)
-    assert_close(outputs, expected[..., : layer.cell.output_size])
-    last = np.concatenate([to_numpy(state) for state in states], axis=-1)
-    assert_close(last, expected[:, -1])
+LEARNED = {"learn_initial_state": True}
+ZERO = {**LEARNED, "zero_output_for_mask": True}
+WAYS: dict[str, dict[str, Any]] = {
+    "from-rest": {},
+    "learned": LEARNED,
+    "learned-unrolled": {**LEARNED, "unroll": True},
+    "last": {**LEARNED, "return_sequences": False},
+    "last-unrolled": {**LEARNED, "return_sequences": False, "unroll": True},
+    "backwards-from-a-given-start": {"go_backwards": True},
+    "zero-output": ZERO,
+    "zero-output-unrolled": {**ZERO, "unroll": True},
+}
 
 
-def shown(states: Array, mask: Array) -> Array:
+def shown(layer: Any, states: Array, mask: Array) -> Array:
     """Return the outputs: the states, but 0 before there is one to repeat."""
-    return np.where(np.maximum.accumulate(mask, axis=1)[..., None], states, 0.0)
+    seen = mask if layer.zero_output_for_mask else np.maximum.accumulate(mask, axis=1)
+    outputs = np.where(seen[..., None], states, 0.0)[..., : layer.cell.output_size]
+    return outputs if layer.return_sequences else outputs[:, -1]
 
 
 @each_layer
 @each_mask
 @each_output
-@pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize("return_sequences", [False, True])
-def test_mask_with_a_learned_start(
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_mask_holds_state_and_output(
     make_layer: Callable[..., Any],
     mask: Array,
     output_units: int | None,
-    unroll: bool,
-    return_sequences: bool,
+    options: dict[str, Any],
 ) -> None:
-    options = {"return_sequences": return_sequences, "unroll": unroll}
-    layer = built(
-        make_layer(
-            UNITS, output_units=output_units, learn_initial_state=True, **options
-        )
-    )
-    expected = shown(reference_states(layer.cell, sequences(), relu, mask), mask)
-    expected = expected if return_sequences else expected[:, -1]
-    got = layer(sequences(), mask=mask)
-    assert_close(got, expected[..., : layer.cell.output_size])
-
-
-@each_layer
-@each_mask
-@each_output
-def test_mask_backwards_from_a_given_start(
-    make_layer: Callable[..., Any], mask: Array, output_units: int | None
-) -> None:
-    options = {"return_sequences": True, "return_state": True, "go_backwards": True}
-    layer = built(make_layer(UNITS, output_units=output_units, **options))
-    start = normal(BATCH, UNITS, seed=4).astype("float32")
-    given = [start] if output_units is None else [start[:, :2], start[:, 2:]]
+    always = {"return_sequences": True, "return_state": True}
+    layer = built(make_layer(UNITS, output_units=output_units, **always | options))
+    x, seen, start, given = sequences(), mask, None, None
+    if layer.go_backwards:
+        x, seen = x[:, ::-1], mask[:, ::-1]
+        start = normal(BATCH, UNITS, seed=4).astype("float32")
+        given = [start] if output_units is None else [start[:, :2], start[:, 2:]]
     outputs, *states = layer(sequences(), initial_state=given, mask=mask)
-    x, mask = sequences()[:, ::-1], mask[:, ::-1]
-    expected = reference_states(layer.cell, x, relu, mask, start)
-    assert_close(outputs, shown(expected, mask)[..., : layer.cell.output_size])
+    expected = reference_states(layer.cell, x, relu, seen, start)
+    assert_close(outputs, shown(layer, expected, seen))
     last = np.concatenate([to_numpy(state) for state in states], axis=-1)
     assert_close(last, expected[:, -1])
-
-
-@each_layer
-@each_output
-def test_mask_backwards(
-    make_layer: Callable[..., Any], output_units: int | None
-) -> None:
-    options = {"return_sequences": True, "go_backwards": True}
-    layer = built(make_layer(UNITS, output_units=output_units, **options))
-    x, mask = sequences(), MASKS["middle"]
-    expected = reference_states(layer.cell, x[:, ::-1], relu, mask[:, ::-1])
-    assert_close(layer(x, mask=mask), expected[..., : layer.cell.output_size])
-
-
-@each_layer
-@each_output
-@pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize("name", ["leading", "mixed", "trailing"])
-def test_zero_output_for_mask(
-    make_layer: Callable[..., Any], output_units: int | None, unroll: bool, name: str
-) -> None:
-    options = {"return_sequences": True, "zero_output_for_mask": True, "unroll": unroll}
-    options["learn_initial_state"] = True
-    layer = built(make_layer(UNITS, output_units=output_units, **options))
-    mask = MASKS[name]
-    states = reference_states(layer.cell, sequences(), relu, mask)
-    expected = np.where(mask[..., None], states, 0.0)[..., : layer.cell.output_size]
-    assert_close(layer(sequences(), mask=mask), expected)
 
 
 @each_layer
