@@ -139,6 +139,14 @@ def nearest_on_set(cell: Any, matrix: Array) -> Array:
     return (u * s) @ vt
 
 
+def smooth(z: Any) -> Any:
+    """An activation for tensors and arrays alike.
+
+    Keras' own give float32 on JAX, unless its process began in float64.
+    """
+    return z / (1.0 + z * z)
+
+
 def reference_states(
     cell: Any,
     x: Array,

@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_urnn as ku
 from keras_urnn import _backend, linalg
+from tests.gradients import second_derivative
 from tests.helpers import normal, precision
 
 BACKEND = keras.config.backend()
@@ -246,29 +247,9 @@ def test_a_training_step_runs_no_derivative(name, monkeypatch):
 @each_map
 def test_second_derivatives_are_refused(name):
     project = MAPS[name][0]("auto")
-    w = ops.convert_to_tensor(normal(3, 3), "float32")
+    w = normal(3, 3).astype("float32")
     with pytest.raises(NotImplementedError, match=r"a first derivative only.*\(3, 3\)"):
         second_derivative(lambda w: ops.sum(project(w) ** 3), w)
-
-
-def second_derivative(function, w):
-    if BACKEND == "torch":
-        import torch
-
-        return torch.autograd.functional.hessian(function, w)
-    if BACKEND == "jax":
-        import jax
-
-        return jax.grad(lambda w: ops.sum(jax.grad(function)(w) ** 2))(w)
-    import tensorflow as tf
-
-    with tf.GradientTape() as outer:
-        outer.watch(w)
-        with tf.GradientTape() as inner:
-            inner.watch(w)
-            value = function(w)
-        first = inner.gradient(value, w)
-    return outer.gradient(first, w)
 
 
 # PyTorch 2.13 compiles a script of its own for it, and warns that this is deprecated.

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
-from keras_urnn import linalg, parametrizations
+from keras_urnn import _backend, linalg, parametrizations
+from tests import gradients
 from tests.helpers import PARAMETRIZATIONS, normal, precision, to_numpy
 
 SIZES = [1, 2, 17, *[pytest.param(n, marks=pytest.mark.once) for n in (3, 8)]]
@@ -233,38 +234,25 @@ def test_the_initial_matrix_is_that_of_the_initializer(name):
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 def test_l5_gradients_are_finite_and_those_of_differences(name):
     with precision("float64"):
-        # Keras casts data to float32, and 1 / (the number of outputs), too.
         cell = built(name, 4)
         model = keras.Sequential([keras.Input((4, 2)), keras.layers.RNN(cell)])
+        # Keras casts data to float32.
         x, y = normal(2, 4, 2).astype("float32"), normal(2, 4, seed=1).astype("float32")
-        variables = recurrent_variables(cell)
-        for variable, gradient in zip(
-            variables, gradients(model, variables, x, y), strict=True
-        ):
+        paths = [variable.path for variable in recurrent_variables(cell)]
+        found = gradients.of_error(model, x, y)
+        for variable, gradient in zip(model.trainable_variables, found, strict=True):
             assert np.all(np.isfinite(gradient))
-            # Of central differences: step² and eps / step.
-            found = differences(model, variable, x, y)
-            np.testing.assert_allclose(gradient, found, rtol=0, atol=1e-8)
-
-
-def gradients(model, variables, x, y):
-    """Those of the mean squared error, as the first momentum of SGD has them."""
-    for variable in variables:
-        variable.constraint = None
-    mse = keras.losses.MeanSquaredError(dtype="float64")
-    sgd = keras.optimizers.SGD(1.0, momentum=0.5)
-    model.compile(sgd, mse, auto_scale_loss=False)
-    before = model.get_weights()
-    model.train_on_batch(x, y)
-    model.set_weights(before)
-    paths = [variable.path for variable in model.trainable_variables]
-    momenta = dict(zip(paths, sgd.momentums, strict=True))
-    return [-to_numpy(momenta[variable.path]) for variable in variables]
+            if variable.path in paths:
+                paths.remove(variable.path)
+                # Of central differences: step² and eps / step.
+                expected = differences(model, variable, x, y)
+                np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-8)
+        assert not paths
 
 
 def differences(model, variable, x, y, step=1e-6):
     """The same by central differences, entry by entry."""
-    start = to_numpy(variable)
+    start, run = to_numpy(variable), _backend.inference(model)
     found = np.zeros_like(start)
     for index in np.ndindex(start.shape):
         losses = []
@@ -272,7 +260,7 @@ def differences(model, variable, x, y, step=1e-6):
             moved = start.copy()
             moved[index] += sign * step
             variable.assign(moved)
-            losses.append(np.mean((to_numpy(model(x)) - y) ** 2))
+            losses.append(np.mean((to_numpy(run(x)) - y) ** 2))
         found[index] = (losses[0] - losses[1]) / (2.0 * step)
     variable.assign(start)
     return found

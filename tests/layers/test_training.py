@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
+from tests import gradients
 from tests.helpers import (
     BATCH,
     CELLS,
     FEATURES,
     STEPS,
     UNITS,
-    Array,
     assert_on_its_set,
     each_layer,
     each_variant,
@@ -23,6 +23,7 @@ from tests.helpers import (
     precision,
     randomize,
     sequences,
+    smooth,
     to_numpy,
 )
 
@@ -77,6 +78,14 @@ def make_model() -> Any:
     )
 
 
+def compiled(optimizer: Any, jit_compile: bool = False) -> Any:
+    model = make_model()
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    # TensorFlow would trace the first step twice if it made the optimizer's variables.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 def assert_steps_stay_on_the_set(model: Any, steps: int) -> None:
     cells = cells_of(model)
     before = [to_numpy(cell.recurrent_kernel) for cell in cells]
@@ -97,8 +106,7 @@ def test_every_optimizer_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_on_the_set_after_every_step_of_every_optimizer(name: str) -> None:
-    model = make_model()
-    model.compile(OPTIMIZERS[name](), "mse", jit_compile=False)
+    model = compiled(OPTIMIZERS[name]())
     assert_steps_stay_on_the_set(model, 2)
 
 
@@ -141,18 +149,16 @@ def test_on_the_set_whatever_the_gradient(policy: str, name: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES[1:])
 def test_on_the_set_when_trained_under_every_policy(policy: str) -> None:
     with precision(policy):
-        model = make_model()
         # Adam is wrapped in a LossScaleOptimizer under mixed_float16; steps that
         # overflow are skipped.
-        model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+        model = compiled(keras.optimizers.Adam(0.1))
         assert_steps_stay_on_the_set(model, 4)
 
 
 def test_on_the_set_when_compiled() -> None:
-    model = make_model()
     # PyTorch's compiler takes a minute and compiles no loop: there it is not used.
     jit_compile = keras.config.backend() != "torch"
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=jit_compile)
+    model = compiled(keras.optimizers.Adam(0.1), jit_compile)
     assert_steps_stay_on_the_set(model, 2)
 
 
@@ -171,9 +177,7 @@ def test_on_the_set_after_a_step_of_any_size(scale: float) -> None:
 
 
 def test_accumulation_leaves_the_matrix_until_it_updates() -> None:
-    model = make_model()
-    adam = keras.optimizers.Adam(0.1, gradient_accumulation_steps=3)
-    model.compile(adam, "mse", jit_compile=False)
+    model = compiled(keras.optimizers.Adam(0.1, gradient_accumulation_steps=3))
     cells = cells_of(model)
     starts = [to_numpy(cell.recurrent_kernel) for cell in cells]
     for step in range(6):
@@ -229,26 +233,6 @@ def test_frozen_layer_is_not_changed(make_layer: Callable[..., Any], how: str) -
     assert layer.trainable_weights == []
 
 
-def gradients(model: Any, x: Array, y: Array) -> list[Array]:
-    """Return the loss' gradient for each weight; the weights stay what they are."""
-    before = model.get_weights()
-    # The momentum after one step of SGD with learning rate 1 is minus the gradient,
-    # whatever a constraint then does to the weight.
-    sgd = keras.optimizers.SGD(1.0, momentum=0.5)
-    # Keras computes a loss in float32 unless it is told otherwise.
-    dtype = keras.config.dtype_policy().compute_dtype
-    loss = keras.losses.MeanSquaredError(dtype=dtype)
-    model.compile(sgd, loss, jit_compile=False)
-    model.train_on_batch(x, y)
-    model.set_weights(before)
-    return [-to_numpy(momentum) for momentum in sgd.momentums]
-
-
-def smooth(z: Any) -> Any:
-    # Keras' own functions give float32 on JAX, unless its process began in float64.
-    return z / (1.0 + z * z)
-
-
 @each_layer
 @each_variant
 def test_gradients_are_finite_differences(
@@ -260,7 +244,8 @@ def test_gradients_are_finite_differences(
         model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])
         randomize(layer.cell)
         y = normal(BATCH, STEPS, layer.cell.output_size, seed=8)
-        for weight, gradient in zip(layer.weights, gradients(model, x, y), strict=True):
+        found = gradients.of_error(model, x, y, compiled=False)
+        for weight, gradient in zip(layer.weights, found, strict=True):
             start = to_numpy(weight)
             direction = normal(*start.shape, seed=9)
             losses = []
@@ -269,7 +254,7 @@ def test_gradients_are_finite_differences(
                 losses.append(np.mean((to_numpy(layer(x)) - y) ** 2))
             weight.assign(start)
             slope = (losses[0] - losses[1]) / (2 * step)
-            # Central differences are right to 1e-9; Keras' mean of the loss is float32.
+            # Central differences are right to 1e-9.
             assert slope == pytest.approx(np.sum(gradient * direction), abs=2e-7)
             assert np.max(np.abs(gradient)) > 1e-4
 
@@ -282,7 +267,8 @@ def test_gradients_are_those_of_simple_rnn(make_layer: Callable[..., Any]) -> No
     ours = keras.Model(inputs, layer(inputs))
     theirs = keras.Model(inputs, simple(inputs))
     theirs.set_weights(ours.get_weights())
-    for a, b in zip(gradients(ours, x, y), gradients(theirs, x, y), strict=True):
+    found, expected = (gradients.of_error(model, x, y) for model in (ours, theirs))
+    for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)  # values of 1, as outputs
         assert np.max(np.abs(a)) > 1e-3
 
