@@ -7,13 +7,13 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
+from tests import gradients
 from tests.helpers import BATCH, FEATURES, STEPS, UNITS, normal, precision, to_numpy
 from tests.layers.test_fused import (
     CLOSE,
     JIT_COMPILE,
     OPTIONS,
     each_masked,
-    gradients,
     model_of,
     plain_twin,
 )
@@ -36,7 +36,8 @@ def assert_same(
     mask = np.random.default_rng(2).random((BATCH, steps)) < 0.6
     x = [normal(BATCH, steps, FEATURES, seed=1).astype(dtype), mask]
     y = normal(BATCH, 1, seed=4)
-    found, expected = gradients(ours, x, y, xla), gradients(theirs, x, y)
+    found = gradients.of_error(ours, x, y, "xla" if xla else True)
+    expected = gradients.of_error(theirs, x, y, compiled=False)
     largest = max(np.max(np.abs(gradient)) for gradient in expected)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE[dtype] * largest)
