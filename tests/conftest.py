@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("suite")
 
-# What is tested in these folders hardly depends on the backend, but for what is marked
-# `each_backend`.
-RUN_ONCE = ("benchmarks", "equivalence", "examples", "theory")
+# What is tested in these folders and files hardly depends on the backend, but for what
+# is marked `each_backend`.
+RUN_ONCE = ("benchmarks", "equivalence", "examples", "theory", "test_layout.py")
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
 
@@ -77,10 +77,14 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         folder = tmp_path_factory.getbasetemp()
         if "PYTEST_XDIST_WORKER" in os.environ:  # What one worker compiles is all's.
             folder = folder.parent
-        folder = folder / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        settings = {
+            "jax_compilation_cache_dir": str(folder / "compiled"),
+            "jax_persistent_cache_min_compile_time_secs": 0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        for name, value in settings.items():
+            jax.config.update(name, value)
+            os.environ[name.upper()] = str(value)  # for the processes of `run_python`
 
 
 @pytest.fixture
