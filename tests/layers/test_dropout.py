@@ -148,7 +148,7 @@ def test_fits_with_dropout(
     x, y = sequences(), normal(BATCH, 1)
     model.build(x.shape)
     before = to_numpy(layer.cell.recurrent_kernel)
-    history = model.fit(x, y, epochs=2, batch_size=2, verbose=0)
+    history = model.fit(x, y, epochs=2, verbose=0)
     assert np.all(np.isfinite(history.history["loss"]))
     assert np.max(np.abs(to_numpy(layer.cell.recurrent_kernel) - before)) > 1e-4
     assert_on_its_set(layer.cell)

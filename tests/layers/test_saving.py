@@ -1,6 +1,8 @@
 """Saved files: bit-equal in a fresh process, and the same on another backend."""
 
+import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,16 +111,16 @@ def test_golden_file_holds_one_of_each() -> None:
     assert ours <= names
 
 
+@pytest.mark.once
 def test_golden_script_refuses_to_overwrite(
-    tmp_path: Path, run_python: Callable[..., str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "make_golden.py"
     shutil.copy(GOLDEN / "make_golden.py", script)
     (tmp_path / "golden.keras").write_text("kept")
-    with pytest.raises(AssertionError, match="loaded for ever"):
-        run_python(
-            "import runpy; runpy.run_path('make_golden.py', run_name='__main__')"
-        )
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    with pytest.raises(SystemExit, match="loaded for ever"):
+        runpy.run_path(str(script), run_name="__main__")
     assert (tmp_path / "golden.keras").read_text() == "kept"
     assert not (tmp_path / "golden.npz").exists()
 
