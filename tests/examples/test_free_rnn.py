@@ -23,7 +23,6 @@ def regressor() -> Any:
     return synthetic_learning.build_model("rnn", UNITS, system, "orthogonal")
 
 
-@pytest.mark.each_backend
 @pytest.mark.parametrize("build", [classifier, regressor])
 def test_trains_as_simple_rnn(build: Any) -> None:
     keras.utils.set_random_seed(0)

@@ -57,7 +57,6 @@ def last_norm(output: Path, point: dict[str, Any]) -> float | None:
     return log[-1].get("spectral_norm")
 
 
-@pytest.mark.each_backend
 @pytest.mark.usefixtures("few")
 def test_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     points = run(tmp_path)
