@@ -139,6 +139,16 @@ def nearest_on_set(cell: Any, matrix: Array) -> Array:
     return (u * s) @ vt
 
 
+def compile_model(model: Any, *arguments: Any, **options: Any) -> Any:
+    """Return the model, compiled, with the variables of its optimizer.
+
+    TensorFlow traces a step twice if it makes variables.
+    """
+    model.compile(*arguments, **options)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 def smooth(z: Any) -> Any:
     """An activation for tensors and arrays alike.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
+from tests.helpers import compile_model
 
 X = np.random.default_rng(0).normal(size=(32, 6, 2)).astype("float32")
 Y = X.sum(axis=(1, 2))[:, None]
@@ -16,8 +17,7 @@ Y = X.sum(axis=(1, 2))[:, None]
 def compiled(*layers, optimizer=None):
     model = keras.Sequential([keras.Input((6, 2)), *layers, keras.layers.Dense(1)])
     # A step of this length leaves an average of past kernels far from the set.
-    model.compile(optimizer or keras.optimizers.Adam(0.05), "mse")
-    return model
+    return compile_model(model, optimizer or keras.optimizers.Adam(0.05), "mse")
 
 
 def fit(model, callbacks, **kwargs):

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
+from tests.helpers import compile_model
 
 CONSTRAINTS = {
     "unitary": lambda: ku.UnitaryProjection(method="newton_schulz"),
@@ -58,7 +59,7 @@ JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}
 def test_holds_on_any_layer_after_a_compiled_step(name, layer, jit_compile):
     make, shape = LAYERS[layer]
     model = keras.Sequential([keras.Input(shape), make(CONSTRAINTS[name]())])
-    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
+    compile_model(model, keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
     kernel = next(w for w in model.weights if w.constraint is not None)
     before = ops.convert_to_numpy(kernel)
     x = np.random.default_rng(0).normal(size=(8, *shape)).astype("float32")
@@ -75,7 +76,7 @@ def test_holds_on_any_layer_after_a_compiled_step(name, layer, jit_compile):
 def test_a_nan_stays_visible_in_fit_and_nothing_hangs(name, jit_compile):
     dense = keras.layers.Dense(3, kernel_constraint=DECOMPOSING[name]())
     model = keras.Sequential([keras.Input((3,)), dense])
-    model.compile("sgd", "mse", jit_compile=jit_compile)
+    compile_model(model, "sgd", "mse", jit_compile=jit_compile)
     x = np.full((4, 3), np.inf, "float32")
     # Two epochs at most: the kernel is not finite after the first step.
     stop = keras.callbacks.TerminateOnNaN(raise_error=False)

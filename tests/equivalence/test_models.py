@@ -271,8 +271,10 @@ def test_a_compiled_sequential_model_that_returns_states_gives_a_compiled_one() 
     assert to_unitary(model, input_bound=1.0).compiled
 
 
-@pytest.mark.each_backend
-@pytest.mark.parametrize("make", [two_layers, both_directions])
+@pytest.mark.parametrize(
+    "make",
+    [two_layers, pytest.param(both_directions, marks=pytest.mark.each_backend)],
+)
 def test_a_compiled_model_gives_a_compiled_one(make: Callable[[], Any]) -> None:
     model = make()
     assert not to_unitary(model, input_bound=1.0).compiled
@@ -304,7 +306,6 @@ def test_an_adapted_vocabulary_is_copied(wrap: bool) -> None:
     assert verify_equivalence(model, converted, input_bound=bound).equivalent
 
 
-@pytest.mark.each_backend
 def test_a_converted_model_is_saved_and_loaded(tmp_path: Any) -> None:
     converted = to_unitary(both_directions(), input_bound=1.0)
     converted.save(tmp_path / "model.keras")

@@ -15,6 +15,7 @@ from tests.helpers import (
     Array,
     assert_on_its_set,
     built,
+    compile_model,
     each_layer,
     normal,
     sequences,
@@ -143,10 +144,10 @@ def test_fits_with_dropout(
 ) -> None:
     arguments = {"dropout": 0.2, "recurrent_dropout": 0.3, "seed": 5}
     layer = make_layer(UNITS, output_units=output_units, **arguments)
-    model = keras.Sequential([layer, keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
     x, y = sequences(), normal(BATCH, 1)
-    model.build(x.shape)
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Sequential([inputs, layer, keras.layers.Dense(1)])
+    compile_model(model, keras.optimizers.SGD(0.1), "mse", jit_compile=False)
     before = to_numpy(layer.cell.recurrent_kernel)
     history = model.fit(x, y, epochs=2, verbose=0)
     assert np.all(np.isfinite(history.history["loss"]))

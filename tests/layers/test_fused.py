@@ -20,6 +20,7 @@ from tests.helpers import (
     STEPS,
     UNITS,
     Array,
+    compile_model,
     each_layer,
     nearest_on_set,
     normal,
@@ -490,8 +491,7 @@ def test_any_number_of_steps_in_one_model(
         pool = [keras.layers.GlobalAveragePooling1D()] * layer.return_sequences
         inputs, output = keras.Input((None, FEATURES)), keras.layers.Dense(1)
         whole = keras.Sequential([inputs, *before, *recurrent, *pool, output])
-        whole.compile("sgd", "mse", **how)
-        return whole
+        return compile_model(whole, "sgd", "mse", **how)
 
     # None, less than a block, whole blocks, with a rest. XLA compiles for each length.
     each_compiled = keras.config.backend() == "jax" or xla is True

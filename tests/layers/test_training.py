@@ -17,6 +17,7 @@ from tests.helpers import (
     STEPS,
     UNITS,
     assert_on_its_set,
+    compile_model,
     each_layer,
     each_variant,
     normal,
@@ -79,11 +80,7 @@ def make_model() -> Any:
 
 
 def compiled(optimizer: Any, jit_compile: bool = False) -> Any:
-    model = make_model()
-    model.compile(optimizer, "mse", jit_compile=jit_compile)
-    # TensorFlow would trace the first step twice if it made the optimizer's variables.
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return compile_model(make_model(), optimizer, "mse", jit_compile=jit_compile)
 
 
 def assert_steps_stay_on_the_set(model: Any, steps: int) -> None:
@@ -324,7 +321,7 @@ def test_constraints_of_the_other_weights_are_applied(
 def test_learned_initial_state_is_trained(make_layer: Callable[..., Any]) -> None:
     layer = make_layer(UNITS, "tanh", learn_initial_state=True)
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+    compile_model(model, keras.optimizers.Adam(0.1), "mse", jit_compile=False)
     x, y = sequences(), normal(BATCH, UNITS).astype("float32")
     before = model.evaluate(x, y, verbose=0)
     model.fit(x, y, epochs=5, verbose=0)
