@@ -39,8 +39,15 @@ def code_of(page: Path) -> str:
 
 @pytest.mark.once
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.name)
-def test_code_runs_as_printed(page: Path, run_python: Callable[..., str]) -> None:
-    assert run_python(code_of(page))
+def test_code_runs_as_printed(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code_of(page), page.name, "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out
 
 
 def test_readme_example_has_twelve_lines_and_reports_success(
