@@ -75,13 +75,19 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def test_tensorflow_is_imported_under_its_own_backend_only(
+def test_import_changes_no_setting_and_imports_the_active_backend_only(
     run_python: Callable[..., str],
 ) -> None:
+    state = "keras.config.floatx(), keras.config.dtype_policy().name"
+    printed = run_python(
+        f"import keras; print({state}); import keras_urnn; print({state})\n{TRAIN}\n"
+        "print('tensorflow' in sys.modules)"
+    )
+    before, after, imported = printed.splitlines()
+    assert before == after
     # Up to here: where TensorFlow is installed, Keras 3.15.1 imports it under every
     # backend as soon as it serializes an activation (`get_config`, saving, cloning).
-    imported = run_python(f"{TRAIN}\nprint('tensorflow' in sys.modules)")
-    assert imported.strip() == str(keras.config.backend() == "tensorflow")
+    assert imported == str(keras.config.backend() == "tensorflow")
 
 
 @pytest.mark.once
@@ -89,15 +95,6 @@ def test_tensorflow_is_imported_under_its_own_backend_only(
 def test_nothing_needs_tensorflow(backend: str, run_python: Callable[..., str]) -> None:
     not_installed = "import sys; sys.modules['tensorflow'] = None\n"
     run_python(not_installed + TRAIN + CONVERT_AND_SAVE, KERAS_BACKEND=backend)
-
-
-def test_import_leaves_keras_as_it_was(run_python: Callable[..., str]) -> None:
-    state = "keras.config.floatx(), keras.config.dtype_policy().name"
-    printed = run_python(
-        f"import keras; print({state}); import keras_urnn; print({state})"
-    )
-    before, after = printed.splitlines()
-    assert before == after
 
 
 def test_all_lists_the_public_names() -> None:
