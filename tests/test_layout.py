@@ -31,7 +31,7 @@ RANKS = {
 }
 ROOMS = {
     "matrices": 0,
-    "progress": 0,
+    "progress_bar": 0,
     "ranges": 1,
     "input_bound": 2,
     "refusals": 2,

@@ -11,7 +11,7 @@ from keras_urnn.equivalence.models.rebuilding import convert_model
 from keras_urnn.equivalence.plans.cells import plan_cell
 from keras_urnn.equivalence.plans.layers import entering_layer, plan_layer
 from keras_urnn.equivalence.plans.plan import STAGES, Options
-from keras_urnn.equivalence.progress import progress
+from keras_urnn.equivalence.progress_bar import progress
 from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.refusals.targets import checked_horizon, refusal

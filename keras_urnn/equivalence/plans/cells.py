@@ -14,7 +14,7 @@ from keras_urnn.equivalence.plans.unitary_weights import (
     holdable,
     keeps_matrix,
 )
-from keras_urnn.equivalence.progress import advance
+from keras_urnn.equivalence.progress_bar import advance
 from keras_urnn.equivalence.ranges.cells import OUR_CELLS, visible_units
 from keras_urnn.equivalence.ranges.intervals import Interval
 from keras_urnn.equivalence.ranges.recurrence import recurrence_of

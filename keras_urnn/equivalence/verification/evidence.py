@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from keras_urnn.equivalence.progress import advance
+from keras_urnn.equivalence.progress_bar import advance
 from keras_urnn.equivalence.ranges.intervals import Array
 from keras_urnn.equivalence.verification.cell_pair import CellPair
 from keras_urnn.equivalence.verification.cell_runs import run_both, run_both_in_float64

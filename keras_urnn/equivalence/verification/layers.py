@@ -22,9 +22,9 @@ from keras_urnn.equivalence.refusals.targets import (
 from keras_urnn.equivalence.refusals.theorem_1 import check_convertible
 from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
+from keras_urnn.equivalence.verification.layer_flags import recurrent_objections
 from keras_urnn.equivalence.verification.readouts import checked_readouts
 from keras_urnn.equivalence.verification.side_by_side import as_model, compare_models
-from keras_urnn.equivalence.verification.wiring import recurrent_objections
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 

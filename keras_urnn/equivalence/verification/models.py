@@ -16,6 +16,7 @@ from keras_urnn.equivalence.refusals.targets import NotCoveredError, check_learn
 from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance
 from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
+from keras_urnn.equivalence.verification.layer_flags import recurrent_objections
 from keras_urnn.equivalence.verification.layer_inputs import Entered, entered
 from keras_urnn.equivalence.verification.layers import cell_pairs
 from keras_urnn.equivalence.verification.matching import Matching, matched
@@ -23,7 +24,6 @@ from keras_urnn.equivalence.verification.measured_rounding import rounding_dtype
 from keras_urnn.equivalence.verification.model_runs import trial_batches
 from keras_urnn.equivalence.verification.same_layers import difference
 from keras_urnn.equivalence.verification.side_by_side import compare_models
-from keras_urnn.equivalence.verification.wiring import recurrent_objections
 
 
 def certify_models(

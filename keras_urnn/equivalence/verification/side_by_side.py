@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_urnn.equivalence.models.inputs import Entrances
 from keras_urnn.equivalence.plans.copies import copy_learned, copy_of
-from keras_urnn.equivalence.progress import advance
+from keras_urnn.equivalence.progress_bar import advance
 from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.ranges.intervals import Array
 from keras_urnn.equivalence.verification.comparison import (

@@ -10,7 +10,7 @@ from keras_urnn import _checks
 from keras_urnn.diagnostics import unitarity_error
 from keras_urnn.equivalence.input_bound.given import InputBound, InputBounds
 from keras_urnn.equivalence.models.graph import recurrent_cells
-from keras_urnn.equivalence.progress import progress
+from keras_urnn.equivalence.progress_bar import progress
 from keras_urnn.equivalence.refusals.targets import check_layer, checked_horizon
 from keras_urnn.equivalence.verification.comparison import Observation
 from keras_urnn.equivalence.verification.evidence import STAGES, Evidence, Trial
