@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_urnn as ku
-from keras_urnn.equivalence import progress as bar
+from keras_urnn.equivalence import progress_bar as bar
 from tests.equivalence.layers import build
 
 
