@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -113,9 +114,25 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave what is run once, on the backends that compile, to the long run."""
     if keras.config.backend() != "torch":
-        for item in items:
-            if _runs_once(item):
-                item.add_marker(pytest.mark.long)
+        once = [item for item in items if _runs_once(item)]
+        for item in [*once, *_of_the_other_layer(items)]:
+            item.add_marker(pytest.mark.long)
+
+
+def _of_the_other_layer(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Of each case of both layers one, in turns.
+
+    The two share all that a backend runs, but for the projections, which training and
+    the constraints' tests run for both.
+    """
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.path.parent.name == "layers" and item.path.name != "test_training.py":
+            case = re.sub(r"\b(unitary|contractive)\b", "layer", item.nodeid)
+            cases.setdefault(case, []).append(item)
+    pairs = (case for case in cases.values() if len(case) == 2)
+    for turn, pair in enumerate(pairs):
+        yield pair[turn % 2]
 
 
 def _runs_once(item: pytest.Item) -> bool:
