@@ -78,13 +78,18 @@ def _numbers(version: str) -> list[int]:
 def test_import_changes_no_setting_and_imports_the_active_backend_only(
     run_python: Callable[..., str],
 ) -> None:
-    state = "keras.config.floatx(), keras.config.dtype_policy().name"
+    state = "print(keras.config.floatx(), keras.config.dtype_policy().name)\n"
+    late = "keras_urnn.equivalence", "keras_urnn.theory"
     printed = run_python(
-        f"import keras; print({state}); import keras_urnn; print({state})\n{TRAIN}\n"
-        "print('tensorflow' in sys.modules)"
+        f"import sys, keras\n{state}import keras_urnn as ku\n{state}"
+        f"print([name for name in sys.modules if name.startswith({late})])\n{TRAIN}\n"
+        "print('tensorflow' in sys.modules)\n"
+        f"print(ku.theory and ku.to_unitary and set({late}) <= sys.modules.keys())"
     )
-    before, after, imported = printed.splitlines()
+    before, after, early, imported, found = printed.splitlines()
     assert before == after
+    # Two thirds of the package, and of the time that `import keras_urnn` would take.
+    assert (early, found) == ("[]", "True")
     # Up to here: where TensorFlow is installed, Keras 3.15.1 imports it under every
     # backend as soon as it serializes an activation (`get_config`, saving, cloning).
     assert imported == str(keras.config.backend() == "tensorflow")
@@ -100,21 +105,6 @@ def test_nothing_needs_tensorflow(backend: str, run_python: Callable[..., str]) 
 def test_all_lists_the_public_names() -> None:
     assert sorted(ku.__all__) == sorted(set(ku.__all__))
     assert all(hasattr(ku, name) for name in ku.__all__)
-
-
-@pytest.mark.once
-def test_the_theorems_are_imported_when_they_are_used(
-    run_python: Callable[..., str],
-) -> None:
-    # Two thirds of the package, and of the time that `import keras_urnn` would take.
-    printed = run_python(
-        "import sys, keras_urnn as ku\n"
-        "late = ('keras_urnn.equivalence', 'keras_urnn.theory')\n"
-        "print([name for name in sys.modules if name.startswith(late)])\n"
-        "ku.layers.UnitaryRNN(2), ku.theory.tight_example, ku.to_unitary\n"
-        "print(set(late) <= sys.modules.keys())"
-    )
-    assert printed.splitlines() == ["[]", "True"]
 
 
 def test_names_that_are_imported_late_are_listed_and_no_others() -> None:
