@@ -5,7 +5,7 @@ keeps the result of each of them. If PyTorch traces or transforms operations, an
 derivatives of the gradients, the steps are plain operations that autograd knows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ import torch
 from keras_urnn._backend import torch_maps, torch_memory
 from keras_urnn._backend.torch_gradients import Gradients
 from keras_urnn._backend.torch_modes import rewritten
-from keras_urnn._backend.torch_rules import RULES, Rule
+from keras_urnn._backend.torch_rules import RULES
 from keras_urnn._backend.torch_step_by_step import plain_gradients, states_step_by_step
 
 
@@ -91,7 +91,7 @@ class _Recurrence(torch.autograd.Function):
         # Read once: `torch.utils.checkpoint` refuses a second time.
         mask, states, x, kernel, bias, start, *tensors = ctx.saved_tensors
         settings, step = ctx.settings, _Step(ctx.settings, kernel, bias, tensors)
-        back = torch_maps.back(settings.structure, tensors)
+        of = torch_maps.backward(settings.structure, tensors)
         blocks = _blocks(len(x), settings.block)
         longest = min(settings.block, len(x))
         deltas = x.new_empty(longest, *start.shape)
@@ -104,7 +104,7 @@ class _Recurrence(torch.autograd.Function):
             rows = states_of_block(i, first, last, inputs, inside)
             given = _cut(to_states, first, last), inside
             delta = deltas[: last - first]
-            g = _walk_back(g, rows, *given, back, step.rule, delta)
+            g = _walk_back(g, rows, *given, step, of, delta)
             sums.add(first, last, inputs, rows, delta)
         to_x, to_kernel, to_bias, *to_tensors = sums.results()
         return None, None, to_x, to_kernel, to_bias, g, *to_tensors
@@ -138,7 +138,8 @@ class _Step:
     ) -> None:
         self.kernel, self.bias = kernel, bias
         self.rule = RULES[settings.activation]
-        self.add_mapped = torch_maps.forward(settings.structure, tensors)
+        self.map = torch_maps.in_place(settings.structure)
+        self.of = torch_maps.forward(settings.structure, tensors)
 
     def fill(self, states: Any, start: Any, x: Any, mask: Any) -> None:
         """Put the initial state in `states[0]`, and those after it in the others."""
@@ -148,10 +149,10 @@ class _Step:
         # matrix product (CHANGELOG, 0.4.0).
         project = torch.addcmul if x.shape[-1] == 1 else torch.addmm
         project(self.bias, features, self.kernel, out=flat)
-        rows = states.unbind(0)
+        rows, add, of, rule = states.unbind(0), self.map.add, self.of, self.rule
         for t in range(1, len(rows)):
-            z = self.add_mapped(rows[t], rows[t - 1])
-            self.rule.apply(z)
+            z = add(rows[t], rows[t - 1], of)
+            rule.apply(z)
             if mask is not None:
                 z.copy_(torch.where(mask[t - 1], z, rows[t - 1]))
 
@@ -161,23 +162,27 @@ def _walk_back(
     states: Any,
     upstream: Any,
     mask: Any,
-    back: Callable[[Any, Any, bool], Any],
-    rule: Rule,
+    step: _Step,
+    of: Any,
     deltas: Any,
 ) -> Any:
-    """Fill `deltas` from the last step to the first; the gradient of `states[0]`."""
+    """Fill `deltas` from the last step to the first; the gradient of `states[0]`.
+
+    `of` is what the map is made of: see `torch_maps.backward`.
+    """
     rows, outs = states.unbind(0), deltas.unbind(0)
     given = None if upstream is None else upstream.unbind(0)
+    differentiate, back, add_back = step.rule.differentiate, *step.map[1:]
     for t in reversed(range(len(outs))):
         if given is not None:
             g.add_(given[t])
         delta = outs[t]
-        rule.differentiate(g, rows[t + 1], delta)
+        differentiate(g, rows[t + 1], delta)
         if mask is None:
-            g = back(delta, g, False)
+            g = back(delta, of, out=g)
         else:
             delta.masked_fill_(~mask[t], 0.0)
-            g = back(delta, g.masked_fill_(mask[t], 0.0), True)
+            g = add_back(g.masked_fill_(mask[t], 0.0), delta, of)
     return g
 
 
