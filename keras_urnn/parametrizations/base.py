@@ -203,7 +203,9 @@ def initializers(
         matrix = None if drawn else _numbers_in(start())
         if matrix is not None:
             drawn.extend(weights(matrix))
-        return ops.convert_to_tensor(drawn[which] if drawn else np.zeros(shape), dtype)
+        # NaN while shapes are inferred: if it were ever kept, it would be seen.
+        value = drawn[which] if drawn else np.full(shape, np.nan)
+        return ops.convert_to_tensor(value, dtype)
 
     return [partial(initializer, which=which) for which in range(count)]
 

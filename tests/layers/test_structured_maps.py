@@ -7,7 +7,6 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
-from tests import gradients
 from tests.helpers import BATCH, FEATURES, STEPS, UNITS, normal, precision, to_numpy
 from tests.layers.test_fused import (
     CLOSE,
@@ -16,6 +15,7 @@ from tests.layers.test_fused import (
     each_masked,
     model_of,
     plain_twin,
+    same_gradients,
 )
 from tests.layers.turns import Turns
 
@@ -32,15 +32,7 @@ def assert_same(
     layer.cell.parametrization.matrix = None  # which needs not be formed
     ours = model_of(layer, masked, steps)
     theirs = plain_twin(layer, masked, steps, FEATURES)
-    theirs.set_weights(ours.get_weights())
-    mask = np.random.default_rng(2).random((BATCH, steps)) < 0.6
-    x = [normal(BATCH, steps, FEATURES, seed=1).astype(dtype), mask]
-    y = normal(BATCH, 1, seed=4)
-    found = gradients.of_error(ours, x, y, "xla" if xla else True)
-    expected = gradients.of_error(theirs, x, y, compiled=False)
-    largest = max(np.max(np.abs(gradient)) for gradient in expected)
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE[dtype] * largest)
+    expected, largest = same_gradients(ours, theirs, dtype, CLOSE[dtype], steps, xla)
     shapes = [weight.shape for weight in ours.trainable_weights]
     of_map = expected[shapes.index((UNITS // 2,))]
     assert np.max(np.abs(of_map)) > 1e-3 * largest
