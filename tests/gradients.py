@@ -66,7 +66,8 @@ def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
     if backend == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda a: (jax.grad(function)(a) ** 2).sum())(at))
+        squares = lambda a: (jax.grad(function)(a) ** 2).sum()  # noqa: E731
+        return np.asarray(jax.jit(jax.grad(squares))(at))
     if backend == "torch":
         import torch
 

@@ -1,6 +1,7 @@
 """The maps onto the sets, against SciPy's polar factor and NumPy's SVD."""
 
 import time
+from functools import cache
 
 import keras
 import numpy as np
@@ -13,8 +14,8 @@ from tests.helpers import precision
 
 # Square, tall, wide, and a batch of them: what a kernel can be.
 SHAPES = [
-    *[(1, 1), (2, 2), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)],
-    *[pytest.param((n, n), marks=pytest.mark.once) for n in (3, 8)],
+    *[(1, 1), (17, 17), (9, 4), (4, 9), (2, 2, 4, 6)],
+    *[pytest.param((n, n), marks=pytest.mark.once) for n in (2, 3, 8)],
 ]
 MAX_NORM = 0.9
 # "newton_schulz" clips as "auto" does: one test says so, and the others leave it out.
@@ -48,8 +49,18 @@ def clip(w, max_norm):
     return (u * np.minimum(s, max_norm)[..., None, :]) @ vt
 
 
+@cache
+def compiled_once(function, *args):
+    """`function(w, *args)`. JAX would compile its loops again in each call."""
+    if keras.config.backend() != "jax":
+        return lambda w: function(w, *args)
+    import jax
+
+    return jax.jit(lambda w: function(w, *args))
+
+
 def apply(function, w, *args, dtype="float32"):
-    out = function(ops.convert_to_tensor(w.astype(dtype)), *args)
+    out = compiled_once(function, *args)(ops.convert_to_tensor(w.astype(dtype)))
     assert ops.dtype(out) == dtype
     return np.asarray(ops.convert_to_numpy(out))
 
@@ -415,7 +426,7 @@ def test_norm_bound_of_zero_can_be_divided_by():
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="float64 runs in process")
 def test_float64_under_jax():
     with precision("float64"):
-        for shape in [(3, 3), (4, 9), (17, 17)]:
+        for shape in [(4, 9), (17, 17)]:
             for method in linalg.METHODS:
                 q = check_polar(far(2, shape), method, "float64")
                 again = apply(linalg.polar_factor, q, method, dtype="float64")
