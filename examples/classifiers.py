@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tasks
+import pixels
 from checkpoints import BEST, add_piece, load, recorders, restore
 from files import RunError
 from free_rnn import free_rnn
@@ -45,7 +45,7 @@ class ShuffledBatches(keras.utils.PyDataset):
     does not fill a batch is left out of the epoch: one shape, one compilation.
     """
 
-    def __init__(self, split: tasks.Split, batch_size: int, seed: int) -> None:
+    def __init__(self, split: pixels.Split, batch_size: int, seed: int) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.start_epoch(0)
@@ -57,12 +57,12 @@ class ShuffledBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.split.y) // self.batch_size
 
-    def __getitem__(self, index: int) -> tuple[tasks.Array, tasks.Array]:
+    def __getitem__(self, index: int) -> tuple[pixels.Array, pixels.Array]:
         chosen = self.order[index * self.batch_size :][: self.batch_size]
         return self.split.x[chosen], self.split.y[chosen]
 
 
-def check_batch_size(batch_size: int, task: tasks.Task) -> None:
+def check_batch_size(batch_size: int, task: pixels.Task) -> None:
     samples = len(task.train.y)
     if batch_size > samples:
         raise RunError(
@@ -77,7 +77,7 @@ def build(kind: str, steps: int, units: int, policy: str = "float32") -> Any:
         [
             keras.Input((steps, 1)),
             LAYERS[kind](units, activation="relu", name="recurrent", dtype=policy),
-            keras.layers.Dense(tasks.CLASSES, activation="softmax", dtype="float32"),
+            keras.layers.Dense(pixels.CLASSES, activation="softmax", dtype="float32"),
         ],
         name=kind,
     )
@@ -85,7 +85,7 @@ def build(kind: str, steps: int, units: int, policy: str = "float32") -> Any:
 
 def train(
     model: Any,
-    task: tasks.Task,
+    task: pixels.Task,
     folder: Path,
     *,
     optimizer: keras.optimizers.Optimizer,
@@ -140,7 +140,7 @@ def monitors(model: Any) -> list[keras.callbacks.Callback]:
     return [] if kernel.constraint is None else [ku.callbacks.UnitarityMonitor()]
 
 
-def guess(model: Any, split: tasks.Split) -> tasks.Array:
+def guess(model: Any, split: pixels.Split) -> pixels.Array:
     """Return the class that the model gives each sequence."""
     predicted = model.predict(split.x, batch_size=EVALUATION_BATCH, verbose=0)
     return predicted.argmax(-1)

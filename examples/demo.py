@@ -6,7 +6,7 @@ unitary RNN with at most 2n states, and the two are compared on adverse inputs
 and on the test images. A unitary RNN trained from the start stands beside them.
 
 Set-up: images of digits, one pixel per step, in one fixed random order
-(`tasks.py`). One recurrent layer, softmax on its last output, RMSprop. The
+(`pixels.py`). One recurrent layer, softmax on its last output, RMSprop. The
 weights of the epoch with the best validation accuracy are kept; the test set is
 used once, after training.
 
@@ -33,9 +33,9 @@ import classifiers
 import keras
 import machine
 import numpy as np
+import pixels
 import plots
 import runs
-import tasks
 from checkpoints import summary
 from files import one_sentence, write_json
 from flags import fill_in, positive, seed
@@ -53,7 +53,7 @@ INPUT_BOUND = 1.0  # a pixel lies between 0 and 1
 PICTURE = "demo.png"
 
 
-def measure(model: Any, task: tasks.Task) -> dict[str, Any]:
+def measure(model: Any, task: pixels.Task) -> dict[str, Any]:
     """Return the test accuracy of a model and the spectrum of its recurrent matrix."""
     cell = model.get_layer("recurrent").cell
     matrix = keras.ops.convert_to_numpy(cell.recurrent_matrix()).astype("float64")
@@ -68,12 +68,12 @@ def measure(model: Any, task: tasks.Task) -> dict[str, Any]:
     }
 
 
-def to_list(array: tasks.Array) -> list[Any]:
+def to_list(array: pixels.Array) -> list[Any]:
     """Return an array as JSON keeps it, to the accuracy of float32."""
     return np.round(array, 7).tolist()
 
 
-def convert(model: Any, task: tasks.Task) -> tuple[Any, dict[str, Any]]:
+def convert(model: Any, task: pixels.Task) -> tuple[Any, dict[str, Any]]:
     """Return the equivalent unitary model and how far the two are apart."""
     start = time.perf_counter()
     converted = ku.to_unitary(model, input_bound=INPUT_BOUND)
@@ -99,7 +99,7 @@ def convert(model: Any, task: tasks.Task) -> tuple[Any, dict[str, Any]]:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, convert and compare; return the whole story as plain data."""
     settings = run_settings(arguments)
-    task = tasks.load(arguments.dataset, arguments.data_dir)
+    task = pixels.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
     runs.open_directory(arguments.output, settings, arguments.resume, arguments.epochs)
     models, equivalence = {}, None
@@ -141,7 +141,7 @@ def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "learning_rate": arguments.learning_rate,
         "seed": arguments.seed,
         "max_norm": classifiers.MAX_NORM,
-        "permutation_seed": tasks.PERMUTATION_SEED,
+        "permutation_seed": pixels.PERMUTATION_SEED,
         "backend": keras.config.backend(),
     }
 
@@ -166,7 +166,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--dataset", choices=tasks.DATASETS, default="digits")
+    add("--dataset", choices=pixels.DATASETS, default="digits")
     add("--data-dir", help="where tensorflow-datasets keeps MNIST")
     add("--models", nargs="+", choices=KINDS, default=list(KINDS))
     add("--epochs", type=positive(int), help="120 for digits, 10 for mnist")

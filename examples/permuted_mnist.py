@@ -4,7 +4,7 @@ Question: figure 4 of Emami et al. (2019). A unitary RNN (URNN) and a contractiv
 (ContRNN), both at a learning rate of 1e-3, and an RNN without constraint at 1e-3 and
 at 1e-4, with 16 to 96 ReLU units.
 
-Set-up: images of digits, one pixel per step, in one fixed random order (`tasks.py`).
+Set-up: images of digits, one pixel per step, in one fixed random order (`pixels.py`).
 One recurrent layer, softmax on its last output, RMSprop, batches of 64. Of the 60,000
 training images 5,000 choose the epoch; training ends when `--patience` epochs in a row
 have not raised the accuracy on them. The test set is used when that is over, with the
@@ -41,8 +41,8 @@ import keras
 import machine
 import numpy as np
 import permuted_mnist_plots
+import pixels
 import runs
-import tasks
 import trials
 from files import RunError, check, one_sentence, write_json
 from flags import fill_in, positive, seed, use_backend
@@ -91,7 +91,7 @@ ROW = {  # what is read of a point; the last two are not in rows before 0.5
     "validation_accuracies": [float],
     "confusion": [[int]],
     "seconds": float,
-    "settings": {"dataset": tasks.DATASETS, "patience": int | None},
+    "settings": {"dataset": pixels.DATASETS, "patience": int | None},
     "environment": machine.ENVIRONMENT,
     "pieces?": [checkpoints.PIECE],
     "decays?": bool,
@@ -112,7 +112,9 @@ def check_row(row: dict[str, Any]) -> None:
             f"its best epoch is {row['best_epoch']} of {row['epochs']}, and there are "
             f"validation accuracies of {epochs}"
         )
-    if [len(counts) for counts in row["confusion"]] != [tasks.CLASSES] * tasks.CLASSES:
+    if [len(counts) for counts in row["confusion"]] != [
+        pixels.CLASSES
+    ] * pixels.CLASSES:
         raise ValueError("'confusion' must be a square of all classes")
 
 
@@ -122,7 +124,7 @@ def run(arguments: argparse.Namespace, journal: trials.Journal) -> None:
         runs.settings_of(arguments.output)
         return
     settings = run_settings(arguments)
-    task = tasks.load(arguments.dataset, arguments.data_dir)
+    task = pixels.load(arguments.dataset, arguments.data_dir)
     classifiers.check_batch_size(arguments.batch_size, task)
     journal.check(settings)
     runs.claim(arguments.output, settings)
@@ -190,7 +192,7 @@ def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "jit_compile": arguments.jit_compile,
         "seed": arguments.seed,
         "max_norm": classifiers.MAX_NORM,
-        "permutation_seed": tasks.PERMUTATION_SEED,
+        "permutation_seed": pixels.PERMUTATION_SEED,
         "backend": keras.config.backend(),
     }
 
@@ -237,7 +239,7 @@ class Patience(keras.callbacks.Callback):
 
 def learn(
     point: dict[str, Any],
-    task: tasks.Task,
+    task: pixels.Task,
     arguments: argparse.Namespace,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
@@ -281,7 +283,7 @@ def learn(
         "seconds_of_this_run": round(time.perf_counter() - start, 1),
         "validation_accuracies": [row["val_accuracy"] for row in summary["history"]],
         "confusion": confusion_matrix(
-            task.test.y, guessed, labels=range(tasks.CLASSES)
+            task.test.y, guessed, labels=range(pixels.CLASSES)
         ).tolist(),
         "settings": {
             **settings,
@@ -294,7 +296,7 @@ def learn(
 
 
 def optimizer(
-    curve: Curve, task: tasks.Task, arguments: argparse.Namespace
+    curve: Curve, task: pixels.Task, arguments: argparse.Namespace
 ) -> keras.optimizers.Optimizer:
     rate = curve.learning_rate
     if curve.decays:
@@ -328,7 +330,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--preset", choices=PRESETS, default="quick", help="sets the next four")
-    add("--dataset", choices=tasks.DATASETS)
+    add("--dataset", choices=pixels.DATASETS)
     add("--units", nargs="+", type=positive(int), help="of the recurrent layer")
     add("--epochs", type=positive(int), help="at most so many")
     add("--patience", type=positive(int), help="epochs without a better one")

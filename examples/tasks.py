@@ -1,166 +1,160 @@
-"""Pixel-by-pixel digits: the data of the examples, and nothing else.
+"""Tasks that ask a recurrent network for a long memory, by one interface.
 
-An image becomes a sequence of its pixels in one fixed random order, the same
-for all images, with values from 0 to 1. Two data sets:
+- `copying`: repeat ten symbols after `delay` steps (Arjovsky et al., 2016)
+- `adding`, `multiplication`: of two numbers that are marked among `delay`
+- `sequential`, `permuted`: name the digit in an image that is read pixel by pixel
 
-- `digits`: the 1,797 scans of 8 x 8 pixels that ship inside scikit-learn, so
-  64 steps and no download;
-- `mnist`: the 70,000 scans of 28 x 28 pixels from tensorflow-datasets, so
-  784 steps, with the split of 55,000 / 5,000 / 10,000 that the paper needs to
-  stop early without looking at the test set.
+The first three are drawn batch by batch, so that no sequence is seen twice. Beside its
+data each task says what a model without memory reaches.
 """
 
-import os
-from pathlib import Path
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-from files import RunError
+import pixels
 from numpy.typing import NDArray
 
-DATASETS = ("digits", "mnist")
-CLASSES = 10
-PERMUTATION_SEED = 92916  # the order that most papers on permuted MNIST use
-DIGITS_SPLIT_SEED = 0  # part of the task, so that every run sees the same split
-DIGITS_VALIDATION = 297
-DIGITS_TEST = 360
-MNIST_VALIDATION = 5_000
-
 Array = NDArray[Any]
+Batch = tuple[Array, Array]
 
-
-class MissingDataError(RunError):
-    """The data can't be had; the message says what to do."""
-
-
-class Split(NamedTuple):
-    """Sequences `x` of shape (samples, steps, 1) and their classes `y`."""
-
-    x: Array
-    y: Array
+SYMBOLS = 8  # of the copying task, numbered from 1; 0 is a blank
+COPIED = 10  # so many of them
+DELIMITER = SYMBOLS + 1
+SCIKIT_LEARN = "digits"
 
 
 class Task(NamedTuple):
-    """One data set, permuted and split into disjoint parts."""
+    """Where batches come from, and how a model's answers are judged.
 
-    train: Split
-    validation: Split
-    test: Split
+    Attributes:
+        steps: length of a sequence.
+        features: numbers a step.
+        outputs: numbers that a model answers with; of classes, their logits.
+        per_step: whether there is an answer at each step, or one after the last.
+        classes: whether the answers are classes (cross-entropy) or numbers (squares).
+        baseline: the loss of the best model that has no memory.
+        draw: function of a generator and a size that returns `x` of shape
+            `(size, steps, features)`, and `y`.
+        held_out: the same, of sequences that no training batch holds.
+    """
+
+    steps: int
+    features: int
+    outputs: int
+    per_step: bool
+    classes: bool
+    baseline: float
+    draw: Callable[[np.random.Generator, int], Batch]
+    held_out: Callable[[np.random.Generator, int], Batch]
 
     @property
-    def steps(self) -> int:
-        return int(self.train.x.shape[1])
+    def loss(self) -> str:
+        """Its name, as in the tables: an entropy is in nats."""
+        return "cross-entropy" if self.classes else "mean squared error"
 
 
-def load(dataset: str, data_dir: str | None = None) -> Task:
-    """Return the permuted task named `"digits"` or `"mnist"`.
+def copying(delay: int) -> Task:
+    """Repeat ten symbols, after a delay at whose end stands a delimiter.
 
-    Args:
-        dataset: string, one of `DATASETS`.
-        data_dir: string or `None`. Where tensorflow-datasets keeps MNIST;
-            with `None` the environment variable `TFDS_DATA_DIR`, and without
-            that its own default. Not used by `"digits"`. Defaults to `None`.
-
-    Raises:
-        MissingDataError: when a package or the data set is missing.
+    A model that remembers none of them answers with blanks, and at the last ten steps
+    with each symbol equally often: `10 ln 8 / (delay + 20)`.
     """
-    if dataset == "digits":
-        return _digits()
-    if dataset == "mnist":
-        return _mnist(data_dir)
-    raise ValueError(f"`dataset` must be one of {DATASETS}. Received: {dataset!r}.")
+    steps = delay + 2 * COPIED
 
+    def draw(rng: np.random.Generator, size: int) -> Batch:
+        symbols = rng.integers(1, SYMBOLS + 1, (size, COPIED))
+        x, y = np.zeros((2, size, steps), "int32")
+        x[:, :COPIED], x[:, -COPIED - 1] = symbols, DELIMITER
+        y[:, -COPIED:] = symbols
+        return np.eye(DELIMITER + 1, dtype="float32")[x], y
 
-def permutation(steps: int) -> Array:
-    """Return the fixed order in which the `steps` pixels are read."""
-    return np.random.RandomState(PERMUTATION_SEED).permutation(steps)
-
-
-def to_sequences(images: Array, largest: float) -> Array:
-    """Flatten, scale to [0, 1] and permute: (samples, steps, 1) in float32."""
-    pixels = images.reshape(len(images), -1).astype("float32") / largest
-    return pixels[:, permutation(pixels.shape[1]), None]
-
-
-def _digits() -> Task:
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise MissingDataError(
-            "The digits come with scikit-learn, which is not installed: "
-            "`pip install scikit-learn`."
-        ) from error
-    digits = load_digits()
-    x, y = to_sequences(digits.images, 16.0), digits.target.astype("int32")
-
-    def hold_out(x: Array, y: Array, size: int) -> tuple[Split, Split]:
-        x, held_x, y, held_y = train_test_split(
-            x, y, test_size=size, stratify=y, random_state=DIGITS_SPLIT_SEED
-        )
-        return Split(x, y), Split(held_x, held_y)
-
-    rest, test = hold_out(x, y, DIGITS_TEST)
-    train, validation = hold_out(*rest, DIGITS_VALIDATION)
-    return Task(train, validation, test)
-
-
-def _mnist(data_dir: str | None) -> Task:
-    directory = data_dir or os.environ.get("TFDS_DATA_DIR") or None
-    _check_directory(directory)
-    train, test = _read_mnist(directory)
-    x, y = to_sequences(train[0], 255.0), train[1].astype("int32")
-    cut = len(x) - MNIST_VALIDATION  # the stored order is already a shuffled one
+    baseline = COPIED * math.log(SYMBOLS) / steps
     return Task(
-        Split(x[:cut], y[:cut]),
-        Split(x[cut:], y[cut:]),
-        Split(to_sequences(test[0], 255.0), test[1].astype("int32")),
+        steps, DELIMITER + 1, SYMBOLS + 1, True, True, baseline, draw, held_out=draw
     )
 
 
-def _check_directory(directory: str | None) -> None:
-    # tensorflow-datasets would create a mistyped directory and download again.
-    if directory is not None and not Path(directory).is_dir():
-        raise MissingDataError(
-            f"The data directory must exist. Received: {directory!r}. Create it "
-            "to have MNIST downloaded there, or name the one that holds "
-            "`mnist/` by --data-dir or TFDS_DATA_DIR."
+def adding(delay: int) -> Task:
+    """Add two of the numbers in [0, 1], one marked in each half of the sequence.
+
+    A model that does not read the marks answers with the mean: a variance of 1 / 6.
+    """
+    return _marked(delay, np.add, baseline=1.0 / 6.0)
+
+
+def multiplication(delay: int) -> Task:
+    """Multiply them instead: the variance is 7 / 144."""
+    return _marked(delay, np.multiply, baseline=7.0 / 144.0)
+
+
+def _marked(
+    delay: int, operation: Callable[[Array, Array], Array], baseline: float
+) -> Task:
+    def draw(rng: np.random.Generator, size: int) -> Batch:
+        rows, half = np.arange(size), delay // 2
+        values = rng.random((size, delay), dtype="float32")
+        first, second = rng.integers(0, half, size), rng.integers(half, delay, size)
+        marks = np.zeros_like(values)
+        marks[rows, first] = marks[rows, second] = 1.0
+        y = operation(values[rows, first], values[rows, second])
+        return np.stack([values, marks], axis=-1), y[:, None]
+
+    return Task(delay, 2, 1, False, False, baseline, draw, held_out=draw)
+
+
+def image(name: str, dataset: str, data_dir: str | None) -> Task:
+    """Read an image pixel by pixel, row by row or in one fixed random order."""
+    data = pixels.load(dataset, data_dir)
+    back = np.argsort(pixels.permutation(data.steps))
+
+    def of(split: pixels.Split) -> Callable[[np.random.Generator, int], Batch]:
+        x = split.x[:, back] if name == "sequential" else split.x
+
+        def draw(rng: np.random.Generator, size: int) -> Batch:
+            chosen = rng.integers(0, len(x), size)
+            return x[chosen], split.y[chosen]
+
+        return draw
+
+    baseline = math.log(pixels.CLASSES)
+    train, held_out = of(data.train), of(data.validation)
+    return Task(
+        data.steps, 1, pixels.CLASSES, False, True, baseline, train, held_out=held_out
+    )
+
+
+DRAWN = {"copying": copying, "adding": adding, "multiplication": multiplication}
+IMAGES = ("sequential", "permuted")
+NAMES = (*DRAWN, *IMAGES)
+
+
+def make(
+    name: str,
+    delay: int = 200,
+    dataset: str = SCIKIT_LEARN,
+    data_dir: str | None = None,
+) -> Task:
+    """Return a task by its name.
+
+    Args:
+        name: string, one of `NAMES`.
+        delay: integer, at least 2. Steps between the symbols and their copies, or
+            numbers in a sequence. Not used by images. Defaults to `200`.
+        dataset: string, one of `pixels.DATASETS`: which images. Defaults to `"digits"`.
+        data_dir: where MNIST is, as for `pixels.load`. Defaults to `None`.
+
+    Raises:
+        ValueError: for another name, or a shorter delay.
+    """
+    if name in IMAGES:
+        return image(name, dataset, data_dir)
+    if name not in DRAWN:
+        raise ValueError(f"`name` must be one of {NAMES}. Received: {name!r}.")
+    if delay < 2:
+        raise ValueError(
+            f"`delay` must be at least 2. Received: {delay}. Each half of a sequence "
+            "has a number that is marked."
         )
-
-
-def _read_mnist(directory: str | None) -> Any:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingDataError(
-            f"MNIST is read by tensorflow-datasets, which failed to import "
-            f"({error}): `pip install tensorflow-datasets importlib_resources`. "
-            "Or use --dataset digits, which needs no download."
-        ) from error
-    _leave_gpu_to_keras()
-    try:
-        stored = tfds.load(
-            "mnist",
-            split=["train", "test"],
-            batch_size=-1,
-            as_supervised=True,
-            data_dir=directory,
-        )
-    except Exception as error:  # whatever went wrong, the way out is the same
-        raise MissingDataError(
-            f"MNIST could be neither read nor downloaded "
-            f"({type(error).__name__}: {error}). Prepare it where there is a "
-            'network by `python -c "import tensorflow_datasets as t; '
-            "t.load('mnist', data_dir='DIR')\"`, then pass --data-dir DIR (or set "
-            "TFDS_DATA_DIR). Or use --dataset digits, which needs no download."
-        ) from error
-    return tfds.as_numpy(stored)
-
-
-def _leave_gpu_to_keras() -> None:
-    # Where TensorFlow only reads files, it must not claim the GPU's memory.
-    if keras.config.backend() != "tensorflow":
-        import tensorflow as tf
-
-        tf.config.set_visible_devices([], "GPU")
+    return DRAWN[name](delay)

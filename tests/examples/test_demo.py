@@ -9,17 +9,17 @@ import classifiers
 import demo
 import keras
 import numpy as np
+import pixels
 import pytest
 import runs
-import tasks
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train on 50 images of each split."""
-    task = tasks.load("digits")
-    few = tasks.Task(*(tasks.Split(x[:50], y[:50]) for x, y in task))
-    monkeypatch.setattr(tasks, "load", lambda *_: few)
+    task = pixels.load("digits")
+    few = pixels.Task(*(pixels.Split(x[:50], y[:50]) for x, y in task))
+    monkeypatch.setattr(pixels, "load", lambda *_: few)
 
 
 def run(output: Path, *flags: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
 
 
 def test_epochs_are_shuffled_differently_and_reproducibly() -> None:
-    split = tasks.Split(np.arange(10), np.arange(10))
+    split = pixels.Split(np.arange(10), np.arange(10))
     batches = classifiers.ShuffledBatches(split, batch_size=4, seed=0)
     assert len(batches) == 2
 

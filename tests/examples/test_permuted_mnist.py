@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import permuted_mnist
 import permuted_mnist_plots
+import pixels
 import pytest
 import runs
-import tasks
 import trials
 from filelock import Timeout
 from files import RunError
@@ -30,9 +30,9 @@ SMALL = ["--units", "4", "--batch-size", "50", "--epochs", "2"]
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train on 50 images of each split."""
-    whole = tasks.load("digits")
-    task = tasks.Task(*(tasks.Split(x[:50], y[:50]) for x, y in whole))
-    monkeypatch.setattr(tasks, "load", lambda *_: task)
+    whole = pixels.load("digits")
+    task = pixels.Task(*(pixels.Split(x[:50], y[:50]) for x, y in whole))
+    monkeypatch.setattr(pixels, "load", lambda *_: task)
 
 
 def run(output: Path, *flags: str) -> list[dict[str, Any]]:
@@ -165,15 +165,15 @@ def test_the_posters_settings() -> None:
 def test_what_is_tested_has_no_part_in_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tasks.load("digits")
+    whole = pixels.load("digits")
     parts = {
-        name: tasks.Split(x[:50], y[:50]) for name, (x, y) in whole._asdict().items()
+        name: pixels.Split(x[:50], y[:50]) for name, (x, y) in whole._asdict().items()
     }
-    turned = tasks.Split(parts["test"].x, (parts["test"].y + 1) % tasks.CLASSES)
+    turned = pixels.Split(parts["test"].x, (parts["test"].y + 1) % pixels.CLASSES)
     found = []
     for test in (parts["test"], turned):
-        task = tasks.Task(**{**parts, "test": test})
-        monkeypatch.setattr(tasks, "load", lambda *_, task=task: task)
+        task = pixels.Task(**{**parts, "test": test})
+        monkeypatch.setattr(pixels, "load", lambda *_, task=task: task)
         found += run(tmp_path / str(len(found)), "--curves", "urnn")
     assert found[0]["validation_accuracies"] == found[1]["validation_accuracies"]
     right = [np.trace(row["confusion"]) for row in found]
@@ -227,7 +227,7 @@ def test_the_rate_of_our_recipe_falls_to_nothing(
     assert "more --epochs" not in capsys.readouterr().out
     curve = permuted_mnist.CURVES[name]
     arguments = permuted_mnist.parse_arguments([*SMALL, *flags])
-    rmsprop = permuted_mnist.optimizer(curve, tasks.load("digits"), arguments)
+    rmsprop = permuted_mnist.optimizer(curve, pixels.load("digits"), arguments)
     rmsprop.build([keras.Variable([0.0])])
     assert float(rmsprop.learning_rate) == pytest.approx(curve.learning_rate)
     rmsprop.iterations.assign(2)  # epochs, of the one batch that 50 images fill

@@ -1,120 +1,81 @@
-"""The data of the examples: shapes, order, disjoint splits, honest errors."""
+"""The memory tasks: what they ask, the answers, and what no memory reaches."""
 
-import os
-import sys
-from pathlib import Path
-from typing import Any
+import math
 
 import numpy as np
 import pytest
 import tasks
 
-
-@pytest.fixture(scope="module")
-def digits() -> tasks.Task:
-    return tasks.load("digits")
+SIZE = 400
 
 
-def test_digits_are_sequences_of_64_pixels_between_0_and_1(digits: tasks.Task) -> None:
-    assert digits.steps == 64
-    for split, samples in zip(digits, (1140, 297, 360), strict=True):
-        assert split.x.shape == (samples, 64, 1)
-        assert split.x.dtype == np.float32
-        assert split.y.shape == (samples,)
-        assert split.x.min() == 0.0
-        assert split.x.max() == 1.0
+def drawn(name: str, delay: int = 30) -> tuple[tasks.Task, tasks.Array, tasks.Array]:
+    task = tasks.make(name, delay)
+    x, y = task.draw(np.random.default_rng(0), SIZE)
+    assert x.shape == (SIZE, task.steps, task.features)
+    assert x.dtype == np.float32
+    return task, x, y
 
 
-def test_digits_are_split_without_loss_or_overlap(digits: tasks.Task) -> None:
-    from sklearn.datasets import load_digits
-
-    expected = sorted(image.tobytes() for image in load_digits().images / 16)
-    back = np.argsort(tasks.permutation(64))
-    images = np.concatenate([split.x[:, back, 0] for split in digits])
-    assert sorted(image.tobytes() for image in images.astype("float64")) == expected
-
-
-def test_digits_are_stratified(digits: tasks.Task) -> None:
-    for split in digits:
-        shares = np.bincount(split.y, minlength=10) / len(split.y)
-        np.testing.assert_allclose(shares, 0.1, rtol=0, atol=0.01)
-
-
-def test_digits_are_the_same_each_time(digits: tasks.Task) -> None:
-    for split, again in zip(digits, tasks.load("digits"), strict=True):
-        np.testing.assert_array_equal(split.x, again.x)
-        np.testing.assert_array_equal(split.y, again.y)
-
-
-def test_permutation_is_the_usual_one() -> None:
-    order = tasks.permutation(784)
-    np.testing.assert_array_equal(np.sort(order), np.arange(784))
-    np.testing.assert_array_equal(order[:5], [319, 576, 323, 107, 355])
-
-
-def test_pixels_are_read_in_the_permuted_order() -> None:
-    image = np.arange(64).reshape(1, 8, 8)
-    sequence = tasks.to_sequences(image, 1.0)
-    np.testing.assert_array_equal(sequence[0, :, 0], tasks.permutation(64))
-
-
-def test_unknown_data_set_is_refused() -> None:
-    with pytest.raises(ValueError, match="cifar"):
-        tasks.load("cifar")
-
-
-def test_mistyped_data_directory_is_refused(tmp_path: Path) -> None:
-    missing = tmp_path / "mistyped"
-    with pytest.raises(tasks.MissingDataError, match=r"must exist.*TFDS_DATA_DIR"):
-        tasks.load("mnist", str(missing))
-    assert not missing.exists()
-
-
-def test_data_directory_comes_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "from-environment"))
-    with pytest.raises(tasks.MissingDataError, match="from-environment"):
-        tasks.load("mnist")
+def test_copying_asks_for_the_symbols_after_the_delimiter() -> None:
+    task, x, y = drawn("copying")
+    assert task.steps == 30 + 20
+    np.testing.assert_array_equal(x.sum(axis=-1), 1.0)
+    symbols = x.argmax(axis=-1)
+    assert set(symbols[:, :10].ravel()) == set(range(1, 9))
+    assert np.all(symbols[:, 10:39] == 0)
+    assert np.all(symbols[:, 39] == tasks.DELIMITER)
+    assert np.all(symbols[:, 40:] == 0)
+    np.testing.assert_array_equal(y[:, 40:], symbols[:, :10])
+    assert np.all(y[:, :40] == 0)
 
 
 @pytest.mark.parametrize(
-    ("dataset", "module", "advice"),
-    [
-        ("mnist", "tensorflow_datasets", "pip install tensorflow-datasets"),
-        ("digits", "sklearn.datasets", "pip install scikit-learn"),
-    ],
+    ("name", "operation"), [("adding", np.add), ("multiplication", np.multiply)]
 )
-def test_missing_package_is_named(
-    dataset: str, module: str, advice: str, monkeypatch: pytest.MonkeyPatch
+def test_two_marked_numbers_are_added_or_multiplied(
+    name: str, operation: np.ufunc
 ) -> None:
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    monkeypatch.setitem(sys.modules, module, None)  # makes its import fail
-    with pytest.raises(tasks.MissingDataError, match=advice):
-        tasks.load(dataset)
+    _, x, y = drawn(name, 31)
+    values, marks = x[..., 0], x[..., 1] == 1.0
+    assert np.all((values >= 0.0) & (values < 1.0))
+    assert np.all(marks[:, :15].sum(axis=1) == 1)
+    assert np.all(marks[:, 15:].sum(axis=1) == 1)
+    pairs = values[marks].reshape(SIZE, 2)
+    np.testing.assert_array_equal(y[:, 0], operation(pairs[:, 0], pairs[:, 1]))
+    assert marks[:, 30].any()  # the last one, too
 
 
-def test_failed_download_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_network(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no network")
+def test_the_baselines_are_what_answers_without_memory_lose() -> None:
+    task, _, y = drawn("copying")
+    chances = np.eye(9)[0], np.full(9, 1.0 / 8.0)  # a blank; any symbol
+    entropy = [-math.log(chances[t >= 40][y[0, t]]) for t in range(task.steps)]
+    assert task.baseline == pytest.approx(np.mean(entropy))
+    for name in ("adding", "multiplication"):
+        task = tasks.make(name, 2)
+        _, y = task.draw(np.random.default_rng(1), 100_000)
+        # The variance of a sample of 100,000 is off by 1 % at most.
+        assert task.baseline == pytest.approx(np.var(y), rel=0.01)
+    assert tasks.make("permuted").baseline == pytest.approx(math.log(10))
 
-    class Offline:
-        load = staticmethod(no_network)
 
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", Offline)
-    with pytest.raises(tasks.MissingDataError, match=r"no network.*--data-dir"):
-        tasks.load("mnist", str(tmp_path))
+def test_images_are_read_in_rows_or_permuted() -> None:
+    rows, permuted = tasks.make("sequential"), tasks.make("permuted")
+    (x, y), (shuffled, labels) = (
+        task.draw(np.random.default_rng(0), 5) for task in (rows, permuted)
+    )
+    np.testing.assert_array_equal(y, labels)
+    order = tasks.pixels.permutation(64)
+    np.testing.assert_array_equal(x[:, order], shuffled)
+    # The corners of a scan are empty, and its middle is not.
+    assert np.all(x[:, 0] == 0.0)
+    assert np.all(x.reshape(5, 8, 8)[:, 3:5].max(axis=(1, 2)) > 0.5)
+    held, _ = rows.held_out(np.random.default_rng(0), 5)
+    assert held.shape == x.shape
 
 
-def test_mnist_is_split_into_55000_5000_and_10000() -> None:
-    directory = os.environ.get("TFDS_DATA_DIR")
-    if directory is None or not (Path(directory) / "mnist").is_dir():
-        pytest.skip("no MNIST in TFDS_DATA_DIR")
-    task = tasks.load("mnist")
-    assert task.steps == 784
-    for split, samples in zip(task, (55_000, 5_000, 10_000), strict=True):
-        assert split.x.shape == (samples, 784, 1)
-        assert (split.x.min(), split.x.max()) == (0.0, 1.0)
-        assert set(split.y.tolist()) == set(range(10))
+def test_other_names_and_delays_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`name` must be one of .*Received: 'copy'"):
+        tasks.make("copy")
+    with pytest.raises(ValueError, match=r"`delay` must be at least 2\. Received: 1"):
+        tasks.make("adding", 1)
