@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keras_urnn import constraints, diagnostics, parametrizations
+from keras_urnn import constraints, diagnostics, optimizers, parametrizations
 from keras_urnn.constrained import project
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.layers import (
@@ -49,6 +49,7 @@ __all__ = [
     "diagnostics",
     "inactive_states",
     "measure_input_bound",
+    "optimizers",
     "parametrizations",
     "project",
     "prune_inactive",

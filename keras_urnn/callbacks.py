@@ -7,22 +7,25 @@ import keras
 
 from keras_urnn import _checks, constrained, diagnostics, linalg
 from keras_urnn.constraints import UnitaryProjection
-from keras_urnn.equivalence.models import graph
+from keras_urnn.diagnostics.matrices import cells_in
 
 
 class UnitarityMonitor(keras.callbacks.Callback):
-    """Logs the unitarity error and the spectral norm of each constrained matrix.
+    """Logs how far each unitary or contractive matrix is from its set, and its norm.
 
-    At the end of each epoch it adds, for every weight of the model whose constraint is
-    a `UnitaryProjection` or a `ContractiveProjection`, and for every recurrent matrix
-    that a parametrization computes from other weights,
+    At the end of each epoch it adds, for every recurrent matrix of this library in the
+    model, and for every other weight whose constraint is a `UnitaryProjection` or a
+    `ContractiveProjection`,
 
         unitarity_error = max |RᵀR - I|,    spectral_norm = ‖R‖₂
 
-    to the logs, so that they stand in the history, in `keras.callbacks.CSVLogger`
-    (list it after this one) and in the progress bar. With one such matrix the names are
-    these; with several, each is followed by the path of its weight in the model, or by
-    the path of its cell and `recurrent_matrix`.
+    to the logs, and `determinant_sign`, 1 or -1, of those that are square and unitary.
+    So they stand in the history, in `keras.callbacks.CSVLogger` (list it after this
+    one) and in the progress bar. With one such matrix the names are these. With several
+    a slash and the name of the layer follow: `unitarity_error/encoder`. Layers inside
+    of others follow their names, `unitarity_error/outer/encoder`, and a weight that is
+    no recurrent matrix its layer's, `unitarity_error/dense/kernel`. These names are the
+    same in each run if you name the layers.
 
     A kernel that has left its set by more than rounding, at the end of an epoch or of
     the training, is named in a `RuntimeWarning`, once in a call of `fit`, with the
@@ -56,11 +59,12 @@ class UnitarityMonitor(keras.callbacks.Callback):
         if not isinstance(logs, dict):
             advice = "Keras passes the logs of the epoch."
             raise _checks.type_error("logs", "a dict or None", logs, advice)
-        for path, matrix in matrices.items():
-            path = path.removeprefix(f"{self.model.name}/")
-            suffix = "" if len(matrices) == 1 else f"/{path}"
+        for name, matrix in matrices.items():
+            suffix = "" if len(matrices) == 1 else f"/{name}"
             logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(matrix)
             logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(matrix)
+            if _is_square_and_unitary(matrix):
+                logs[f"determinant_sign{suffix}"] = diagnostics.determinant_sign(matrix)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         # An optimizer puts its averages in place of the weights after the last epoch.
@@ -105,22 +109,26 @@ class ReapplyConstraints(keras.callbacks.Callback):
 
 
 def _matrices(model: Any) -> dict[str, Any]:
-    """The projected weights of a model, and the cells that compute their matrix."""
+    """The cells with a recurrent matrix, and the other weights that are projected."""
     constrained.check_built(model, "UnitarityMonitor")
-    cells = [
-        cell
-        for cell in graph.recurrent_cells(model)
-        if cell.built
-        and callable(getattr(cell, "recurrent_matrix", None))
-        and not any(map(constrained.is_projected, cell.weights))
+    cells = [(name, cell) for name, cell in cells_in(model) if cell.built]
+    of_cells = {id(weight) for _, cell in cells for weight in cell.weights}
+    others = [
+        (weight.path.removeprefix(f"{model.name}/"), weight)
+        for weight in model.weights
+        if constrained.is_projected(weight) and id(weight) not in of_cells
     ]
-    if not cells:
-        kernels = constrained.projected_weights(model, "UnitarityMonitor")
-        return {kernel.path: kernel for kernel in kernels}
-    found = {k.path: k for k in model.weights if constrained.is_projected(k)}
-    for cell in cells:
-        found[f"{cell.kernel.path.rpartition('/')[0]}/recurrent_matrix"] = cell
-    return found
+    if not cells and not others:
+        constrained.projected_weights(model, "UnitarityMonitor")  # says what it misses
+    return dict([*cells, *others])
+
+
+def _is_square_and_unitary(matrix: Any) -> bool:
+    """Of a cell by its set, of a weight by its constraint and its shape."""
+    if not isinstance(matrix, keras.Variable):
+        return bool(matrix.recurrent_set == "unitary")
+    square = len(matrix.shape) == 2 and matrix.shape[0] == matrix.shape[1]
+    return square and isinstance(matrix.constraint, UnitaryProjection)
 
 
 def _has_left(kernel: keras.Variable) -> bool:

@@ -48,15 +48,23 @@ def test_monitor_shows_in_the_progress_bar(capsys):
     assert "spectral_norm: 1.0000" in printed
 
 
-def test_monitor_names_each_of_several_kernels():
+def test_monitor_names_each_of_several_matrices():
     dense = keras.layers.Dense(
         3, kernel_constraint=ku.UnitaryProjection(), name="square"
     )
-    model = compiled(ku.UnitaryRNN(3, name="rnn"), dense)
+    wide = keras.layers.Dense(5, kernel_constraint=ku.UnitaryProjection(), name="wide")
+    computed = ku.UnitaryRNN(
+        3, parametrization="cayley", name="first", return_sequences=True
+    )
+    model = compiled(computed, ku.ContractiveRNN(3, name="second"), dense, wide)
     history = fit(model, [ku.callbacks.UnitarityMonitor()]).history
+    names = ["first", "second", "square/kernel", "wide/kernel"]
+    for logged, of in (("unitarity_error", names), ("determinant_sign", names[::2])):
+        keys = sorted(key for key in history if key.startswith(f"{logged}/"))
+        assert keys == [f"{logged}/{name}" for name in of]
     assert history["unitarity_error/square/kernel"][-1] <= 1e-6
-    paths = [name for name in history if name.startswith("spectral_norm/rnn/")]
-    assert len(paths) == 1
+    sign = ku.diagnostics.determinant_sign(model.layers[0])
+    assert history["determinant_sign/first"][-1] == sign
 
 
 def test_monitor_refuses_a_model_with_nothing_to_watch():

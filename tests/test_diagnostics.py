@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
-from keras_urnn.diagnostics import spectral_norm, unitarity_error
+from keras_urnn.diagnostics import (
+    determinant_sign,
+    eigen_angles,
+    spectral_norm,
+    unitarity_error,
+)
+
+EACH = (unitarity_error, spectral_norm, eigen_angles, determinant_sign)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, keras.ops.convert_to_tensor])
@@ -35,6 +42,71 @@ def test_what_is_not_finite_gives_nan(bad):
     matrix = np.array([[1.0, bad], [0.0, 1.0]])
     assert math.isnan(unitarity_error(matrix))
     assert math.isnan(spectral_norm(matrix))
+
+
+def rotation(angle):
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def test_eigen_angles_are_those_of_the_eigenvalues():
+    matrix = np.zeros((5, 5))
+    matrix[:2, :2], matrix[2:4, 2:4], matrix[4, 4] = rotation(0.3), rotation(3.0), -1
+    np.testing.assert_allclose(
+        eigen_angles(matrix), [-3.0, -0.3, 0.3, 3.0, np.pi], rtol=0, atol=1e-14
+    )
+    # A pair of eigenvalues -1: NumPy has one of them at an angle of -π.
+    np.testing.assert_array_equal(eigen_angles(rotation(np.pi)), [np.pi, np.pi])
+    batch = np.stack([rotation(0.5), np.eye(2)])
+    np.testing.assert_allclose(eigen_angles(batch), [[-0.5, 0.5], [0, 0]], atol=1e-14)
+    assert np.all(np.isnan(eigen_angles([[np.nan, 0.0], [0.0, 1.0]])))
+
+
+def test_determinant_sign_tells_rotations_from_reflections():
+    assert determinant_sign(rotation(2.0)) == 1.0
+    assert determinant_sign(np.diag([1.0, -1.0])) == -1.0
+    assert determinant_sign(np.zeros((2, 2))) == 0.0
+    assert math.isnan(determinant_sign([[np.nan, 0.0], [0.0, 1.0]]))
+    batch = np.stack([np.eye(2), np.diag([1.0, -1.0])])
+    np.testing.assert_array_equal(determinant_sign(batch), [1.0, -1.0])
+
+
+def test_only_square_matrices_have_eigenvalues_and_a_determinant():
+    for measure in (eigen_angles, determinant_sign):
+        with pytest.raises(
+            ValueError, match=r"`target\.shape` must be \(\.\.\., n, n\)"
+        ):
+            measure(np.ones((2, 3)))
+
+
+def test_of_a_model_each_gives_a_dict_by_the_names_of_its_layers():
+    inner = keras.Sequential(
+        [
+            keras.Input((4, 2)),
+            keras.layers.Bidirectional(
+                ku.UnitaryRNN(3, name="one", return_sequences=True), name="both"
+            ),
+        ],
+        name="inner",
+    )
+    cells = [ku.UnitaryRNNCell(2, name="lower"), ku.ContractiveRNNCell(3, name="upper")]
+    model = keras.Sequential(
+        [
+            keras.Input((5, 4, 2)),
+            keras.layers.TimeDistributed(inner, name="each"),
+            keras.layers.Reshape((20, 6)),
+            keras.layers.RNN(cells, name="stack"),
+            keras.layers.Dense(2),
+        ]
+    )
+    names = [f"each/inner/both/{way}_one" for way in ("forward", "backward")]
+    names += [f"stack/{cell.name}" for cell in cells]
+    for measure in EACH:
+        found = measure(model)
+        assert list(found) == names
+        np.testing.assert_array_equal(found["stack/upper"], measure(cells[1]))
+    with pytest.raises(ValueError, match=r"`target` must be .*in which no layer has"):
+        spectral_norm(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
 
 
 def test_takes_a_cell_and_a_layer():
@@ -85,7 +157,6 @@ MAKERS = {
     "symbolic": lambda: keras.Input((2, 2)),
     "symbolic-of-known-shape": lambda: keras.KerasTensor((2, 2)),
     "gives-text": GivesText,
-    "model": lambda: keras.Sequential([ku.UnitaryRNN(3)]),
     "nested": lambda: nested(),
 }
 
@@ -108,7 +179,7 @@ def nested():
 @pytest.mark.parametrize("name", MAKERS)
 def test_refuses_what_is_no_matrix(name):
     message = r"(?s)`target` must be a matrix of real numbers, or .*Pass the matrix"
-    for measure in (unitarity_error, spectral_norm):
+    for measure in EACH:
         with pytest.raises(TypeError, match=message):
             measure(MAKERS[name]())
     cell = ku.UnitaryRNNCell(2)
@@ -119,13 +190,13 @@ def test_refuses_what_is_no_matrix(name):
 
 @pytest.mark.parametrize("shape", [(), (3,), (0, 3), (3, 0), (0, 3, 3)])
 def test_refuses_what_has_no_entries_or_axes(shape):
-    for measure in (unitarity_error, spectral_norm):
+    for measure in EACH:
         with pytest.raises(ValueError, match="must be a matrix of real numbers"):
             measure(np.ones(shape))
 
 
 def test_refuses_what_is_beyond_a_double():
-    for measure in (unitarity_error, spectral_norm):
+    for measure in EACH:
         with pytest.raises(ValueError, match="beyond the largest double"):
             measure([[10**400, 1], [1, 1]])
 

@@ -47,6 +47,7 @@ CONVERSION = {
     "parametrization": lambda draw: draw.pick([None, None, *given.PARAMETRIZATIONS]),
 }
 HORIZON = {"horizon": given.horizon}
+MEASURES = ("unitarity_error", "spectral_norm", "eigen_angles", "determinant_sign")
 
 # How often each is drawn, in 1,000 calls: what is quick, often.
 ROWS: list[tuple[float, Row]] = [
@@ -59,7 +60,7 @@ ROWS: list[tuple[float, Row]] = [
     (60, deserialized_layer),
     (30, parametrization),
     (20, projected),
-    *((15, diagnosed(name)) for name in ("unitarity_error", "spectral_norm")),
+    *((8, diagnosed(name)) for name in MEASURES),
     (40, measured),
     (30, of_a_target(ku.to_unitary, CONVERSION)),
     (20, of_a_target(ku.prune_inactive, HORIZON)),
