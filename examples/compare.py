@@ -55,7 +55,7 @@ ROW = {  # what is read of a trial
         "width": int,
         "seed": int,
     },
-    "curve": [[float | None]],
+    "losses": [float | None],
     "baseline": float,
     "loss": str,
     "parameters": int,
@@ -120,7 +120,7 @@ def run_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the curves of each system on each task, over its seeds.
+    """Return the losses of each system on each task, over its seeds.
 
     The last loss of a seed is the median of its last five: single ones jump.
     """
@@ -134,8 +134,8 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "loss": group[0]["loss"],
             "baseline": group[0]["baseline"],
             "parameters": group[0]["parameters"],
-            "steps": [step for step, _ in group[0]["curve"]],
-            "losses": [[loss for _, loss in row["curve"]] for row in group],
+            "every": group[0]["settings"]["every"],
+            "losses": [row["losses"] for row in group],
             "last": [last_loss(row) for row in group],
             "seconds": round(float(np.mean([row["seconds"] for row in group])), 1),
         }
@@ -145,7 +145,7 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def last_loss(row: dict[str, Any]) -> float | None:
     """Return the median of the last five losses; None where one is not a number."""
-    last = [loss for _, loss in row["curve"][-5:]]
+    last = row["losses"][-5:]
     return None if None in last else float(np.median(last))
 
 

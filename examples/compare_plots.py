@@ -38,12 +38,13 @@ def figure(task: str, delay: int, rows: list[dict[str, Any]]) -> Figure:
     looks = itertools.product(LINES, COLORS)
     for row, (line, color) in zip(rows, looks, strict=False):
         losses = np.array(row["losses"], dtype=float)  # None becomes NaN: a gap
+        steps = row["every"] * np.arange(1, losses.shape[1] + 1)
         label = f"{row['system']} ({row['parameters']:,} weights)"
         middle = np.median(losses, axis=0)
-        axes.plot(row["steps"], middle, line, color=color, label=label)
+        axes.plot(steps, middle, line, color=color, label=label)
         if len(losses) > 1:
             low, high = losses.min(axis=0), losses.max(axis=0)
-            axes.fill_between(row["steps"], low, high, color=color, alpha=0.12, lw=0)
+            axes.fill_between(steps, low, high, color=color, alpha=0.12, lw=0)
     axes.axhline(rows[0]["baseline"], color="gray", ls="-.", label="no memory")
     axes.set(yscale="log", xlabel="optimizer steps", ylabel=f"{rows[0]['loss']}")
     shown.legend(loc="outside right upper")

@@ -11,7 +11,7 @@ import numpy as np
 import tasks
 from systems import SYSTEMS
 
-HELD_OUT = 500  # sequences that the loss of a curve is taken on
+HELD_OUT = 500  # sequences that the losses are taken on
 HELD_OUT_SEED = 2**31  # above those of the trials
 
 
@@ -39,7 +39,7 @@ def loss_of(task: tasks.Task) -> keras.losses.Loss:
 def learn(
     trial: dict[str, Any], settings: dict[str, Any], data_dir: str | None = None
 ) -> dict[str, Any]:
-    """Train one system; return its curve and what it took."""
+    """Train one system; return its losses and what it took."""
     task = tasks.make(trial["task"], trial["delay"], settings["dataset"], data_dir)
     # Else the process keeps each model, and what was compiled for it.
     keras.utils.clear_session()
@@ -58,15 +58,15 @@ def learn(
         batches(task, size, trial["seed"]),
         steps_per_epoch=every,
         epochs=settings["steps"] // every,
+        shuffle=False,
         validation_data=held_out,
         validation_batch_size=HELD_OUT,
         verbose=0,
     ).history
     seconds = time.perf_counter() - start
     return {
-        "curve": [
-            [every * number, loss if math.isfinite(loss) else None]
-            for number, loss in enumerate(history["val_loss"], start=1)
+        "losses": [
+            loss if math.isfinite(loss) else None for loss in history["val_loss"]
         ],
         "baseline": task.baseline,
         "loss": task.loss,

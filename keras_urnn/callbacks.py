@@ -7,7 +7,7 @@ import keras
 
 from keras_urnn import _checks, constrained, diagnostics, linalg
 from keras_urnn.constraints import UnitaryProjection
-from keras_urnn.diagnostics.matrices import cells_in
+from keras_urnn.diagnostics import matrices
 
 
 class UnitarityMonitor(keras.callbacks.Callback):
@@ -52,15 +52,15 @@ class UnitarityMonitor(keras.callbacks.Callback):
             _matrices(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        matrices = _matrices(self.model)
+        watched = _matrices(self.model)
         self._warn_once()
         if logs is None:
             return
         if not isinstance(logs, dict):
             advice = "Keras passes the logs of the epoch."
             raise _checks.type_error("logs", "a dict or None", logs, advice)
-        for name, matrix in matrices.items():
-            suffix = "" if len(matrices) == 1 else f"/{name}"
+        for name, matrix in watched.items():
+            suffix = "" if len(watched) == 1 else f"/{name}"
             logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(matrix)
             logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(matrix)
             if _is_square_and_unitary(matrix):
@@ -111,7 +111,7 @@ class ReapplyConstraints(keras.callbacks.Callback):
 def _matrices(model: Any) -> dict[str, Any]:
     """The cells with a recurrent matrix, and the other weights that are projected."""
     constrained.check_built(model, "UnitarityMonitor")
-    cells = [(name, cell) for name, cell in cells_in(model) if cell.built]
+    cells = [(name, cell) for name, cell in matrices.cells_in(model) if cell.built]
     of_cells = {id(weight) for _, cell in cells for weight in cell.weights}
     others = [
         (weight.path.removeprefix(f"{model.name}/"), weight)

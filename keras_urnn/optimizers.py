@@ -3,8 +3,7 @@
 import re
 from typing import Any
 
-from keras_urnn import _checks
-from keras_urnn.constrained import check_built
+from keras_urnn import _checks, constrained
 
 
 def check_patterns(optimizer_map: Any, model: Any) -> None:
@@ -37,7 +36,7 @@ def check_patterns(optimizer_map: Any, model: Any) -> None:
     if not callable(getattr(optimizer_map, "keys", None)):
         expected, advice = "an OptimizerMap", "A function has no patterns to check."
         raise _checks.type_error("optimizer_map", expected, optimizer_map, advice)
-    check_built(model, "check_patterns")
+    constrained.check_built(model, "check_patterns")
     paths = [weight.path for weight in model.trainable_weights]
     for pattern in optimizer_map:
         if not any(pattern == path or re.fullmatch(pattern, path) for path in paths):

@@ -12,11 +12,11 @@ STEPS = 6
 X = normal(3, STEPS, 2, seed=1).astype("float32")
 LAYERS = {
     "unitary": lambda: ku.UnitaryRNN(4, "tanh"),
-    "contractive": lambda: ku.ContractiveRNN(4, "relu", output_units=2),
+    "contractive": lambda: ku.ContractiveRNN(4, "tanh", output_units=2),
     "simple": lambda: keras.layers.SimpleRNN(4),
     "lstm": lambda: keras.layers.LSTM(4),
     "computed": lambda: keras.layers.RNN(
-        ku.UnitaryRNNCell(4, parametrization="cayley")
+        ku.UnitaryRNNCell(4, "tanh", parametrization="cayley")
     ),
 }
 
