@@ -19,9 +19,11 @@ from tests.layers.test_fused import (
 )
 from tests.layers.turns import Turns
 
+OF_MAPS = ("turns", "recurrent_vectors")  # the weights that the maps are made of
 
-def layer_with(**options: Any) -> Any:
-    return ku.UnitaryRNN(UNITS, parametrization=Turns(), **options)
+
+def layer_with(parametrization: Any = None, **options: Any) -> Any:
+    return ku.UnitaryRNN(UNITS, parametrization=parametrization or Turns(), **options)
 
 
 def assert_same(
@@ -32,9 +34,10 @@ def assert_same(
     layer.cell.parametrization.matrix = None  # which needs not be formed
     ours = model_of(layer, masked, steps)
     theirs = plain_twin(layer, masked, steps, FEATURES)
+    assert layer.cell.parametrization.is_structured()
     expected, largest = same_gradients(ours, theirs, dtype, CLOSE[dtype], steps, xla)
-    shapes = [weight.shape for weight in ours.trainable_weights]
-    of_map = expected[shapes.index((UNITS // 2,))]
+    names = [weight.name for weight in ours.trainable_weights]
+    (of_map,) = (expected[names.index(n)] for n in names if n in OF_MAPS)
     assert np.max(np.abs(of_map)) > 1e-3 * largest
 
 
@@ -67,6 +70,12 @@ def test_steps_by_apply_are_products_with_the_matrix() -> None:
 def test_same_as_the_loop(options: dict[str, Any], masked: bool) -> None:
     with precision("float64"):
         assert_same(layer_with(**options), masked, "float64")
+
+
+def test_same_for_few_reflections() -> None:
+    few = ku.parametrizations.Householder(reflections=1)
+    with precision("float64"):
+        assert_same(layer_with(few, return_sequences=True), False, "float64")
 
 
 @pytest.mark.parametrize("xla", JIT_COMPILE)
