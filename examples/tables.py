@@ -1,10 +1,12 @@
-"""The tables of the docs, made from the results alone.
+"""The tables of the docs, made from the results, and from the classes, alone.
 
 A page holds a table as it is printed here, and `tests/test_docs.py` compares.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import keras_urnn as ku
 
 
 def theorems(result: dict[str, Any]) -> dict[str, str]:
@@ -14,6 +16,17 @@ def theorems(result: dict[str, Any]) -> dict[str, str]:
         "linearization": _linearization(result),
         "state_bounds": _state_bounds(result),
     }
+
+
+def parametrizations() -> str:
+    """Return the table of the ways to keep the matrix on its set, in Markdown."""
+    rows = []
+    for name, kind in ku.parametrizations.NAMES.items():
+        link = f"[`{kind.__name__}`][keras_urnn.parametrizations.{kind.__name__}]"
+        sets, said = ", ".join(kind.sets), (kind.reaches, kind.parameters, kind.cost)
+        rows.append((f'`"{name}"`', link, sets, kind.systems, *said, kind.paper))
+    header = ("name", "class", "sets", "gives", "reaches", "trained", "cost", "paper")
+    return table(header, rows)
 
 
 def levels(result: dict[str, Any]) -> str:

@@ -32,11 +32,13 @@ class Row(NamedTuple):
         sets: the sets that it holds.
         missed: an orthogonal matrix that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
+        is_thin: whether it misses matrices as near as you like to each that it gives.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
+    is_thin: bool = False
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -51,10 +53,40 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"eigenvalue at distance 0 from -1.*determinant of R is \+1",
         ),
     ),
+    "cayley with a base": Row(lambda: ku.parametrizations.Cayley(rebase_every=2)),
+    "exponential": Row(ku.parametrizations.Exponential),
+    "exponential with a base": Row(
+        lambda: ku.parametrizations.Exponential(rebase_every=2)
+    ),
+    "householder": Row(ku.parametrizations.Householder),
+    "householder of determinant 1": Row(
+        lambda: ku.parametrizations.Householder(determinant=1),
+        missed=(np.diag([1.0, 1.0, -1.0]), "a matrix of determinant -1"),
+    ),
+    "one reflection": Row(
+        lambda: ku.parametrizations.Householder(reflections=1),
+        missed=(
+            np.eye(3)[[1, 2, 0]],
+            r"rank above 1, the number of refl.*its next singular value is 1\)",
+        ),
+        is_thin=True,
+    ),
 }
-# Those whose matrix is computed from other weights.
-COMPUTED = {name: PARAMETRIZATIONS[name] for name in ("cayley",)}
+# Those whose matrix is computed from other weights, and those of them that reach every
+# orthogonal matrix.
+COMPUTED = {
+    name: PARAMETRIZATIONS[name]
+    for name in (
+        "cayley",
+        "exponential",
+        "exponential with a base",
+        "householder",
+        "one reflection",
+    )
+}
+FULL = [name for name, row in COMPUTED.items() if row.missed is None]
 each_computed = pytest.mark.parametrize("name", COMPUTED)
+each_full = pytest.mark.parametrize("name", FULL)
 
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)

@@ -12,6 +12,7 @@ import scaling
 import tables
 import verification
 
+import keras_urnn as ku
 from keras_urnn.equivalence.ranges.activations import ACTIVATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +23,7 @@ PAGES_WITH_CODE = [  # the README has a test of its own
     if PYTHON_BLOCK.search(page.read_text(encoding="utf-8"))
 ]
 
+CHOOSING = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "examples" / "results"
 RECORDED = json.loads((RESULTS / "theorems.json").read_text(encoding="utf-8"))
@@ -64,6 +66,20 @@ def test_readme_example_has_twelve_lines_and_reports_success(
 def test_readme_shows_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.index("make demo") < readme.index("make test") < readme.index("##")
+
+
+def test_the_page_on_choosing_has_the_table_of_the_classes() -> None:
+    assert f"\n\n{tables.parametrizations()}\n\n" in CHOOSING
+    assert CHOOSING.split("\n\n")[1].startswith("**If you're not sure, use")
+
+
+def test_each_parametrization_has_its_entry_in_the_docs() -> None:
+    page = (ROOT / "docs" / "api" / "parametrizations.md").read_text(encoding="utf-8")
+    for kind in ku.parametrizations.NAMES.values():
+        assert f"::: keras_urnn.parametrizations.{kind.__name__}\n" in page
+        said = (kind.systems, kind.reaches, kind.parameters, kind.cost, kind.paper)
+        assert all(said)
+        assert re.fullmatch(r"\[[^]]+\]\(https://arxiv\.org/abs/[\d.]+\)", kind.paper)
 
 
 @pytest.mark.parametrize("name", TABLES)

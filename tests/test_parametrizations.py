@@ -27,6 +27,7 @@ CELLS = {
 }
 ALL = pytest.mark.parametrize("name", CELLS)
 MISSING = [name for name, row in PARAMETRIZATIONS.items() if row.missed]
+THIN = [name for name, row in PARAMETRIZATIONS.items() if row.is_thin]
 EPS = linalg.EPSILON["float32"]
 
 
@@ -120,7 +121,7 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
         cell.parametrization.assign(np.nan * q)
 
 
-@ALL
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in THIN])
 def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     cell = built(name, 4)
     q = numpy(cell.recurrent_matrix())
@@ -151,7 +152,10 @@ REACHED = {
 }
 
 
-@pytest.mark.parametrize("name", ["projection", "cayley"])
+REACHING = [name for name, row in PARAMETRIZATIONS.items() if row.missed is None]
+
+
+@pytest.mark.parametrize("name", REACHING)
 @pytest.mark.parametrize("matrices", REACHED.values(), ids=REACHED)
 def test_l4_every_orthogonal_matrix_is_reached(name, matrices):
     for matrix in matrices:
@@ -170,6 +174,94 @@ def test_l4_a_short_step_does_not_cross_to_the_other_determinant():
         kernel.assign(numpy(kernel) + 0.05 * rng.normal(size=(4, 4)))
         kernel.assign(kernel.constraint(kernel))
     assert np.linalg.det(numpy(kernel)) == pytest.approx(sign, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("reflections", [1, 2, 4, 7])
+def test_l4_householder_reaches_what_differs_by_its_rank(n, reflections):
+    m = min(reflections, n)
+    cell = ku.UnitaryRNNCell(n, parametrization=parametrizations.Householder(m))
+    cell.build((None, 2))
+    for seed in range(5):
+        # A product of reflections along any vectors, times the signs that the map has.
+        vectors = normal(m, n, seed=seed)
+        D = np.diag([-1.0] * m + [1.0] * (n - m))
+        D[-1, -1] *= (-1.0) ** seed
+        matrix = D
+        for v in vectors:
+            matrix = (np.eye(n) - 2.0 * np.outer(v, v) / (v @ v)) @ matrix
+        cell.parametrization.assign(matrix)
+        found = numpy(cell.recurrent_matrix())
+        np.testing.assert_allclose(found, matrix, rtol=0, atol=4 * n * EPS)
+
+
+def test_l4_householder_starts_from_the_nearest_matrix_that_it_reaches():
+    n, m = 6, 2
+    start = built("projection", n, seed=3)
+    R = numpy(start.recurrent_matrix()).astype("float64")
+    cell = ku.UnitaryRNNCell(n, parametrization=parametrizations.Householder(m))
+    cell.recurrent_initializer = keras.initializers.Orthogonal(seed=3)
+    cell.build((None, 2))
+    found = numpy(cell.recurrent_matrix())
+    # By the theorem of Eckart and Young: R - D without its smallest singular values.
+    D = np.diag([-1.0] * m + [1.0] * (n - m))
+    D[-1, -1] = np.linalg.det(R)
+    U, S, Vt = np.linalg.svd(R - D)
+    nearest = D + (U[:, :m] * S[:m]) @ Vt[:m]
+    np.testing.assert_allclose(found, nearest, rtol=0, atol=4 * n * EPS)
+    assert S[m] > 0.1, "the premise: the initial matrix is missed"
+
+
+@pytest.mark.parametrize("determinant", [1, -1])
+def test_l4_householder_has_its_determinant_for_ever(determinant):
+    make = parametrizations.Householder
+    for m in (1, 2, 5):
+        cell = ku.UnitaryRNNCell(5, parametrization=make(m, determinant))
+        for seed in range(3):
+            cell.recurrent_initializer = keras.initializers.Orthogonal(seed=seed)
+            if not cell.built:
+                cell.build((None, 2))
+            cell.recurrent_vectors.assign(normal(5, m, seed=seed))
+            found = np.linalg.det(numpy(cell.recurrent_matrix()))
+            assert found == pytest.approx(determinant, rel=1e-5)
+
+
+def test_householder_refuses_what_it_cannot_be():
+    make = parametrizations.Householder
+    for value in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="`reflections` must be a positive int"):
+            make(reflections=value)
+    for value in (0, 2, 1.0, True, "1"):
+        with pytest.raises(ValueError, match="`determinant` must be 1, -1 or None"):
+            make(determinant=value)
+    cell = ku.UnitaryRNNCell(3, parametrization=make(reflections=4))
+    with pytest.raises(ValueError, match=r"`reflections` must be at most 3.*=4"):
+        cell.build((None, 2))
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
+def test_householder_takes_vectors_of_any_size(size):
+    cell = ku.UnitaryRNNCell(4, parametrization=parametrizations.Householder(2))
+    cell.build((None, 2))
+    vectors = normal(4, 2)
+    expected = []
+    for scale in (1.0, size):
+        cell.recurrent_vectors.assign(scale * vectors)
+        expected.append(numpy(cell.recurrent_matrix()))
+    # Zero stands for the unit vectors, which give the identity.
+    expected[0] = expected[0] if size else np.diag([1.0, 1.0, 1.0, expected[1][3, 3]])
+    np.testing.assert_allclose(expected[1], expected[0], rtol=0, atol=16 * EPS)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_l4_exponential_keeps_the_determinant_that_was_set(sign):
+    cell = ku.UnitaryRNNCell(4, parametrization="exponential")
+    cell.build((None, 2))
+    cell.parametrization.assign(np.diag([1.0, 1.0, 1.0, sign]))
+    for seed in range(5):
+        cell.recurrent_skew.assign(10.0 * normal(4, 4, seed=seed))
+        determinant = np.linalg.det(numpy(cell.recurrent_matrix()))
+        assert determinant == pytest.approx(sign, rel=1e-5)
 
 
 @pytest.mark.parametrize("signs", [0, 1, 2])
@@ -203,6 +295,8 @@ def test_cayley_refuses_signs_that_no_state_has():
     cell = ku.UnitaryRNNCell(3, parametrization=make(negative_ones=4))
     with pytest.raises(ValueError, match=r"`negative_ones` must be at most 3"):
         cell.build((None, 2))
+    with pytest.raises(ValueError, match=r"must be None where rebase_every=2\..*=1\."):
+        make(negative_ones=1, rebase_every=2)
 
 
 @pytest.mark.parametrize("signs", [0, 1, 2, 3])
@@ -318,7 +412,7 @@ def test_get_takes_names_instances_and_configs():
 
 def test_get_refuses_what_it_does_not_know():
     with pytest.raises(
-        ValueError, match=r'one of "projection", "cayley". Received: .*\'qr\''
+        ValueError, match=r'one of "projection", "cayley", .*"\. Received: .*\'qr\''
     ):
         ku.parametrizations.get("qr")
     with pytest.raises(TypeError, match="must be a string or a Parametrization"):

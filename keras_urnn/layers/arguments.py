@@ -46,7 +46,8 @@ activation: string, callable or None. Any Keras activation, or None for the
     identity. `"relu"` is the paper's: it can switch states off exactly.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
-    each optimizer step, `"cayley"` computes it from other weights.
+    each optimizer step, `"cayley"`, `"exponential"` and `"householder"` compute
+    it from other weights.
 """
 
 CONTRACTIVE: Final = """

@@ -135,6 +135,8 @@ class StructuredRNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, Any]:
+        if training:
+            self.cell.parametrization.before_training_step()
         runs = fusing if self.uses_fused_recurrence else plain_loop
         last, outputs, states = runs.inner_loop(
             self, sequences, initial_state, mask, training

@@ -35,6 +35,11 @@ def gram_defect(x: Tensor) -> Tensor:
     return eye - matmul(ops.swapaxes(x, -1, -2), x)
 
 
+def newton_schulz_step(x: Tensor) -> Tensor:
+    """`X + X (I - XᵀX) / 2`, which removes what an orthogonal `X` has rounded."""
+    return x + 0.5 * matmul(x, gram_defect(x))
+
+
 def frobenius(x: Tensor) -> Tensor:
     """The Frobenius norm over the last two axes, kept as axes of size 1."""
     return ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True))

@@ -7,19 +7,34 @@ import keras
 from keras_urnn import _checks
 from keras_urnn.parametrizations.base import Parametrization
 from keras_urnn.parametrizations.cayley import Cayley
+from keras_urnn.parametrizations.exponential import Exponential
+from keras_urnn.parametrizations.householder import Householder
 from keras_urnn.parametrizations.projection import Projection
 
-__all__ = ["Cayley", "Parametrization", "Projection", "get"]
+__all__ = [
+    "Cayley",
+    "Exponential",
+    "Householder",
+    "Parametrization",
+    "Projection",
+    "get",
+]
 
-NAMES = {"projection": Projection, "cayley": Cayley}
+NAMES = {
+    "projection": Projection,
+    "cayley": Cayley,
+    "exponential": Exponential,
+    "householder": Householder,
+}
 
 
 def get(identifier: Any) -> Parametrization:
     """A new, unbuilt parametrization for one cell.
 
     Args:
-        identifier: a name (`"projection"` or `"cayley"`), an instance, which is
-            copied, or the dict that `keras.saving.serialize_keras_object` makes of one.
+        identifier: `"projection"`, `"cayley"`, `"exponential"` or `"householder"`, an
+            instance, which is copied, or the dict that
+            `keras.saving.serialize_keras_object` makes of one.
 
     Returns:
         A `Parametrization`.

@@ -31,6 +31,10 @@ class Parametrization(ABC):
     a product with the matrix. Weights are made with `autocast=False`, and the map is
     computed in float32 at least, whatever the dtype policy.
 
+    What a reader chooses by, it says in five strings, of which `docs/choosing.md` makes
+    its table: `systems` of the literature that it gives, `reaches` (which matrices),
+    `parameters` (how many are trained), `cost`, and the `paper`, a link in Markdown.
+
     Laws, tested over every parametrization, size and weight scale (`eps` is that of the
     weights' dtype, `n` the width):
 
@@ -47,12 +51,23 @@ class Parametrization(ABC):
     """
 
     sets: ClassVar[tuple[str, ...]]
+    systems: ClassVar[str]
+    reaches: ClassVar[str]
+    parameters: ClassVar[str]
+    cost: ClassVar[str]
+    paper: ClassVar[str]
     field = "real"
     _cell: Any = None
 
     @abstractmethod
     def build(self, cell: Any) -> None:
         """Create the recurrent weights of `cell` and keep a reference to it."""
+
+    def before_training_step(self) -> None:  # noqa: B027, nothing to do for most
+        """What `UnitaryRNN` calls once for the sequences of a training step.
+
+        A map that moves weights of its own, which no optimizer trains, does it here.
+        """
 
     @abstractmethod
     def prepare(self) -> Any:

@@ -1,26 +1,22 @@
 """The scaled Cayley map: orthogonal matrices from skew-symmetric ones."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_urnn import _checks, linalg
-from keras_urnn._backend import full_precision, matmul
+from keras_urnn._backend import full_precision
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
-from keras_urnn.linalg.iterations import gram_defect
-from keras_urnn.parametrizations.base import (
-    Array,
-    Parametrization,
-    initial_matrix,
-    initializers,
-)
+from keras_urnn.linalg.iterations import newton_schulz_step
+from keras_urnn.parametrizations.base import Array
+from keras_urnn.parametrizations.skew import raw_of
+from keras_urnn.parametrizations.skew_map import SkewMap
 
 
 @register
-class Cayley(Parametrization):
+class Cayley(SkewMap):
     """Computes an orthogonal matrix from a skew-symmetric one, the scoRNN's way.
 
     Nothing has to be projected after an optimizer step, so that any optimizer may be
@@ -40,18 +36,30 @@ class Cayley(Parametrization):
     the entries of `A` are small, and saved with the weights.
     Cost: O(n³) once per sequence, O(n²) per time step. Parameters: n(n-1)/2.
 
-    A `recurrent_regularizer` acts on `a`.
+    With `rebase_every=k` it is
+
+        R = B (I + A - A₀)⁻¹ (I - A + A₀),    every k training steps B ← R and A₀ ← A
+
+    with a base `B` that is not trained either, and every orthogonal matrix is reached.
+    With `k = 1` a step of gradient descent is the multiplicative one of the
+    full-capacity uRNN. The steps count in `UnitaryRNN`; under `keras.layers.RNN` the
+    base stays.
+
+    A `recurrent_regularizer` acts on `a`. With `rebase_every` that is the sum of the
+    steps so far, so leave it out, and weight decay too.
 
     Args:
         negative_ones: integer in [0, n], or None. How many of the signs are -1, the
             last ones: a hyperparameter of the scoRNN. An initial matrix that these
             signs miss, as one of the other determinant, has the signs of some of its
             columns changed. None chooses the signs by the matrix. Defaults to `None`.
+        rebase_every: positive integer `k`, or None for no base. Defaults to `None`.
 
     Raises:
-        ValueError: for a negative number of signs, and when a cell is built for more
-            than its units; in `assign` and `initialize`, for a matrix that these signs
-            miss, and in `assign` for one off the set.
+        ValueError: for a negative number of signs, one together with `rebase_every`,
+            another `rebase_every`, and when a cell is built for more signs than its
+            units; in `assign` and `initialize`, for a matrix that these signs miss, and
+            in `assign` for one off the set.
         TypeError: in `assign`, for what is no array of real numbers.
 
     Example:
@@ -62,94 +70,68 @@ class Cayley(Parametrization):
 
     Reference:
         - [Helfrich et al., 2018](https://arxiv.org/abs/1707.09520), eq. (4)
+        - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), eq. (6), for
+          `rebase_every`
     """
 
-    sets = ("unitary",)
+    systems = "scoRNN; the step of the full-capacity uRNN with `rebase_every=1`"
+    reaches = "O(n), but for each D a set of measure 0; all of it with `rebase_every`"
+    paper = "[Helfrich et al., 2018](https://arxiv.org/abs/1707.09520)"
 
-    def __init__(self, negative_ones: int | None = None) -> None:
-        self.negative_ones = _check_negative_ones(negative_ones)
+    def __init__(
+        self, negative_ones: int | None = None, rebase_every: int | None = None
+    ) -> None:
+        super().__init__(rebase_every)
+        self.negative_ones = _check_negative_ones(negative_ones, self.rebase_every)
 
     def build(self, cell: Any) -> None:
         _check_at_most(self.negative_ones, cell.width)
-        self._cell = cell
-        start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
-        skew, signs = initializers(2, start, self._raw_start)
-        cell.recurrent_skew = cell.add_weight(
-            shape=(cell.width, cell.width),
-            name="recurrent_skew",
-            initializer=skew,
-            regularizer=cell.recurrent_regularizer,
-            autocast=False,
-        )
-        cell.recurrent_signs = cell.add_weight(
-            shape=(cell.width,),
-            name="recurrent_signs",
-            initializer=signs,
-            trainable=False,
-            autocast=False,
-        )
+        super().build(cell)
 
-    def prepare(self) -> Tensor:
-        cell = self.cell
-        dtype = "float64" if cell.variable_dtype == "float64" else "float32"
-        lower = ops.tril(ops.cast(cell.recurrent_skew, dtype), k=-1)
-        skew = lower - ops.transpose(lower)
-        eye = ops.eye(cell.width, dtype=dtype)
+    def rotation(self, A: Tensor) -> Tensor:
+        eye = ops.eye(A.shape[-1], dtype=A.dtype)
         with full_precision():
-            matrix = ops.solve(eye + skew, eye - skew)
-            # One Newton-Schulz step removes what the solve has rounded.
-            matrix = matrix + 0.5 * matmul(matrix, gram_defect(matrix))
-        return matrix * ops.cast(cell.recurrent_signs, dtype)
-
-    def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
-        return matmul(h, prepared)
-
-    def matrix(self) -> Tensor:
-        return ops.cast(self.prepare(), self.cell.variable_dtype)
-
-    def set_matrix(self, matrix: Array) -> None:
-        skew, signs = self._raw(np.asarray(matrix, "float64"))
-        self.cell.recurrent_skew.assign(skew)
-        self.cell.recurrent_signs.assign(signs)
+            # The Newton-Schulz step removes what the solve has rounded.
+            return newton_schulz_step(ops.solve(eye + A, eye - A))
 
     def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
-        value = np.asarray(matrix, "float64")
-        if self._reaches(value, dtype):
+        value, count = np.asarray(matrix, "float64"), self.negative_ones
+        if count is not None and count > len(value):
+            return f"a matrix of {len(value)} states, with its {count} signs -1"
+        if self.rebase_every is not None or self._reaches(value, dtype):
             return None
         signs = self._signs(value)
         nearest = np.linalg.svd(np.eye(len(value)) + value * signs, compute_uv=False)
         return (
             f"a matrix R for which R D has an eigenvalue at distance {nearest[-1]:.2g} "
-            f"from -1, where {self.negative_ones} of {len(value)} signs in D are -1 "
+            f"from -1, where {count} of {len(value)} signs in D are -1 "
             f"(the determinant of R is {np.linalg.det(value):+.0f})"
         )
 
     def _reaches(self, matrix: Array, dtype: str) -> bool:
         """Whether the weights, rounded to `dtype`, give the matrix back."""
         try:
-            skew, signs = self._raw(matrix)
+            raw, signs = self.raw(matrix)
         except np.linalg.LinAlgError:
             return False
-        lower = np.asarray(ops.convert_to_numpy(ops.cast(skew, dtype)), "float64")
-        eye, skew = np.eye(len(matrix)), lower - lower.T
-        found = np.linalg.solve(eye + skew, eye - skew) * signs
+        lower = np.asarray(ops.convert_to_numpy(ops.cast(raw, dtype)), "float64")
+        eye, A = np.eye(len(matrix)), lower - lower.T
+        found = np.linalg.solve(eye + A, eye - A) * signs
         # Half of what law L3 allows: the other half is for the solve in `dtype`.
         most = 2.0 * len(matrix) * linalg.EPSILON[dtype]
         return bool(np.max(np.abs(found - matrix)) <= most)
 
-    def _raw(self, matrix: Array) -> tuple[Array, Array]:
-        """The lower triangle of `A`, and the diagonal of `D`."""
+    def raw(self, matrix: Array) -> tuple[Array, Array]:
         signs, eye = self._signs(matrix), np.eye(len(matrix))
         rotation = matrix * signs
         # A = (I + Q)⁻¹ (I - Q), as the two factors commute.
-        skew = np.linalg.solve(eye + rotation, eye - rotation)
-        return np.tril(0.5 * (skew - skew.T), k=-1), signs
+        return raw_of(np.linalg.solve(eye + rotation, eye - rotation)), signs
 
-    def _raw_start(self, matrix: Array) -> tuple[Array, Array]:
+    def raw_start(self, matrix: Array) -> tuple[Array, Array]:
         """The same of the initial matrix, its columns turned if it is missed."""
         if not self._reaches(matrix, self.cell.variable_dtype):
             matrix = matrix * _signs_far_from_singular(matrix) * self._signs(matrix)
-        return self._raw(matrix)
+        return self.raw(matrix)
 
     def _signs(self, matrix: Array) -> Array:
         if self.negative_ones is None:
@@ -158,7 +140,7 @@ class Cayley(Parametrization):
         return np.where(np.arange(n) < n - self.negative_ones, 1.0, -1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {"negative_ones": self.negative_ones}
+        return {"negative_ones": self.negative_ones, **super().get_config()}
 
 
 def _signs_far_from_singular(matrix: Array) -> Array:
@@ -179,12 +161,16 @@ def _signs_far_from_singular(matrix: Array) -> Array:
     return signs
 
 
-def _check_negative_ones(value: Any) -> int | None:
+def _check_negative_ones(value: Any, rebase_every: int | None) -> int | None:
     if value is None:
         return None
     if not _checks.is_integer(value) or value < 0:
-        advice = "So many signs of D are -1; None chooses them by the matrix."
+        advice = "So many of the signs of D are -1; None chooses them by the matrix."
         expected = "None or an integer, at least 0"
+        raise _checks.error("negative_ones", expected, value, advice)
+    if rebase_every is not None:
+        expected = f"None where rebase_every={rebase_every}"
+        advice = "The base takes the place of D; it starts as the initial matrix."
         raise _checks.error("negative_ones", expected, value, advice)
     return int(value)
 

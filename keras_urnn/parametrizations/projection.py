@@ -48,6 +48,11 @@ class Projection(Parametrization):
     """
 
     sets = ("unitary", "contractive")
+    systems = "the RNNs of the paper"
+    reaches = "O(n); every contractive matrix"
+    parameters = "n²"
+    cost = "O(n³) an optimizer step, O(n²) a step"
+    paper = "[Emami et al., 2019](https://arxiv.org/abs/1910.13672)"
 
     def __init__(self, method: str = "auto") -> None:
         self.method = linalg.check_method(method)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_urnn as ku
-from keras_urnn.parametrizations import Cayley
-from tests.helpers import COMPUTED, each_computed, normal, to_numpy
+from keras_urnn.parametrizations import Cayley, Householder
+from tests.helpers import COMPUTED, each_full, normal, to_numpy
 
 BOUND, STEPS, FEATURES = 1.0, 12, 3
 # Rounding the matrix to 4 n eps moves the states by some ten times as much.
@@ -40,7 +40,7 @@ def assert_same_outputs(one: Any, other: Any) -> None:
     np.testing.assert_allclose(to_numpy(one(x)), to_numpy(other(x)), rtol=0, atol=CLOSE)
 
 
-@each_computed
+@each_full
 @pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
 def test_a_layer_is_converted_verified_and_pruned(name: str, activation: str) -> None:
     layer = original(activation)
@@ -58,25 +58,25 @@ def test_a_layer_is_converted_verified_and_pruned(name: str, activation: str) ->
     assert verdict(unitary, pruned) == "equivalent"
 
 
-@each_computed
+@each_full
 def test_a_model_and_a_cell_are_converted(name: str) -> None:
     layer = original()
     model = keras.Sequential(
         [keras.Input((STEPS, FEATURES)), layer, keras.layers.Dense(2)]
     )
-    converted = convert(model, name)
+    converted = convert(model, COMPUTED[name].make())
     assert type(converted.layers[0].parametrization) is type(COMPUTED[name].make())
     assert_same_outputs(model, converted)
     assert verdict(model, converted) == "equivalent"
-    cell = convert(layer.cell, name)
+    cell = convert(layer.cell, COMPUTED[name].make())
     assert verdict(layer.cell, cell) == "equivalent"
 
 
-@each_computed
+@each_full
 def test_a_unitary_layer_changes_its_parametrization(name: str) -> None:
     layer = ku.UnitaryRNN(4, return_sequences=True)
     layer.build((None, STEPS, FEATURES))
-    there = convert(layer, name)
+    there = convert(layer, COMPUTED[name].make())
     assert type(there.parametrization) is type(COMPUTED[name].make())
     assert there.units == 4
     assert_same_outputs(layer, there)
@@ -109,13 +109,13 @@ def test_a_matrix_that_nothing_can_turn_is_refused() -> None:
         convert(layer, "qr")
 
 
-@each_computed
+@each_full
 @pytest.mark.parametrize("weight", ["kernel", "bias", "matrix"])
 def test_a_converted_layer_that_was_changed_is_not_equivalent(
     name: str, weight: str
 ) -> None:
     layer = original()
-    unitary = convert(layer, name)
+    unitary = convert(layer, COMPUTED[name].make())
     cell = unitary.cell
     if weight == "matrix":
         variable = next(one for one in cell.weights if "recurrent" in one.name)
@@ -130,9 +130,9 @@ def test_a_converted_layer_that_was_changed_is_not_equivalent(
     assert verdict(unitary, layer) != "equivalent"
 
 
-@each_computed
+@each_full
 def test_pruning_keeps_the_outputs_of_a_trained_layer(name: str) -> None:
-    layer = ku.UnitaryRNN(5, parametrization=name, output_units=3)
+    layer = ku.UnitaryRNN(5, parametrization=COMPUTED[name].make(), output_units=3)
     layer.build((None, STEPS, FEATURES))
     # The last two states are off: no input, and a bias below what they are sent.
     kernel, bias = to_numpy(layer.cell.kernel), np.zeros(5)
@@ -142,3 +142,21 @@ def test_pruning_keeps_the_outputs_of_a_trained_layer(name: str) -> None:
     pruned = ku.prune_inactive(layer, input_bound=BOUND, horizon=STEPS)
     assert pruned.units == 3
     assert_same_outputs(layer, pruned)
+
+
+def test_pruning_leaves_a_map_that_fewer_states_cannot_have() -> None:
+    layer = ku.UnitaryRNN(5, parametrization=Householder(5), output_units=3)
+    layer.build((None, STEPS, FEATURES))
+    matrix = np.eye(5)
+    matrix[:3, :3] = np.linalg.qr(normal(3, 3))[0]
+    layer.cell.parametrization.assign(matrix)
+    kernel, bias = to_numpy(layer.cell.kernel), np.zeros(5)
+    kernel[:, 3:], bias[3:] = 0.0, -50.0
+    layer.cell.kernel.assign(kernel)
+    layer.cell.bias.assign(bias)
+    pruned = ku.prune_inactive(layer, input_bound=BOUND, horizon=STEPS)
+    assert type(pruned) is ku.UnitaryRNN
+    assert type(pruned.parametrization) is ku.parametrizations.Projection
+    assert_same_outputs(layer, pruned)
+    with pytest.raises(ValueError, match=r"Cayley, which can't give a matrix of 3 st"):
+        convert(pruned, Cayley(negative_ones=4))

@@ -21,6 +21,11 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Projection("svd"),
     "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
+    ku.parametrizations.Cayley(rebase_every=1),
+    "exponential",
+    ku.parametrizations.Exponential(rebase_every=2),
+    "householder",
+    ku.parametrizations.Householder(1, determinant=-1),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),
@@ -60,6 +65,9 @@ LAYER: dict[str, Maker] = {
 }
 MAX_NORM = one_of(0.9, 0.999, 1.0, 1)
 SIGNS = one_of(None, 0, 1, 2)
+REBASE = one_of(None, 1, 10)
+REFLECTIONS = one_of(None, 1, 2, 5)
+DETERMINANT = one_of(None, 1, -1)
 METHOD = one_of("auto", "svd", "newton_schulz")
 
 

@@ -28,7 +28,15 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
         {"max_norm": given.MAX_NORM, "method": given.METHOD},
     ),
     "Projection": (ku.parametrizations.Projection, {"method": given.METHOD}),
-    "Cayley": (ku.parametrizations.Cayley, {"negative_ones": given.SIGNS}),
+    "Cayley": (
+        ku.parametrizations.Cayley,
+        {"negative_ones": given.SIGNS, "rebase_every": given.REBASE},
+    ),
+    "Exponential": (ku.parametrizations.Exponential, {"rebase_every": given.REBASE}),
+    "Householder": (
+        ku.parametrizations.Householder,
+        {"reflections": given.REFLECTIONS, "determinant": given.DETERMINANT},
+    ),
 }
 
 

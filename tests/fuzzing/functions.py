@@ -21,7 +21,7 @@ from tests.fuzzing.targets import (
 
 
 def parametrization(draw: Draw) -> Call:
-    identifier = given.mixed(draw, one_of("projection", "cayley", {}), 0.7)
+    identifier = given.mixed(draw, one_of(*ku.parametrizations.NAMES, {}), 0.7)
     return Call("parametrizations.get", ku.parametrizations.get, (identifier,))
 
 

@@ -21,7 +21,7 @@ import keras_urnn as ku
 
 HERE = Path(__file__).parent
 SEED = 20191030
-NAMES = ("golden", "cayley")
+NAMES = ("golden", "cayley", "exponential", "householder")
 
 
 def main() -> None:

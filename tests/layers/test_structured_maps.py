@@ -7,6 +7,8 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
+from keras_urnn.linalg import EPSILON
+from keras_urnn.parametrizations import householder
 from tests.helpers import BATCH, FEATURES, STEPS, UNITS, normal, precision, to_numpy
 from tests.layers.test_fused import (
     CLOSE,
@@ -19,9 +21,11 @@ from tests.layers.test_fused import (
 )
 from tests.layers.turns import Turns
 
+OF_MAPS = ("turns", "recurrent_vectors")  # the weights that the maps are made of
 
-def layer_with(**options: Any) -> Any:
-    return ku.UnitaryRNN(UNITS, parametrization=Turns(), **options)
+
+def layer_with(parametrization: Any = None, units: int = UNITS, **options: Any) -> Any:
+    return ku.UnitaryRNN(units, parametrization=parametrization or Turns(), **options)
 
 
 def assert_same(
@@ -32,9 +36,10 @@ def assert_same(
     layer.cell.parametrization.matrix = None  # which needs not be formed
     ours = model_of(layer, masked, steps)
     theirs = plain_twin(layer, masked, steps, FEATURES)
+    assert layer.cell.parametrization.is_structured()
     expected, largest = same_gradients(ours, theirs, dtype, CLOSE[dtype], steps, xla)
-    shapes = [weight.shape for weight in ours.trainable_weights]
-    of_map = expected[shapes.index((UNITS // 2,))]
+    names = [weight.name for weight in ours.trainable_weights]
+    (of_map,) = (expected[names.index(n)] for n in names if n in OF_MAPS)
     assert np.max(np.abs(of_map)) > 1e-3 * largest
 
 
@@ -67,6 +72,53 @@ def test_steps_by_apply_are_products_with_the_matrix() -> None:
 def test_same_as_the_loop(options: dict[str, Any], masked: bool) -> None:
     with precision("float64"):
         assert_same(layer_with(**options), masked, "float64")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Two reflections that a narrow layer, too, steps by."""
+    monkeypatch.setattr(householder, "STRUCTURED_FROM", 1)
+    return ku.parametrizations.Householder(reflections=2)
+
+
+def test_same_for_few_reflections(few: Any) -> None:
+    with precision("float64"):
+        assert_same(layer_with(few, 16, return_sequences=True), False, "float64")
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_few_reflections_are_products_with_the_matrix(few: Any, policy: str) -> None:
+    layer = layer_with(few, 16, dtype=policy)
+    layer.build((BATCH, STEPS, FEATURES))
+    cell = layer.cell
+    prepared, h = cell.prepared(), ops.eye(16, dtype=cell.compute_dtype)
+    matrix = to_numpy(layer.recurrent_matrix())
+    # Some roundings of entries of 1 at most, of the dtype of the step.
+    close = 4 * EPSILON[cell.compute_dtype]
+    for step, expected in (
+        (cell.parametrization.apply, matrix),
+        (cell.parametrization.apply_transposed, matrix.T),
+    ):
+        found = to_numpy(ops.cast(step(h, prepared), "float32"))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=close)
+        assert np.max(np.abs(found.T @ found - np.eye(16))) <= 2 * close
+
+
+@pytest.mark.once
+def test_narrow_layers_and_many_reflections_step_by_a_matrix() -> None:
+    for units, reflections, is_structured in (
+        (128, 2, False),
+        (256, 2, True),
+        (256, 32, True),
+        (256, 33, False),
+    ):
+        few = ku.parametrizations.Householder(reflections)
+        cell = ku.UnitaryRNNCell(
+            units, parametrization=few, recurrent_initializer="identity"
+        )
+        cell.build((None, 1))
+        assert cell.parametrization.is_structured() == is_structured
+        assert isinstance(cell.parametrization.prepare(), tuple) == is_structured
 
 
 @pytest.mark.parametrize("xla", JIT_COMPILE)
