@@ -30,13 +30,18 @@ class Row(NamedTuple):
     Attributes:
         make: factory.
         sets: the sets that it holds.
-        missed: an orthogonal matrix that it can't give, and what the refusal names;
+        missed: a matrix of its set that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
+        reaches_all: whether it reaches each matrix of its sets but for some of
+            measure 0, so that it can give the nearest one to any matrix.
+        fewest: the least number of units that it can be made for.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
+    reaches_all: bool = True
+    fewest: int = 1
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -51,10 +56,41 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"eigenvalue at distance 0 from -1.*determinant of R is \+1",
         ),
     ),
+    "givens": Row(ku.parametrizations.Givens),
+    "givens of 2 layers": Row(
+        lambda: ku.parametrizations.Givens(capacity=2),
+        missed=(
+            np.eye(4)[[1, 2, 3, 0]],
+            r"distance .* product of 2 layers .*capacity=2 and layout='tunable'",
+        ),
+        reaches_all=False,
+        fewest=2,
+    ),
+    "givens as in an fft": Row(
+        lambda: ku.parametrizations.Givens(layout="fft"),
+        missed=(
+            np.eye(4)[[0, 2, 1, 3]],
+            r"distance .* product of 2 layers .*capacity=None and layout='fft'",
+        ),
+        reaches_all=False,
+    ),
+    "bounded_svd": Row(
+        ku.parametrizations.BoundedSVD,
+        ("contractive",),
+        missed=(
+            0.7 * np.eye(3),  # the norm of the tests' contractive cells
+            r"singular values from 0\.7 to 0\.7, not .* 0 and max_norm=0\.7",
+        ),
+        reaches_all=False,
+    ),
 }
 # Those whose matrix is computed from other weights.
-COMPUTED = {name: PARAMETRIZATIONS[name] for name in ("cayley",)}
+COMPUTED = {
+    name: PARAMETRIZATIONS[name] for name in ("cayley", "givens", "bounded_svd")
+}
+UNITARY_MAPS = [name for name, row in COMPUTED.items() if "unitary" in row.sets]
 each_computed = pytest.mark.parametrize("name", COMPUTED)
+each_unitary_map = pytest.mark.parametrize("name", UNITARY_MAPS)
 
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)
@@ -73,7 +109,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
-EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
+EPSILON = {"bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
 # Two ways to the same numbers: some ten roundings a step, of values of about 1.
 TOLERANCE = {dtype: 10 * STEPS * epsilon for dtype, epsilon in EPSILON.items()}

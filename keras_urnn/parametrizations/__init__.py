@@ -6,20 +6,28 @@ import keras
 
 from keras_urnn import _checks
 from keras_urnn.parametrizations.base import Parametrization
+from keras_urnn.parametrizations.bounded_svd import BoundedSVD
 from keras_urnn.parametrizations.cayley import Cayley
+from keras_urnn.parametrizations.givens import Givens
 from keras_urnn.parametrizations.projection import Projection
 
-__all__ = ["Cayley", "Parametrization", "Projection", "get"]
+__all__ = ["BoundedSVD", "Cayley", "Givens", "Parametrization", "Projection", "get"]
 
-NAMES = {"projection": Projection, "cayley": Cayley}
+NAMES = {
+    "projection": Projection,
+    "cayley": Cayley,
+    "givens": Givens,
+    "bounded_svd": BoundedSVD,
+}
 
 
 def get(identifier: Any) -> Parametrization:
     """A new, unbuilt parametrization for one cell.
 
     Args:
-        identifier: a name (`"projection"` or `"cayley"`), an instance, which is
-            copied, or the dict that `keras.saving.serialize_keras_object` makes of one.
+        identifier: a name (`"projection"`, `"cayley"`, `"givens"` or `"bounded_svd"`),
+            an instance, which is copied, or the dict that
+            `keras.saving.serialize_keras_object` makes of one.
 
     Returns:
         A `Parametrization`.

@@ -21,6 +21,9 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Projection("svd"),
     "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
+    "givens",
+    ku.parametrizations.Givens(capacity=2),
+    ku.parametrizations.Givens(layout="fft"),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),

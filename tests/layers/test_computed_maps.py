@@ -14,9 +14,11 @@ from tests.helpers import (
     FEATURES,
     STEPS,
     TOLERANCE,
+    UNITARY_MAPS,
     UNITS,
     assert_on_its_set,
     each_computed,
+    each_unitary_map,
     normal,
     randomize,
     reference_states,
@@ -27,8 +29,12 @@ from tests.helpers import (
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
+def kind_of(name: str) -> Any:
+    return ku.UnitaryRNN if name in UNITARY_MAPS else ku.ContractiveRNN
+
+
 def layer_with(name: str, **arguments: Any) -> Any:
-    layer = ku.UnitaryRNN(UNITS, parametrization=COMPUTED[name].make(), **arguments)
+    layer = kind_of(name)(UNITS, parametrization=COMPUTED[name].make(), **arguments)
     layer.build((BATCH, STEPS, FEATURES))
     randomize(layer.cell)
     return layer
@@ -93,11 +99,7 @@ def test_half_precision_leaves_the_map_in_float32(name: str, policy: str) -> Non
     before = to_numpy(layer.recurrent_matrix())
     model.train_on_batch(sequences(), normal(BATCH, STEPS, UNITS, seed=2))
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 0.0
-    if policy == "bfloat16":
-        error = ku.diagnostics.unitarity_error(layer)
-        assert error <= 4 * UNITS * 2.0**-7  # each entry is rounded to bfloat16
-    else:
-        assert_on_its_set(layer.cell)
+    assert_on_its_set(layer.cell)
     states = reference_states(layer.cell, sequences(), relu)
     # Some ten roundings a step to 8 or 11 bits, of values of about 1.
     epsilon = 2.0**-10 if "float16" in policy and "b" not in policy else 2.0**-7
@@ -119,13 +121,17 @@ def test_training_with_averaged_weights_stays_on_the_set(name: str) -> None:
     assert_on_its_set(layer.cell)
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 1e-3
     assert len(history["unitarity_error"]) == len(history["spectral_norm"]) == 3
-    assert history["spectral_norm"] == pytest.approx([1.0] * 3, abs=1e-5)
+    norms = history["spectral_norm"]
+    if name in UNITARY_MAPS:
+        assert norms == pytest.approx([1.0] * 3, abs=1e-5)
+    else:
+        assert max(norms) < layer.max_norm
 
 
 class BuiltByItsFirstBatch(keras.Model):
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.rnn = ku.UnitaryRNN(UNITS, parametrization=COMPUTED[name].make())
+        self.rnn = kind_of(name)(UNITS, parametrization=COMPUTED[name].make())
 
     def call(self, x: Any) -> Any:
         return self.rnn(x)
@@ -202,7 +208,7 @@ def test_golden_file_gives_its_outputs_on_every_backend(name: str) -> None:
     )
 
 
-@each_computed
+@each_unitary_map
 def test_a_warm_start_takes_the_nearest_matrix(name: str) -> None:
     simple = keras.layers.SimpleRNN(UNITS)
     simple.build((BATCH, STEPS, FEATURES))
