@@ -15,24 +15,15 @@ from free_rnn import free_rnn
 import keras_urnn as ku
 
 MAX_NORM = 0.999
-
-
-def cycle(shape: tuple[int, int], dtype: str | None = None) -> Any:
-    """Return the matrix (n, n) that hands the state of each unit on to the next.
-
-    `W[i, i + 1 mod n] = 1`, all else 0: unitary, and `h W` is not negative where `h`
-    isn't, so that ReLU leaves it alone. After A. Rodan, P. Tiňo, *Minimum Complexity
-    Echo State Network*, IEEE Transactions on Neural Networks 22 (2011).
-    """
-    return keras.ops.roll(keras.ops.eye(*shape, dtype=dtype), 1, axis=1)
+CYCLE = ku.initializers.Cycle()
 
 
 contractive = partial(ku.ContractiveRNN, max_norm=MAX_NORM)
 LAYERS: dict[str, Any] = {
     "contractive": contractive,
-    "contractive from a cycle": partial(contractive, recurrent_initializer=cycle),
+    "contractive from a cycle": partial(contractive, recurrent_initializer=CYCLE),
     "unitary": ku.UnitaryRNN,
-    "unitary from a cycle": partial(ku.UnitaryRNN, recurrent_initializer=cycle),
+    "unitary from a cycle": partial(ku.UnitaryRNN, recurrent_initializer=CYCLE),
     "plain": free_rnn,
 }
 EVALUATION_BATCH = 500

@@ -3,7 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keras_urnn import constraints, diagnostics, optimizers, parametrizations
+from keras_urnn import (
+    constraints,
+    diagnostics,
+    initializers,
+    optimizers,
+    parametrizations,
+)
 from keras_urnn.constrained import project
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.layers import (
@@ -48,6 +54,7 @@ __all__ = [
     "constraints",
     "diagnostics",
     "inactive_states",
+    "initializers",
     "measure_input_bound",
     "optimizers",
     "parametrizations",

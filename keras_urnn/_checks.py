@@ -126,7 +126,7 @@ def rate(argument: str, value: Any) -> float:
     return float(value)
 
 
-def max_norm(value: Any) -> float:
+def max_norm(value: Any, argument: str = "max_norm") -> float:
     """Return the bound on a spectral norm as a `float`, or raise."""
     if not is_number(value) or not 0.0 < value <= 1.0:
         advice = "It is the largest spectral norm that the matrix may have."
@@ -140,7 +140,7 @@ def max_norm(value: Any) -> float:
                 "Only the zero matrix has norm 0, and none a smaller one; for steps "
                 "that do not depend on each other use `keras.layers.Dense`."
             )
-        raise error("max_norm", "a number in (0, 1]", value, advice)
+        raise error(argument, "a number in (0, 1]", value, advice)
     return float(value)
 
 

@@ -30,15 +30,18 @@ class Row(NamedTuple):
     Attributes:
         make: factory.
         sets: the sets that it holds.
-        missed: an orthogonal matrix that it can't give, and what the refusal names;
+        missed: a matrix of its set that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
-        is_thin: whether it misses matrices as near as you like to each that it gives.
+        reaches_all: whether it reaches each matrix of its sets but for some of
+            measure 0, so that it can give the nearest one to any matrix.
+        fewest: the least number of units that it can be made for.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
-    is_thin: bool = False
+    reaches_all: bool = True
+    fewest: int = 1
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -69,7 +72,34 @@ PARAMETRIZATIONS: dict[str, Row] = {
             np.eye(3)[[1, 2, 0]],
             r"rank above 1, the number of refl.*its next singular value is 1\)",
         ),
-        is_thin=True,
+        reaches_all=False,
+    ),
+    "givens": Row(ku.parametrizations.Givens),
+    "givens of 2 layers": Row(
+        lambda: ku.parametrizations.Givens(capacity=2),
+        missed=(
+            np.eye(4)[[1, 2, 3, 0]],
+            r"distance .* product of 2 layers .*capacity=2 and layout='tunable'",
+        ),
+        reaches_all=False,
+        fewest=2,
+    ),
+    "givens as in an fft": Row(
+        lambda: ku.parametrizations.Givens(layout="fft"),
+        missed=(
+            np.eye(4)[[0, 2, 1, 3]],
+            r"distance .* product of 2 layers .*capacity=None and layout='fft'",
+        ),
+        reaches_all=False,
+    ),
+    "bounded_svd": Row(
+        ku.parametrizations.BoundedSVD,
+        ("contractive",),
+        missed=(
+            0.7 * np.eye(3),  # the norm of the tests' contractive cells
+            r"singular values from 0\.7 to 0\.7, not .* 0 and max_norm=0\.7",
+        ),
+        reaches_all=False,
     ),
 }
 # Those whose matrix is computed from other weights, and those of them that reach every
@@ -82,6 +112,8 @@ COMPUTED = {
         "exponential with a base",
         "householder",
         "one reflection",
+        "givens",
+        "bounded_svd",
     )
 }
 FULL = [name for name, row in COMPUTED.items() if row.missed is None]
@@ -105,7 +137,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
-EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
+EPSILON = {"bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
 # Two ways to the same numbers: some ten roundings a step, of values of about 1.
 TOLERANCE = {dtype: 10 * STEPS * epsilon for dtype, epsilon in EPSILON.items()}

@@ -16,6 +16,7 @@ MODULES = (
     ku.constraints,
     ku.parametrizations,
     ku.diagnostics,
+    ku.initializers,
     ku.optimizers,
     ku.callbacks,
     ku.theory,

@@ -1,4 +1,4 @@
-"""Loops over the first axis of tensors, as TensorFlow and JAX run them fastest."""
+"""Loops over the first axis of tensors, as each backend runs them fastest."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -60,7 +60,8 @@ def scan(
     """
     length = inputs[0].shape[0]
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
-    if length == 1 or (short and writes_out()):
+    in_python = keras.config.backend() == "torch" or (short and writes_out())
+    if length == 1 or in_python:
         return _written_out(step, carry, inputs, outputs, reverse)
     if keras.config.backend() == "jax":
         import jax

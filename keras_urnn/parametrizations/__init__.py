@@ -6,14 +6,18 @@ import keras
 
 from keras_urnn import _checks
 from keras_urnn.parametrizations.base import Parametrization
+from keras_urnn.parametrizations.bounded_svd import BoundedSVD
 from keras_urnn.parametrizations.cayley import Cayley
 from keras_urnn.parametrizations.exponential import Exponential
+from keras_urnn.parametrizations.givens import Givens
 from keras_urnn.parametrizations.householder import Householder
 from keras_urnn.parametrizations.projection import Projection
 
 __all__ = [
+    "BoundedSVD",
     "Cayley",
     "Exponential",
+    "Givens",
     "Householder",
     "Parametrization",
     "Projection",
@@ -25,6 +29,8 @@ NAMES = {
     "cayley": Cayley,
     "exponential": Exponential,
     "householder": Householder,
+    "givens": Givens,
+    "bounded_svd": BoundedSVD,
 }
 
 
@@ -32,8 +38,9 @@ def get(identifier: Any) -> Parametrization:
     """A new, unbuilt parametrization for one cell.
 
     Args:
-        identifier: `"projection"`, `"cayley"`, `"exponential"` or `"householder"`, an
-            instance, which is copied, or the dict that
+        identifier: a name (`"projection"`, `"cayley"`, `"exponential"`,
+            `"householder"`, `"givens"` or `"bounded_svd"`), an instance, which is
+            copied, or the dict that
             `keras.saving.serialize_keras_object` makes of one.
 
     Returns:

@@ -26,6 +26,9 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Exponential(rebase_every=2),
     "householder",
     ku.parametrizations.Householder(1, determinant=-1),
+    "givens",
+    ku.parametrizations.Givens(capacity=2),
+    ku.parametrizations.Givens(layout="fft"),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),

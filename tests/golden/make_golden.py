@@ -5,9 +5,10 @@
 `golden.keras` is a small functional model with a `UnitaryRNN`, a `ContractiveRNN` with
 `output_units` and a learned initial state, and a `keras.layers.RNN` over both cells;
 `golden.npz` holds inputs `x` and its outputs `y`. Each parametrization that computes
-its matrix has two files of its name: a `UnitaryRNN`, and its inputs and outputs. All
-were made once, with Keras 3.15.1 and TensorFlow 2.21, and are never made again: files
-that users saved can't be.
+its matrix has two files of its name: a `UnitaryRNN`, or a `ContractiveRNN` where it
+holds contractive matrices only, and its inputs and outputs. All were made once, with
+Keras 3.15.1 and TensorFlow 2.21, and are never made again: files that users saved can't
+be.
 """
 
 import sys
@@ -21,7 +22,14 @@ import keras_urnn as ku
 
 HERE = Path(__file__).parent
 SEED = 20191030
-NAMES = ("golden", "cayley", "exponential", "householder")
+NAMES = (
+    "golden",
+    "cayley",
+    "exponential",
+    "householder",
+    "givens",
+    "bounded_svd",
+)
 
 
 def main() -> None:
@@ -38,7 +46,9 @@ def main() -> None:
 
 
 def make_layer(name: str) -> Any:
-    layer = ku.UnitaryRNN(4, parametrization=name, return_sequences=True)
+    unitary = "unitary" in ku.parametrizations.get(name).sets
+    kind = ku.UnitaryRNN if unitary else ku.ContractiveRNN
+    layer = kind(4, parametrization=name, return_sequences=True)
     return keras.Sequential([keras.Input((None, 3)), layer])
 
 

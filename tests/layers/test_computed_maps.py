@@ -29,8 +29,16 @@ from tests.helpers import (
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
+def is_unitary(name: str) -> bool:
+    return "unitary" in COMPUTED[name].sets
+
+
+def kind_of(name: str) -> Any:
+    return ku.UnitaryRNN if is_unitary(name) else ku.ContractiveRNN
+
+
 def layer_with(name: str, **arguments: Any) -> Any:
-    layer = ku.UnitaryRNN(UNITS, parametrization=COMPUTED[name].make(), **arguments)
+    layer = kind_of(name)(UNITS, parametrization=COMPUTED[name].make(), **arguments)
     layer.build((BATCH, STEPS, FEATURES))
     randomize(layer.cell)
     return layer
@@ -120,11 +128,7 @@ def test_half_precision_leaves_the_map_in_float32(name: str, policy: str) -> Non
     before = to_numpy(layer.recurrent_matrix())
     model.train_on_batch(sequences(), normal(BATCH, STEPS, UNITS, seed=2))
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 0.0
-    if policy == "bfloat16":
-        error = ku.diagnostics.unitarity_error(layer)
-        assert error <= 4 * UNITS * 2.0**-7  # each entry is rounded to bfloat16
-    else:
-        assert_on_its_set(layer.cell)
+    assert_on_its_set(layer.cell)
     states = reference_states(layer.cell, sequences(), relu)
     # Some ten roundings a step to 8 or 11 bits, of values of about 1.
     epsilon = 2.0**-10 if "float16" in policy and "b" not in policy else 2.0**-7
@@ -146,13 +150,17 @@ def test_training_with_averaged_weights_stays_on_the_set(name: str) -> None:
     assert_on_its_set(layer.cell)
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 1e-3
     assert len(history["unitarity_error"]) == len(history["spectral_norm"]) == 3
-    assert history["spectral_norm"] == pytest.approx([1.0] * 3, abs=1e-5)
+    norms = history["spectral_norm"]
+    if is_unitary(name):
+        assert norms == pytest.approx([1.0] * 3, abs=1e-5)
+    else:
+        assert max(norms) < layer.max_norm
 
 
 class BuiltByItsFirstBatch(keras.Model):
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.rnn = ku.UnitaryRNN(UNITS, parametrization=COMPUTED[name].make())
+        self.rnn = kind_of(name)(UNITS, parametrization=COMPUTED[name].make())
 
     def call(self, x: Any) -> Any:
         return self.rnn(x)
@@ -173,20 +181,6 @@ def test_a_model_that_its_first_batch_builds_starts_from_the_initial_matrix(
 
 
 @pytest.mark.once
-def test_the_monitor_names_each_matrix_by_its_cell() -> None:
-    layers = [layer_with("cayley", return_sequences=True), ku.UnitaryRNN(3)]
-    model = keras.Sequential([keras.Input((STEPS, FEATURES)), *layers])
-    model.compile("sgd", "mse")
-    monitor = ku.callbacks.UnitarityMonitor()
-    monitor.set_model(model)
-    logs: dict[str, Any] = {}
-    monitor.on_epoch_end(0, logs)
-    errors = [key for key in logs if key.startswith("unitarity_error")]
-    ends = sorted(key.rpartition("/")[2] for key in errors)
-    assert ends == ["recurrent_kernel", "recurrent_matrix"]
-
-
-@pytest.mark.once
 def test_the_monitor_leaves_out_a_layer_that_was_never_called() -> None:
     model = BuiltByItsFirstBatch("cayley")
     model.unused = ku.UnitaryRNN(3)
@@ -196,7 +190,7 @@ def test_the_monitor_leaves_out_a_layer_that_was_never_called() -> None:
     monitor.set_model(model)
     logs: dict[str, Any] = {}
     monitor.on_epoch_end(0, logs)
-    assert set(logs) == {"unitarity_error", "spectral_norm"}
+    assert set(logs) == {"unitarity_error", "spectral_norm", "determinant_sign"}
 
 
 @each_computed

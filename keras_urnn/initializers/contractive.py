@@ -1,0 +1,56 @@
+"""A random matrix of a given spectral norm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_urnn import _checks
+from keras_urnn._serialization import register
+from keras_urnn.initializers.arguments import checked, seed_of
+from keras_urnn.linalg import Tensor
+
+
+@register
+class ContractiveInitializer(keras.initializers.Initializer):
+    """Draws a matrix whose spectral norm is a given number.
+
+    Choose it for a `ContractiveRNN` that should start with singular values of all
+    sizes: those of a projected orthogonal matrix are all `max_norm`.
+
+    For a matrix `Z` of independent standard normal numbers,
+
+        W = norm · Z / ‖Z‖₂
+
+    whose norm is the number to rounding. Its other singular values are spread down to
+    some `norm / n`.
+
+    Args:
+        norm: number in (0, 1]. The spectral norm. Defaults to `0.999`.
+        seed: integer, `keras.random.SeedGenerator` or None, as in `Haar`. Defaults to
+            `None`.
+
+    Raises:
+        ValueError: for a norm outside of (0, 1], and in a call for a shape that is not
+            `(n, n)` or a dtype that is not of floating-point numbers.
+
+    Example:
+        ```python
+        start = keras_urnn.initializers.ContractiveInitializer(0.9, seed=1)
+        start((4, 4))  # shape (4, 4)
+        ```
+    """
+
+    def __init__(self, norm: float = 0.999, seed: Any = None) -> None:
+        self.norm = _checks.max_norm(norm, "norm")
+        self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
+        n, dtype, wide = checked(shape, dtype)
+        Z = self._normal((n, n), wide)
+        largest = ops.max(ops.svd(Z, compute_uv=False))
+        return ops.cast(self.norm * (Z / largest), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"norm": self.norm, **seed_of(self._normal)}

@@ -1,0 +1,202 @@
+"""Givens rotations: what their layers give, and the angles of a matrix."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_urnn as ku
+from keras_urnn.parametrizations import Givens
+from keras_urnn.parametrizations.rotations import (
+    butterflies,
+    completely_decomposed,
+    decomposed,
+    neighbours,
+)
+from tests.helpers import EPSILON, Array, normal, precision, to_numpy
+
+EPS = EPSILON["float64"]
+
+
+def cell_with(n: int, **options: Any) -> Any:
+    cell = ku.UnitaryRNNCell(n, parametrization=Givens(**options))
+    cell.build((None, 2))
+    return cell
+
+
+def rotation(n: int, a: int, b: int, angle: float) -> Array:
+    """`h ↦ h G` of one pair, as the docstring of `Givens` has it."""
+    G = np.eye(n)
+    G[[a, b], [a, b]] = np.cos(angle)
+    G[a, b], G[b, a] = np.sin(angle), -np.sin(angle)
+    return G
+
+
+def product(layers: list[list[tuple[int, int]]], angles: Any, signs: Array) -> Array:
+    """`G_1 G_2 ... G_L D` of dense matrices in float64."""
+    R, rest = np.eye(len(signs)), iter(angles)
+    for layer in layers:
+        for a, b in layer:
+            R = R @ rotation(len(signs), a, b, next(rest))
+    assert next(rest, None) is None
+    return R @ np.diag(signs)
+
+
+# The pairs of 5 and of 8 states, written out.
+PAIRS = {
+    (5, "tunable"): [[(0, 1), (2, 3)], [(1, 2), (3, 4)], [(0, 1), (2, 3)]],
+    (8, "tunable"): [
+        [(0, 1), (2, 3), (4, 5), (6, 7)],
+        [(1, 2), (3, 4), (5, 6)],
+        [(0, 1), (2, 3), (4, 5), (6, 7)],
+    ],
+    (5, "fft"): [[(0, 4)], [(0, 2), (1, 3)], [(0, 1), (2, 3)]],
+    (8, "fft"): [
+        [(0, 4), (1, 5), (2, 6), (3, 7)],
+        [(0, 2), (1, 3), (4, 6), (5, 7)],
+        [(0, 1), (2, 3), (4, 5), (6, 7)],
+    ],
+}
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize(("n", "layout"), PAIRS)
+def test_it_is_the_formula_of_its_docstring(
+    n: int, layout: str, structured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capacity = 3 if layout == "tunable" else None
+    with precision("float64"):
+        cell = cell_with(n, capacity=capacity, layout=layout)
+        monkeypatch.setattr(cell.parametrization, "is_structured", lambda: structured)
+        pairs = PAIRS[n, layout]
+        angles = 100.0 * normal(sum(map(len, pairs)), seed=n)
+        signs = np.sign(normal(n, seed=1))
+        cell.recurrent_angles.assign(angles)
+        cell.recurrent_signs.assign(signs)
+        expected, given = product(pairs, angles, signs), cell.parametrization
+        h = normal(6, n)
+        tensor, prepared = ops.convert_to_tensor(h), given.prepare()
+        assert isinstance(prepared, tuple) == structured
+        for found, right in (
+            (cell.recurrent_matrix(), expected),
+            (given.apply(tensor, prepared), h @ expected),
+            (given.apply_transposed(tensor, prepared), h @ expected.T),
+        ):
+            np.testing.assert_allclose(to_numpy(found), right, rtol=0, atol=40 * EPS)
+
+
+MATRICES = {
+    "random": lambda n: np.linalg.qr(normal(n, n, seed=n))[0],
+    "permutation": lambda n: np.eye(n)[np.random.default_rng(n).permutation(n)],
+    "identity": np.eye,
+    "minus": lambda n: -np.eye(n),
+    "reflection": lambda n: np.eye(n) - 2.0 / n * np.ones((n, n)),
+    "cycle": lambda n: np.roll(np.eye(n), 1, axis=1),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 17, 64])
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_n_layers_give_every_orthogonal_matrix(n: int, matrix: Any) -> None:
+    Q = matrix(n)
+    found = completely_decomposed(Q)
+    assert len(found.angles) == n * (n - 1) // 2
+    assert np.all(np.abs(found.angles) <= np.pi / 2)
+    layers = [[(a, a + 1) for a in layer.first] for layer in neighbours(n, n)]
+    again = product(layers, found.angles, found.signs)
+    np.testing.assert_allclose(again, Q, rtol=0, atol=4 * n * EPS)
+    assert found.distance <= 4 * n * EPS
+
+
+LAYERS = {
+    "1 of 2": (2, neighbours(2, 1)),
+    "2 of 4": (4, neighbours(4, 2)),
+    "3 of 9": (9, neighbours(9, 3)),
+    "8 of 16": (16, neighbours(16, 8)),
+    **{f"fft of {n}": (n, butterflies(n)) for n in (1, 2, 3, 7, 16, 21)},
+}
+
+
+# Angles at which other matrices need fewer layers. Of zeros the docstring of `Givens`
+# says that they may be missed with more than 3 layers of neighbours.
+ANGLES = {"zero": 0.0, "right": np.pi / 2, "any": None}
+CASES = [
+    pytest.param(*case, of, id=f"{name}-{kind}")
+    for name, case in LAYERS.items()
+    for kind, of in ANGLES.items()
+    if (name, kind) != ("8 of 16", "zero")
+]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("n", "layers", "of"), CASES)
+def test_few_layers_are_found_again(n: int, layers: Any, of: float | None) -> None:
+    pairs = [[(a, a + stride) for a in first] for stride, first in layers]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        count = sum(map(len, pairs))
+        angles = rng.uniform(-np.pi, np.pi, count)
+        if of is not None:
+            angles = np.where(rng.random(count) < 0.5, of, angles)
+        Q = product(pairs, angles, rng.choice([-1.0, 1.0], n))
+        found = decomposed(Q, layers)
+        # The entries that tell the angles are products of as many sines as layers.
+        again = product(pairs, found.angles, found.signs)
+        np.testing.assert_allclose(again, Q, rtol=0, atol=1e-9)
+
+
+def test_fewer_layers_miss_what_moves_states_further() -> None:
+    n = 6
+    for capacity in range(1, n + 1):
+        given = Givens(capacity=capacity)
+        # A rotation of the first k + 1 states moves one of them by k.
+        for k in range(n):
+            Q = np.eye(n)
+            Q[: k + 1, : k + 1] = np.roll(np.eye(k + 1), 1, axis=1)
+            assert k <= capacity or given.obstruction(Q) is not None
+        assert given.obstruction(np.eye(n)) is None
+
+
+@pytest.mark.parametrize("options", [{"capacity": 2}, {"layout": "fft"}], ids=str)
+def test_a_start_that_is_missed_is_replaced_by_angles_that_follow_its_seed(
+    options: dict[str, Any],
+) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        start = ku.initializers.Haar(seed=seed)
+        cell = ku.UnitaryRNNCell(
+            64, parametrization=Givens(**options), recurrent_initializer=start
+        )
+        cell.build((None, 2))
+        determinant = np.linalg.det(to_numpy(start((64, 64))))
+        np.testing.assert_allclose(
+            np.linalg.det(to_numpy(cell.recurrent_matrix())), determinant, rtol=1e-4
+        )
+        found.append(to_numpy(cell.recurrent_angles))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.max(np.abs(found[0] - found[2])) > 1.0
+    for angles in found:
+        # The means of 63 and of 192 random points of the circle: within 5 deviations.
+        mean = np.mean(np.exp(1j * angles))
+        assert abs(mean) < 5.0 / np.sqrt(len(angles))
+
+
+def test_it_refuses_a_capacity_without_a_meaning() -> None:
+    for value in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match=r"`capacity` must be a positive integer"):
+            Givens(capacity=value)
+    with pytest.raises(ValueError, match=r'`capacity` must be None with layout="fft"'):
+        Givens(capacity=2, layout="fft")
+    with pytest.raises(ValueError, match=r'`layout` must be one of "tunable", "fft"'):
+        Givens(layout="butterfly")
+    cell = ku.UnitaryRNNCell(3, parametrization=Givens(capacity=4))
+    with pytest.raises(ValueError, match=r"`capacity` must be at most 3, .*=4\."):
+        cell.build((None, 2))
+
+
+def test_few_layers_are_steps_of_their_own_where_that_is_cheaper() -> None:
+    wide, narrow = cell_with(256, capacity=2), cell_with(16, capacity=2)
+    assert wide.parametrization.is_structured()
+    assert not narrow.parametrization.is_structured()
