@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keras_urnn import constraints, diagnostics, parametrizations
+from keras_urnn import activations, constraints, diagnostics, parametrizations
 from keras_urnn.constrained import project
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.layers import (
@@ -44,6 +44,7 @@ __all__ = [
     "UnitaryProjection",
     "UnitaryRNN",
     "UnitaryRNNCell",
+    "activations",
     "callbacks",
     "constraints",
     "diagnostics",

@@ -42,16 +42,19 @@ state_scale: sequence of `units` positive numbers, or None. With a scale `d`
 """
 
 UNITARY: Final = """
-activation: string, callable or None. Any Keras activation, or None for the
-    identity. `"relu"` is the paper's: it can switch states off exactly.
+activation: string, callable or None. Any Keras activation, `"modrelu"` or
+    `"oplu"` (`keras_urnn.activations`, whose weights are then the cell's), or
+    None for the identity. `"relu"` is the paper's: it can switch states off
+    exactly.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
     each optimizer step, `"cayley"` computes it from other weights.
 """
 
 CONTRACTIVE: Final = """
-activation: string, callable or None. Any Keras activation, or None for the
-    identity. `"relu"` is what `keras_urnn.to_unitary` converts.
+activation: string, callable or None. Any Keras activation, `"modrelu"` or
+    `"oplu"` (`keras_urnn.activations`, whose weights are then the cell's), or
+    None for the identity. `"relu"` is what `keras_urnn.to_unitary` converts.
 max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
     Below 1 the step is a contraction.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_urnn import parametrizations
 from keras_urnn._backend import matmul
+from keras_urnn.activations import cells as activations
+from keras_urnn.activations.base import CellActivation
 from keras_urnn.layers import cell_checks, shapes
 from keras_urnn.layers.signatures import argument_names
 from keras_urnn.linalg import Tensor
@@ -33,11 +35,16 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         **kwargs: Any,
     ) -> None:
         units = cell_checks.units(units)
+        activation = kwargs.pop("activation")
         kwargs = cell_checks.of_simple_rnn(kwargs, type(self))
         super().__init__(units, **kwargs)
         cell_checks.check_policy(self.dtype_policy, kwargs.get("dtype"))
         self.parametrization = parametrizations.get(parametrization)
         cell_checks.check_held(self.parametrization, type(self))
+        # It needs the field and the dtype, and Keras knows none of ours by name.
+        self.activation = activations.of_cell(
+            activation, self.field, units, self.dtype_policy
+        )
         self.output_units = cell_checks.output_units(output_units, self.width)
         self.learn_initial_state = cell_checks.learn_initial_state(learn_initial_state)
         self.resting_state = cell_checks.resting_state(resting_state, self.width)
@@ -88,6 +95,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
                 name="initial_state",
                 initializer=keras.initializers.Constant(self._resting()),
             )
+        if isinstance(self.activation, CellActivation):
+            self.activation.build((None, self.width))
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         shapes.check_build_config(config, ("input_shape",), self.name)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_urnn.activations.base import CellActivation
 from keras_urnn.layers.cell import StructuredRNNCell
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import (
@@ -24,7 +25,7 @@ def obstacle(layer: Any) -> str | None:
     if has_own_step(cell):
         return f"{type(cell).__name__} has a step of its own"
     if readable_name(cell.activation) is None:
-        names = ", ".join(DERIVATIVES)
+        names = ", ".join([*DERIVATIVES, "modrelu"])
         return f"the derivative of `activation` is read from the state only for {names}"
     if cell.recurrent_dropout:
         return "`recurrent_dropout` changes the recurrent matrix per sequence"
@@ -75,10 +76,14 @@ def inner_loop(
     structure, tensors = _recurrent_map(cell)
     activation = readable_name(cell.activation)
     assert activation is not None  # `obstacle` refuses the others
-    inputs = (sequences, *_kernel_and_bias(cell), tensors, start)
+    inputs = (sequences, *_kernel_and_bias(cell), tensors, start, _trained(cell))
+    *inputs, trained = keras.tree.map_structure(
+        lambda value: ops.cast(value, dtype), inputs
+    )
     states, last = fused_recurrence(
-        *keras.tree.map_structure(lambda value: ops.cast(value, dtype), inputs),
+        *inputs,
         activation=activation,
+        trained=trained,
         structure=structure,
         mask=mask,
         return_sequences=layer.return_sequences,
@@ -94,6 +99,13 @@ def _kernel_and_bias(cell: Any) -> tuple[Tensor, Tensor]:
     if cell.bias is None:
         return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel))
     return kernel, ops.convert_to_tensor(cell.bias)
+
+
+def _trained(cell: Any) -> tuple[Tensor, ...]:
+    """The weights of the activation."""
+    if not isinstance(cell.activation, CellActivation):
+        return ()
+    return tuple(map(ops.convert_to_tensor, cell.activation.weights))
 
 
 def _recurrent_map(cell: Any) -> tuple[Structure | None, tuple[Tensor, ...]]:
