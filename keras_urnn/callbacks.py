@@ -114,10 +114,10 @@ def _matrices(model: Any) -> dict[str, Any]:
         and callable(getattr(cell, "recurrent_matrix", None))
         and not any(map(constrained.is_projected, cell.weights))
     ]
+    kernels = [weight for weight in model.weights if constrained.is_projected(weight)]
     if not cells:
         kernels = constrained.projected_weights(model, "UnitarityMonitor")
-        return {kernel.path: kernel for kernel in kernels}
-    found = {k.path: k for k in model.weights if constrained.is_projected(k)}
+    found = {kernel.path: constrained.matrix_of(kernel) for kernel in kernels}
     for cell in cells:
         found[f"{cell.kernel.path.rpartition('/')[0]}/recurrent_matrix"] = cell
     return found
@@ -125,11 +125,12 @@ def _matrices(model: Any) -> dict[str, Any]:
 
 def _has_left(kernel: keras.Variable) -> bool:
     """Whether a kernel is off its set by more than rounding; the logs show a NaN."""
-    rounding = 4 * max(kernel.shape[-2:]) * linalg.EPSILON[kernel.dtype]
+    matrix = constrained.matrix_of(kernel)
+    rounding = 4 * max(matrix.shape[-2:]) * linalg.EPSILON[kernel.dtype]
     if isinstance(kernel.constraint, UnitaryProjection):
-        return diagnostics.unitarity_error(kernel) > rounding
+        return diagnostics.unitarity_error(matrix) > rounding
     bound = kernel.constraint.max_norm * (1.0 + rounding)
-    return diagnostics.spectral_norm(kernel) > bound
+    return diagnostics.spectral_norm(matrix) > bound
 
 
 def _cause(model: Any, left: list[keras.Variable]) -> str:

@@ -32,18 +32,28 @@ class Row(NamedTuple):
         sets: the sets that it holds.
         missed: an orthogonal matrix that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
+        activation: an activation of the numbers of its field.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
+    activation: str = "relu"
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
 PARAMETRIZATIONS: dict[str, Row] = {
     "projection": Row(ku.parametrizations.Projection, ("unitary", "contractive")),
     "projection by svd": Row(lambda: ku.parametrizations.Projection(method="svd")),
+    "projection of complex numbers": Row(
+        lambda: ku.parametrizations.Projection(field="complex"),
+        ("unitary", "contractive"),
+        activation="modrelu",
+    ),
     "cayley": Row(ku.parametrizations.Cayley),
+    "cayley of complex numbers": Row(
+        lambda: ku.parametrizations.Cayley(field="complex"), activation="modrelu"
+    ),
     "cayley with one sign -1": Row(
         lambda: ku.parametrizations.Cayley(negative_ones=1),
         missed=(

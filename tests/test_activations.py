@@ -28,7 +28,7 @@ from tests.helpers import (
 )
 
 UNITS = 6
-BIAS = np.array([-0.5, 0.3, 0.0, -1.5, 2.0, -0.1])
+BIAS = np.array([-1.0, 0.3, 0.0, -1.5, 2.0, -0.1])
 
 
 def real_modrelu(z: Array, b: Array) -> Array:
@@ -58,7 +58,7 @@ each_field = pytest.mark.parametrize("field", FORMULAS)
 def layer_of(field: str, width: int = UNITS, **options: Any) -> Any:
     layer = ModReLU(field, **options)
     layer.build((None, width))
-    layer.bias.assign(BIAS[: len(layer.bias)])
+    layer.bias.assign(BIAS[: layer.bias.shape[0]])
     return layer
 
 

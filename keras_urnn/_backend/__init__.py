@@ -13,10 +13,12 @@ from keras_urnn._backend.precision import (
     rounds_products,
 )
 from keras_urnn._backend.products import cubic, fold, matmul
+from keras_urnn._backend.trigonometry import cos_and_sin
 
 __all__ = [
     "call",
     "compiled",
+    "cos_and_sin",
     "cubic",
     "double_precision",
     "fold",

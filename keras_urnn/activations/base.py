@@ -29,3 +29,8 @@ class CellActivation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        # Without this method Keras saves no layer whose dtype is given as a policy.
+        config: dict[str, Any] = super().get_config()
+        return config

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_urnn.activations.base import CellActivation
 from keras_urnn.layers.cell import StructuredRNNCell
+from keras_urnn.layers.complex_inputs import real_product
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import (
     DERIVATIVES,
@@ -61,6 +62,7 @@ def inner_loop(
     shown of it.
     """
     cell, dtype = layer.cell, layer.cell.compute_dtype
+    sequences, kernel = real_product(sequences, ops.convert_to_tensor(cell.kernel))
     if training:
         dropped = cell.get_dropout_mask(sequences[:, 0, :])
         if dropped is not None:
@@ -76,7 +78,7 @@ def inner_loop(
     structure, tensors = _recurrent_map(cell)
     activation = readable_name(cell.activation)
     assert activation is not None  # `obstacle` refuses the others
-    inputs = (sequences, *_kernel_and_bias(cell), tensors, start, _trained(cell))
+    inputs = (sequences, kernel, _bias(cell), tensors, start, _trained(cell))
     *inputs, trained = keras.tree.map_structure(
         lambda value: ops.cast(value, dtype), inputs
     )
@@ -94,11 +96,10 @@ def inner_loop(
     return ends[0], outputs, ends
 
 
-def _kernel_and_bias(cell: Any) -> tuple[Tensor, Tensor]:
-    kernel = ops.convert_to_tensor(cell.kernel)
+def _bias(cell: Any) -> Tensor:
     if cell.bias is None:
-        return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel))
-    return kernel, ops.convert_to_tensor(cell.bias)
+        return ops.zeros((cell.width,), dtype=cell.compute_dtype)
+    return ops.convert_to_tensor(cell.bias)
 
 
 def _trained(cell: Any) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The scaled Cayley map: orthogonal matrices from skew-symmetric ones."""
+"""The scaled Cayley map: unitary matrices from skew-symmetric or -Hermitian ones."""
 
 from functools import partial
 from typing import Any
@@ -9,8 +9,10 @@ from keras import ops
 from keras_urnn import _checks, linalg
 from keras_urnn._backend import full_precision, matmul
 from keras_urnn._serialization import register
+from keras_urnn.constraints import FIELDS
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.iterations import gram_defect
+from keras_urnn.parametrizations import complex_cayley
 from keras_urnn.parametrizations.base import (
     Array,
     Parametrization,
@@ -40,16 +42,27 @@ class Cayley(Parametrization):
     the entries of `A` are small, and saved with the weights.
     Cost: O(n³) once per sequence, O(n²) per time step. Parameters: n(n-1)/2.
 
-    A `recurrent_regularizer` acts on `a`.
+    With `field="complex"` it is the scuRNN's: raw weights `[a | b]` of shape `(n, 2n)`
+    give the skew-Hermitian
+
+        A = tril(a, -1) - tril(a, -1)ᵀ + i (tril(b) + tril(b, -1)ᵀ)
+
+    and `D = diag(exp(iθ))` has trained phases. Every unitary matrix is reached, as `D`
+    moves, too. Parameters: n² + n.
+
+    A `recurrent_regularizer` acts on `a`, or on `[a | b]`.
 
     Args:
         negative_ones: integer in [0, n], or None. How many of the signs are -1, the
             last ones: a hyperparameter of the scoRNN. An initial matrix that these
             signs miss, as one of the other determinant, has the signs of some of its
             columns changed. None chooses the signs by the matrix. Defaults to `None`.
+        field: string. `"real"`, or `"complex"` for a cell of complex states. Defaults
+            to `"real"`.
 
     Raises:
-        ValueError: for a negative number of signs, and when a cell is built for more
+        ValueError: for another field, a negative number of signs or any beside complex
+            numbers, and when a cell is built for more
             than its units; in `assign` and `initialize`, for a matrix that these signs
             miss, and in `assign` for one off the set.
         TypeError: in `assign`, for what is no array of real numbers.
@@ -62,16 +75,21 @@ class Cayley(Parametrization):
 
     Reference:
         - [Helfrich et al., 2018](https://arxiv.org/abs/1707.09520), eq. (4)
+        - [Maduranga et al., 2019](https://arxiv.org/abs/1811.04142), complex numbers
     """
 
     sets = ("unitary",)
 
-    def __init__(self, negative_ones: int | None = None) -> None:
-        self.negative_ones = _check_negative_ones(negative_ones)
+    def __init__(self, negative_ones: int | None = None, field: str = "real") -> None:
+        advice = "It is that of the states of the cell."
+        self.field = _checks.one_of("field", field, FIELDS, advice)
+        self.negative_ones = _check_negative_ones(negative_ones, field)
 
     def build(self, cell: Any) -> None:
         _check_at_most(self.negative_ones, cell.width)
         self._cell = cell
+        if self.field == "complex":
+            return complex_cayley.add_weights(cell)
         start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
         skew, signs = initializers(2, start, self._raw_start)
         cell.recurrent_skew = cell.add_weight(
@@ -88,9 +106,12 @@ class Cayley(Parametrization):
             trainable=False,
             autocast=False,
         )
+        return None
 
     def prepare(self) -> Tensor:
         cell = self.cell
+        if self.field == "complex":
+            return complex_cayley.matrix_from(cell)
         dtype = "float64" if cell.variable_dtype == "float64" else "float32"
         lower = ops.tril(ops.cast(cell.recurrent_skew, dtype), k=-1)
         skew = lower - ops.transpose(lower)
@@ -108,13 +129,16 @@ class Cayley(Parametrization):
         return ops.cast(self.prepare(), self.cell.variable_dtype)
 
     def set_matrix(self, matrix: Array) -> None:
+        if self.field == "complex":
+            return complex_cayley.set_weights(self.cell, matrix)
         skew, signs = self._raw(np.asarray(matrix, "float64"))
         self.cell.recurrent_skew.assign(skew)
         self.cell.recurrent_signs.assign(signs)
+        return None
 
     def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
         value = np.asarray(matrix, "float64")
-        if self._reaches(value, dtype):
+        if self.field == "complex" or self._reaches(value, dtype):
             return None
         signs = self._signs(value)
         nearest = np.linalg.svd(np.eye(len(value)) + value * signs, compute_uv=False)
@@ -158,7 +182,7 @@ class Cayley(Parametrization):
         return np.where(np.arange(n) < n - self.negative_ones, 1.0, -1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {"negative_ones": self.negative_ones}
+        return {"negative_ones": self.negative_ones, "field": self.field}
 
 
 def _signs_far_from_singular(matrix: Array) -> Array:
@@ -179,9 +203,13 @@ def _signs_far_from_singular(matrix: Array) -> Array:
     return signs
 
 
-def _check_negative_ones(value: Any) -> int | None:
+def _check_negative_ones(value: Any, field: str) -> int | None:
     if value is None:
         return None
+    if field == "complex":
+        expected = 'None with field="complex"'
+        advice = "D has trained phases there."
+        raise _checks.error("negative_ones", expected, value, advice)
     if not _checks.is_integer(value) or value < 0:
         advice = "So many signs of D are -1; None chooses them by the matrix."
         expected = "None or an integer, at least 0"

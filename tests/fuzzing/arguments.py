@@ -21,10 +21,13 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Projection("svd"),
     "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
+    ku.parametrizations.Projection(field="complex"),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),
-    "activation": one_of(*NAMES, keras.activations.relu),
+    "activation": one_of(
+        *NAMES, keras.activations.relu, "modrelu", "oplu", ku.activations.ModReLU()
+    ),
     "use_bias": flag,
     "kernel_initializer": one_of(*INITIALIZERS, keras.initializers.Constant(0.5)),
     "recurrent_initializer": one_of(*INITIALIZERS),
@@ -60,6 +63,7 @@ LAYER: dict[str, Maker] = {
 }
 MAX_NORM = one_of(0.9, 0.999, 1.0, 1)
 SIGNS = one_of(None, 0, 1, 2)
+FIELD = one_of("real", "complex")
 METHOD = one_of("auto", "svd", "newton_schulz")
 
 
