@@ -212,7 +212,9 @@ def test_its_weights_are_its_cells_and_come_last() -> None:
 @each_cell
 def test_two_cells_given_one_activation_share_nothing(make_cell: Any) -> None:
     given = ModReLU(bias_initializer="ones", name="mine")
-    cells = [make_cell(UNITS, activation=given, dtype="float64") for _ in range(2)]
+    cells = [
+        make_cell(UNITS, activation=given, dtype="mixed_bfloat16") for _ in range(2)
+    ]
     for cell in cells:
         cell.build((None, FEATURES))
         assert cell.activation.name == "mine"
@@ -225,6 +227,7 @@ def test_two_cells_given_one_activation_share_nothing(make_cell: Any) -> None:
     np.testing.assert_array_equal(to_numpy(other), 1.0)
 
 
+@pytest.mark.once
 @each_activation
 @each_layer
 def test_config_and_clone_keep_it(make_layer: Any, name: str) -> None:
@@ -259,6 +262,7 @@ def test_saved_and_loaded_it_has_its_weights(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(to_numpy(copy(sequences())), expected)
 
 
+@pytest.mark.once
 def test_a_fresh_process_loads_it(tmp_path: Path, run_python: Any) -> None:
     layer = built(ku.UnitaryRNN, "modrelu")
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])

@@ -240,7 +240,7 @@ def _nearest(value: Array, constraint: Any, field: str) -> Array:
 
 def _real_form(matrix: Any) -> Any:
     """The embedding of an array of complex numbers; others as they are."""
-    if not str(getattr(matrix, "dtype", "")).rpartition(".")[2].startswith("complex"):
+    if "complex" not in str(getattr(matrix, "dtype", "")):
         return matrix
     array = np.asarray(ops.convert_to_numpy(matrix))
     return embedding(np.concatenate([array.real, array.imag], axis=-1))

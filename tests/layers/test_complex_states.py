@@ -94,13 +94,17 @@ def expected_states(layer: Any, x: Array, mask: Array | None = None) -> Array:
     return states_of(x, *map(to_numpy, weights), mask)
 
 
-@each_map
+OPTIONS = [
+    ("cayley", {}),
+    ("projection", {}),
+    ("projection", {"unroll": True}),
+    pytest.param("projection", {"use_bias": False}, marks=pytest.mark.once),
+    pytest.param("projection", {"checkpoint_every": 3}, marks=pytest.mark.once),
+]
+
+
 @each_masked
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"use_bias": False}, {"unroll": True}, {"checkpoint_every": 3}],
-    ids=lambda options: "-".join(options) or "plain",
-)
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_states_are_those_in_complex_numbers(
     name: str, options: dict[str, Any], mask: Any
 ) -> None:

@@ -1,5 +1,6 @@
 """The fused recurrence with modReLU gives what Keras' loop over the same cell gives."""
 
+from itertools import product
 from typing import Any
 
 import keras
@@ -15,7 +16,6 @@ from tests.layers.test_fused import (
     CLOSE,
     JIT_COMPILE,
     OPTIONS,
-    each_masked,
     model_of,
     plain_twin,
     same_gradients,
@@ -24,7 +24,12 @@ from tests.layers.test_fused import (
 UNITS = 5
 FIELDS = ("real", "complex")
 each_field = pytest.mark.parametrize("field", FIELDS)
-# Those that change how the gradient of the bias of modReLU is summed up.
+# The complex one on each backend, where a case takes seconds to compile.
+mostly_complex = pytest.mark.parametrize(
+    "field", [pytest.param("real", marks=pytest.mark.once), "complex"]
+)
+# Those that change how the gradient of the bias of modReLU is summed up. A few of them
+# run on each backend: compiling one takes seconds.
 NAMES = (
     "last",
     "state",
@@ -34,6 +39,15 @@ NAMES = (
     "checkpoint-sequences",
     "stateful",
 )
+ON_EACH = {
+    ("real", "state", True),
+    ("complex", "last", False),
+    ("complex", "checkpoint-sequences", True),
+}
+CASES = [
+    pytest.param(*case, marks=() if case in ON_EACH else (pytest.mark.once,))
+    for case in product(FIELDS, NAMES, (False, True))
+]
 
 
 def layer_with(field: str, **options: Any) -> Any:
@@ -70,15 +84,13 @@ def assert_same(
         assert np.max(np.abs(gradient)) > 1e-3 * largest
 
 
-@each_field
-@each_masked
-@pytest.mark.parametrize("name", NAMES)
-def test_same_as_the_loop(field: str, masked: bool, name: str) -> None:
+@pytest.mark.parametrize(("field", "name", "masked"), CASES)
+def test_same_as_the_loop(field: str, name: str, masked: bool) -> None:
     with precision("float64"):
         assert_same(layer_with(field, **OPTIONS[name]), masked, "float64")
 
 
-@each_field
+@mostly_complex
 @pytest.mark.parametrize("xla", JIT_COMPILE)
 def test_same_in_several_blocks(field: str, xla: bool | str) -> None:
     with precision("float64"):
@@ -86,7 +98,7 @@ def test_same_in_several_blocks(field: str, xla: bool | str) -> None:
         assert_same(layer, True, "float64", steps=67, xla=xla is True)
 
 
-@each_field
+@mostly_complex
 def test_same_in_blocks_that_are_compiled_apart(
     field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +114,7 @@ def test_same_in_halves(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same(layer_with(field), False, "float64")
 
 
-@each_field
+@mostly_complex
 def test_same_with_steps_that_are_not_known(field: str) -> None:
     layer = layer_with(field, return_sequences=True)
     inputs = keras.Input((None, FEATURES))
@@ -130,7 +142,7 @@ def test_same_in_half_precision(field: str, policy: str, close: float) -> None:
         assert_same(layer_with(field), True, "float32", close=close)
 
 
-@each_field
+@mostly_complex
 def test_second_derivatives_are_right(field: str) -> None:
     with precision("float64"):
         layer = layer_with(field)
