@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from keras_urnn import (
+    activations,
     constraints,
     diagnostics,
     initializers,
@@ -50,6 +51,7 @@ __all__ = [
     "UnitaryProjection",
     "UnitaryRNN",
     "UnitaryRNNCell",
+    "activations",
     "callbacks",
     "constraints",
     "diagnostics",

@@ -49,21 +49,21 @@ class UnitarityMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._has_warned = False
         if getattr(self.model, "built", True):  # else they come with the first batch
-            _matrices(self.model)
+            _watched(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        watched = _matrices(self.model)
+        watched = _watched(self.model)
         self._warn_once()
         if logs is None:
             return
         if not isinstance(logs, dict):
             advice = "Keras passes the logs of the epoch."
             raise _checks.type_error("logs", "a dict or None", logs, advice)
-        for name, matrix in watched.items():
+        for name, (matrix, has_sign) in watched.items():
             suffix = "" if len(watched) == 1 else f"/{name}"
             logs[f"unitarity_error{suffix}"] = diagnostics.unitarity_error(matrix)
             logs[f"spectral_norm{suffix}"] = diagnostics.spectral_norm(matrix)
-            if _is_square_and_unitary(matrix):
+            if has_sign:
                 logs[f"determinant_sign{suffix}"] = diagnostics.determinant_sign(matrix)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -108,36 +108,38 @@ class ReapplyConstraints(keras.callbacks.Callback):
                 weight.assign(weight.constraint(weight))
 
 
-def _matrices(model: Any) -> dict[str, Any]:
-    """The cells with a recurrent matrix, and the other weights that are projected."""
+def _watched(model: Any) -> dict[str, tuple[Any, bool]]:
+    """What is measured, by its name: the cells with a matrix, other projected weights.
+
+    Beside each stands whether it is square and unitary.
+    """
     constrained.check_built(model, "UnitarityMonitor")
-    cells = [(name, cell) for name, cell in matrices.cells_in(model) if cell.built]
-    of_cells = {id(weight) for _, cell in cells for weight in cell.weights}
-    others = [
-        (weight.path.removeprefix(f"{model.name}/"), weight)
-        for weight in model.weights
-        if constrained.is_projected(weight) and id(weight) not in of_cells
-    ]
-    if not cells and not others:
+    found = {
+        name: (cell, cell.recurrent_set == "unitary")
+        for name, cell in matrices.cells_in(model)
+        if cell.built
+    }
+    of_cells = {id(weight) for cell, _ in found.values() for weight in cell.weights}
+    for weight in filter(constrained.is_projected, model.weights):
+        if id(weight) not in of_cells:
+            matrix = constrained.matrix_of(weight)
+            is_square = len(matrix.shape) == 2 and matrix.shape[0] == matrix.shape[1]
+            is_unitary = isinstance(weight.constraint, UnitaryProjection)
+            path = weight.path.removeprefix(f"{model.name}/")
+            found[path] = matrix, is_square and is_unitary
+    if not found:
         constrained.projected_weights(model, "UnitarityMonitor")  # says what it misses
-    return dict([*cells, *others])
-
-
-def _is_square_and_unitary(matrix: Any) -> bool:
-    """Of a cell by its set, of a weight by its constraint and its shape."""
-    if not isinstance(matrix, keras.Variable):
-        return bool(matrix.recurrent_set == "unitary")
-    square = len(matrix.shape) == 2 and matrix.shape[0] == matrix.shape[1]
-    return square and isinstance(matrix.constraint, UnitaryProjection)
+    return found
 
 
 def _has_left(kernel: keras.Variable) -> bool:
     """Whether a kernel is off its set by more than rounding; the logs show a NaN."""
-    rounding = 4 * max(kernel.shape[-2:]) * linalg.EPSILON[kernel.dtype]
+    matrix = constrained.matrix_of(kernel)
+    rounding = 4 * max(matrix.shape[-2:]) * linalg.EPSILON[kernel.dtype]
     if isinstance(kernel.constraint, UnitaryProjection):
-        return diagnostics.unitarity_error(kernel) > rounding
+        return diagnostics.unitarity_error(matrix) > rounding
     bound = kernel.constraint.max_norm * (1.0 + rounding)
-    return diagnostics.spectral_norm(kernel) > bound
+    return diagnostics.spectral_norm(matrix) > bound
 
 
 def _cause(model: Any, left: list[keras.Variable]) -> str:

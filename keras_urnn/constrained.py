@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_urnn import _checks
 from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
+from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import embedding
 
 
 def project(model: keras.layers.Layer) -> dict[str, float]:
@@ -57,6 +59,12 @@ def project(model: keras.layers.Layer) -> dict[str, float]:
 def is_projected(weight: keras.Variable) -> bool:
     """Whether the constraint of a weight is a projection of this library."""
     return isinstance(weight.constraint, UnitaryProjection | ContractiveProjection)
+
+
+def matrix_of(weight: keras.Variable) -> Tensor:
+    """The matrix that a projected weight stands for; a complex one in real form."""
+    value = ops.convert_to_tensor(weight)
+    return embedding(value) if weight.constraint.field == "complex" else value
 
 
 def projected_weights(model: Any, caller: str) -> list[keras.Variable]:

@@ -1,5 +1,7 @@
 """Constraints that put a kernel back on the orthogonal or the contractive matrices."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -8,9 +10,10 @@ from keras import ops
 
 from keras_urnn import _checks, linalg
 from keras_urnn._serialization import register
-from keras_urnn.linalg import Tensor
+from keras_urnn.linalg import Tensor, complex_matrices
 
 MOST_AXES = 32  # of what each backend computes with
+FIELDS = ("real", "complex")
 
 
 def _as_matrix(w: Any) -> Tensor:
@@ -32,6 +35,23 @@ def _as_matrix(w: Any) -> Tensor:
         expected = "a floating dtype: " + ", ".join(linalg.EPSILON)
         raise _checks.type_error("w.dtype", expected, ops.dtype(w), "Cast it first.")
     return w
+
+
+def _check_field(value: Any) -> str:
+    advice = "Complex matrices are stored as `[Re | Im]`."
+    return _checks.one_of("field", value, FIELDS, advice)
+
+
+def _projected(project: Callable[[Tensor], Tensor], field: str, w: Any) -> Tensor:
+    """The nearest matrix on a set; complex ones by way of their real form."""
+    matrix = _as_matrix(w)
+    if field == "real":
+        return project(matrix)
+    if matrix.shape[-1] % 2:
+        advice = 'A real matrix has `field="real"`.'
+        expected = "of shape (..., rows, 2 * columns), for [Re | Im]"
+        raise _checks.error("w.shape", expected, tuple(matrix.shape), advice)
+    return complex_matrices.through_embedding(project, matrix)
 
 
 @register
@@ -69,9 +89,13 @@ class UnitaryProjection(keras.constraints.Constraint):
             takes seconds for large kernels when TensorFlow compiles with XLA.
             `"auto"` uses products, and decomposes only where they do not converge.
             Defaults to `"auto"`.
+        field: string. `"complex"` is for kernels `[A | B]` of shape
+            `(rows, 2 columns)`, which stand for `A + iB`: they are mapped to the
+            nearest unitary one. Defaults to `"real"`.
 
     Raises:
-        ValueError: for another method, or a kernel with fewer than two axes.
+        ValueError: for another method or field, a kernel with fewer than two axes, and
+            a complex one with an odd number of columns.
         TypeError: for a kernel that is not of a floating dtype.
 
     Example:
@@ -85,14 +109,15 @@ class UnitaryProjection(keras.constraints.Constraint):
         - Higham, Functions of Matrices, 2008, theorem 8.4
     """
 
-    def __init__(self, method: str = "auto") -> None:
-        self.method = linalg.check_method(method)
+    def __init__(self, method: str = "auto", field: str = "real") -> None:
+        self.method, self.field = linalg.check_method(method), _check_field(field)
 
     def __call__(self, w: Tensor) -> Tensor:
-        return linalg.polar_factor(_as_matrix(w), self.method)
+        project = partial(linalg.polar_factor, method=self.method)
+        return _projected(project, self.field, w)
 
     def get_config(self) -> dict[str, Any]:
-        return {"method": self.method}
+        return {"method": self.method, "field": self.field}
 
 
 @register
@@ -128,10 +153,12 @@ class ContractiveProjection(keras.constraints.Constraint):
         method: string. `"newton_schulz"` and `"auto"` use matrix products only;
             `"svd"` decomposes, which takes seconds for large kernels when TensorFlow
             compiles with XLA. Defaults to `"auto"`.
+        field: string. `"complex"` is for kernels `[A | B]` of shape
+            `(rows, 2 columns)`, which stand for `A + iB`. Defaults to `"real"`.
 
     Raises:
-        ValueError: for a norm or method other than these, or a kernel with fewer than
-            two axes.
+        ValueError: for a norm, method or field other than these, a kernel with fewer
+            than two axes, and a complex one with an odd number of columns.
         TypeError: for a kernel that is not of a floating dtype.
 
     Example:
@@ -144,13 +171,17 @@ class ContractiveProjection(keras.constraints.Constraint):
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 5
     """
 
-    def __init__(self, max_norm: float = 0.999, method: str = "auto") -> None:
+    def __init__(
+        self, max_norm: float = 0.999, method: str = "auto", field: str = "real"
+    ) -> None:
         self.max_norm = _checks.max_norm(max_norm)
-        self.method = linalg.check_method(method)
+        self.method, self.field = linalg.check_method(method), _check_field(field)
 
     def __call__(self, w: Tensor) -> Tensor:
-        matrix = _as_matrix(w)
-        return linalg.clip_singular_values(matrix, self.max_norm, self.method)
+        clip = linalg.clip_singular_values
+        project = partial(clip, max_norm=self.max_norm, method=self.method)
+        return _projected(project, self.field, w)
 
     def get_config(self) -> dict[str, Any]:
-        return {"max_norm": self.max_norm, "method": self.method}
+        options = {"method": self.method, "field": self.field}
+        return {"max_norm": self.max_norm, **options}

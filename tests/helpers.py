@@ -35,6 +35,7 @@ class Row(NamedTuple):
         reaches_all: whether it reaches each matrix of its sets but for some of
             measure 0, so that it can give the nearest one to any matrix.
         fewest: the least number of units that it can be made for.
+        activation: an activation of the numbers of its field.
     """
 
     make: Callable[[], Any]
@@ -42,13 +43,22 @@ class Row(NamedTuple):
     missed: tuple[Any, str] | None = None
     reaches_all: bool = True
     fewest: int = 1
+    activation: str = "relu"
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
 PARAMETRIZATIONS: dict[str, Row] = {
     "projection": Row(ku.parametrizations.Projection, ("unitary", "contractive")),
     "projection by svd": Row(lambda: ku.parametrizations.Projection(method="svd")),
+    "projection of complex numbers": Row(
+        lambda: ku.parametrizations.Projection(field="complex"),
+        ("unitary", "contractive"),
+        activation="modrelu",
+    ),
     "cayley": Row(ku.parametrizations.Cayley),
+    "cayley of complex numbers": Row(
+        lambda: ku.parametrizations.Cayley(field="complex"), activation="modrelu"
+    ),
     "cayley with one sign -1": Row(
         lambda: ku.parametrizations.Cayley(negative_ones=1),
         missed=(

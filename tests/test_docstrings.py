@@ -13,6 +13,7 @@ import pytest
 import keras_urnn as ku
 
 MODULES = (
+    ku.activations,
     ku.constraints,
     ku.parametrizations,
     ku.diagnostics,

@@ -11,6 +11,7 @@ def run(
     kernel: Any,
     bias: Any,
     tensors: Any,
+    trained: Any,
     start: Any,
     mask: Any,
     *,
@@ -21,10 +22,15 @@ def run(
     recompute: bool,
 ) -> tuple[Any, Any]:
     """The states of all steps (None unless wanted) and the last, time first."""
-    inputs = (x, kernel, bias, start, *tensors)
-    wants_gradient = differentiable(*inputs)
+    inputs = (x, kernel, bias, start, *tensors, *trained)
     settings = Settings(
-        activation, return_sequences, block, recompute, wants_gradient, structure
+        activation,
+        return_sequences,
+        block,
+        recompute,
+        differentiable(*inputs),
+        structure,
+        len(trained),
     )
     on_cudnn = cudnn_recurrence.takes(x, mask, settings)
     module = cudnn_recurrence if on_cudnn else torch_recurrence

@@ -13,7 +13,7 @@ import torch
 from keras_urnn._backend import torch_maps, torch_memory
 from keras_urnn._backend.torch_gradients import Gradients
 from keras_urnn._backend.torch_modes import rewritten
-from keras_urnn._backend.torch_rules import RULES
+from keras_urnn._backend.torch_modrelu import rule_of
 from keras_urnn._backend.torch_step_by_step import plain_gradients, states_step_by_step
 
 
@@ -22,7 +22,7 @@ class Settings(NamedTuple):
 
     `differentiable` is whether there may be a backward pass. It is asked before
     `forward`, within which PyTorch does not tell. `structure` is that of the map from
-    state to state, or None.
+    state to state, or None. `trained` is the number of the weights of the activation.
     """
 
     activation: str
@@ -31,6 +31,12 @@ class Settings(NamedTuple):
     recompute: bool
     differentiable: bool
     structure: Any
+    trained: int
+
+    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The tensors of the map, and the weights of the activation after them."""
+        cut = len(tensors) - self.trained
+        return tensors[:cut], tensors[cut:]
 
 
 def run(settings: Settings, mask: Any, x: Any, *others: Any) -> tuple[Any, Any]:
@@ -40,8 +46,7 @@ def run(settings: Settings, mask: Any, x: Any, *others: Any) -> tuple[Any, Any]:
     """
     inputs = (x, *others)
     if rewritten(*inputs):
-        how = settings.activation, settings.structure
-        states, last = states_step_by_step(inputs, mask, *how)
+        states, last = states_step_by_step(inputs, mask, settings)
         return torch.stack(states) if settings.return_sequences else None, last
     return _Recurrence.apply(settings, mask, x.contiguous(), *others)
 
@@ -91,21 +96,21 @@ class _Recurrence(torch.autograd.Function):
         # Read once: `torch.utils.checkpoint` refuses a second time.
         mask, states, x, kernel, bias, start, *tensors = ctx.saved_tensors
         settings, step = ctx.settings, _Step(ctx.settings, kernel, bias, tensors)
-        of = torch_maps.backward(settings.structure, tensors)
+        of = torch_maps.backward(settings.structure, settings.split(tensors)[0])
         blocks = _blocks(len(x), settings.block)
         longest = min(settings.block, len(x))
         deltas = x.new_empty(longest, *start.shape)
         states_of_block = _StatesOfBlock(states, ctx.starts, step, longest)
         weights, needed = (kernel, bias, *tensors), ctx.needs_input_grad[2:]
-        sums = Gradients(settings.structure, x, weights, needed)
+        sums = Gradients(settings, step.rule, x, weights, needed)
         g = x.new_zeros(start.shape) if to_last is None else to_last.clone()
         for i, (first, last) in reversed(list(enumerate(blocks))):
             inputs, inside = x[first:last], _cut(mask, first, last)
             rows = states_of_block(i, first, last, inputs, inside)
             given = _cut(to_states, first, last), inside
-            delta = deltas[: last - first]
-            g = _walk_back(g, rows, *given, step, of, delta)
-            sums.add(first, last, inputs, rows, delta)
+            delta, read = deltas[: last - first], step.rule.read(rows[1:])
+            g = _walk_back(g, read, *given, step, of, delta)
+            sums.add(first, last, inputs, rows, read, delta)
         to_x, to_kernel, to_bias, *to_tensors = sums.results()
         return None, None, to_x, to_kernel, to_bias, g, *to_tensors
 
@@ -134,10 +139,11 @@ class _Step:
     """The steps of one recurrence, forwards."""
 
     def __init__(
-        self, settings: Settings, kernel: Any, bias: Any, tensors: Sequence[Any]
+        self, settings: Settings, kernel: Any, bias: Any, others: Sequence[Any]
     ) -> None:
         self.kernel, self.bias = kernel, bias
-        self.rule = RULES[settings.activation]
+        tensors, trained = settings.split(others)
+        self.rule = rule_of(settings.activation, trained)
         self.map = torch_maps.in_place(settings.structure)
         self.of = torch_maps.forward(settings.structure, tensors)
 
@@ -159,25 +165,27 @@ class _Step:
 
 def _walk_back(
     g: Any,
-    states: Any,
+    read: tuple[Any, ...],
     upstream: Any,
     mask: Any,
     step: _Step,
     of: Any,
     deltas: Any,
 ) -> Any:
-    """Fill `deltas` from the last step to the first; the gradient of `states[0]`.
+    """Fill `deltas` from the last step to the first; the gradient of the state before.
 
-    `of` is what the map is made of: see `torch_maps.backward`.
+    `read` is what the rule reads of the states that the steps gave, `of` is what the
+    map is made of: see `torch_maps.backward`.
     """
-    rows, outs = states.unbind(0), deltas.unbind(0)
+    rows = list(zip(*(one.unbind(0) for one in read), strict=True))
+    outs = deltas.unbind(0)
     given = None if upstream is None else upstream.unbind(0)
     differentiate, back, add_back = step.rule.differentiate, *step.map[1:]
     for t in reversed(range(len(outs))):
         if given is not None:
             g.add_(given[t])
         delta = outs[t]
-        differentiate(g, rows[t + 1], delta)
+        differentiate(g, *rows[t], delta)
         if mask is None:
             g = back(delta, of, out=g)
         else:

@@ -10,17 +10,20 @@ from typing import Any
 import torch
 
 from keras_urnn._backend import torch_maps
-from keras_urnn._backend.torch_rules import RULES
+from keras_urnn._backend.torch_modrelu import rule_of
 
 
 def states_step_by_step(
-    inputs: Sequence[Any], mask: Any, activation: str, structure: Any
+    inputs: Sequence[Any], mask: Any, settings: Any
 ) -> tuple[list[Any], Any]:
     """The state after each step, and the last, by operations that autograd knows."""
-    x, kernel, bias, h, *tensors = inputs
-    mapped, states = torch_maps.plain(structure, tensors), []
+    x, kernel, bias, h, *others = inputs
+    tensors, trained = settings.split(others)
+    rule = rule_of(settings.activation, trained)
+    activation = rule.plain or rule.apply
+    mapped, states = torch_maps.plain(settings.structure, tensors), []
     for t, features in enumerate(x.unbind(0)):
-        z = RULES[activation].apply(features @ kernel + bias + mapped(h))
+        z = activation(features @ kernel + bias + mapped(h))
         h = z if mask is None else torch.where(mask[t], z, h)
         states.append(h)
     return states, h
@@ -34,8 +37,7 @@ def plain_gradients(ctx: Any, to_states: Any, to_last: Any) -> Any:
         # Views, so that the gradient of an input leaves out the way through another
         # input that was computed from it.
         inputs = [one.view_as(one) for one in saved]
-        how = settings.activation, settings.structure
-        states, last = states_step_by_step(inputs, mask, *how)
+        states, last = states_step_by_step(inputs, mask, settings)
         given = [] if to_states is None else [(torch.stack(states), to_states)]
         given += [] if to_last is None else [(last, to_last)]
     needed = ctx.needs_input_grad[2:]

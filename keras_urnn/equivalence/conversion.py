@@ -15,7 +15,7 @@ from keras_urnn.equivalence.progress_bar import progress
 from keras_urnn.equivalence.ranges.cells import SIMPLE_CELLS
 from keras_urnn.equivalence.ranges.initial_states import resting_starts
 from keras_urnn.equivalence.refusals.targets import checked_horizon, refusal
-from keras_urnn.layers.cell_checks import check_held
+from keras_urnn.layers.cell_checks import check_held, check_real
 from keras_urnn.layers.unitary_rnn import UnitaryRNNCell
 
 
@@ -154,6 +154,7 @@ def to_unitary(
     if parametrization is not None:
         parametrization = parametrizations.get(parametrization)
         check_held(parametrization, UnitaryRNNCell)
+        check_real(parametrization, "Theorem 1 gives a matrix of real numbers.")
     options = Options(horizon, minimize_states, parametrization)
     with progress(STAGES * len(recurrent_cells(target))):
         return _converted(target, bounds, options)

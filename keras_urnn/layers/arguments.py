@@ -13,10 +13,14 @@ _LONGEST_LINE: Final = 80  # of an entry; indented by 8 it is as long as the cod
 
 EVERY: Final = """
 units: positive integer, at most 65,536. The number of states, and of outputs.
-use_bias: boolean. Whether the step has a bias.
-kernel_initializer: initializer of the input kernel `K`.
-recurrent_initializer: initializer of the recurrent matrix. What it gives is
-    projected; `"orthogonal"` draws from the Haar measure.
+    Complex states are rows `[Re | Im]`: outputs of `2 * units` real numbers.
+use_bias: boolean. Whether the step has a bias. (The uRNN has none beside that
+    of `"modrelu"`.)
+kernel_initializer: initializer of the input kernel `K`, for complex states of
+    `[Re | Im]`.
+recurrent_initializer: initializer of the recurrent matrix, for complex states
+    of `[Re | Im]`. What it gives is projected; `"orthogonal"` draws from the
+    Haar measure, of the unitary group for complex states.
 bias_initializer: initializer of the bias.
 kernel_regularizer: regularizer of the input kernel.
 recurrent_regularizer: regularizer of the recurrent kernel.
@@ -30,34 +34,40 @@ recurrent_dropout: number in [0, 1). The fraction of the states to drop in
 seed: integer or None. Seeds the dropout masks.
 output_units: integer or None. Output only the first so many states, and hold
     the state as two tensors of widths `[output_units, units - output_units]`.
-    Converted layers use it.
-resting_state: sequence of `units` numbers, or None. The state to start from, or
-    to learn from, and the centre of the step: with `c` it is
+    Converted layers use it. Of complex states it counts real numbers.
+resting_state: sequence of as many numbers as the state has, or None. The state
+    to start from, or to learn from, and the centre of the step: with `c` it is
     `h_t = φ(x_t @ K + b + (h_{t-1} - c) @ R)`, so that a state at `c` sends
     nothing to the others. Zero if None. Converted layers use it.
-state_scale: sequence of `units` positive numbers, or None. With a scale `d`
+state_scale: sequence of as many positive numbers, or None. With a scale `d`
     the step is `h_t = φ((x_t @ K + b)∘d + ((h_{t-1} - c)∘d) @ R) / d`: for
     ReLU the same as a step with `diag(d) @ R @ diag(1/d)`, which may be
     expansive. Converted layers use it.
 """
 
 UNITARY: Final = """
-activation: string, callable or None. Any Keras activation, or None for the
-    identity. `"relu"` is the paper's: it can switch states off exactly.
+activation: string, callable or None. Any Keras activation, `"modrelu"` or
+    `"oplu"` (`keras_urnn.activations`, whose weights are then the cell's), or
+    None for the identity. `"relu"` is the paper's: it can switch states off
+    exactly. Complex states take `"modrelu"` or None.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
     each optimizer step, `"cayley"`, `"exponential"`, `"householder"` and
-    `"givens"` compute it from other weights.
+    `"givens"` compute it from other weights. One with `field="complex"` makes
+    the states complex.
 """
 
 CONTRACTIVE: Final = """
-activation: string, callable or None. Any Keras activation, or None for the
-    identity. `"relu"` is what `keras_urnn.to_unitary` converts.
+activation: string, callable or None. Any Keras activation, `"modrelu"` or
+    `"oplu"` (`keras_urnn.activations`, whose weights are then the cell's), or
+    None for the identity. `"relu"` is what `keras_urnn.to_unitary` converts.
+    Complex states take `"modrelu"` or None.
 max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
     Below 1 the step is a contraction.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
-    the recurrent matrix is kept contractive: `"projection"` projects it after each
-    optimizer step, `"bounded_svd"` computes it from other weights.
+    the recurrent matrix is kept contractive: `"projection"` projects it after
+    each optimizer step, `"bounded_svd"` computes it from other weights. One
+    with `field="complex"` makes the states complex.
 """
 
 OF_CELLS: Final = """

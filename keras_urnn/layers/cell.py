@@ -7,7 +7,11 @@ from keras import ops
 
 from keras_urnn import parametrizations
 from keras_urnn._backend import matmul
+from keras_urnn.activations import cells as activations
+from keras_urnn.activations.base import CellActivation
+from keras_urnn.activations.modrelu import twice
 from keras_urnn.layers import cell_checks, shapes
+from keras_urnn.layers.complex_inputs import is_complex, real_product
 from keras_urnn.layers.signatures import argument_names
 from keras_urnn.linalg import Tensor
 
@@ -33,11 +37,18 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         **kwargs: Any,
     ) -> None:
         units = cell_checks.units(units)
+        activation = kwargs.pop("activation")
         kwargs = cell_checks.of_simple_rnn(kwargs, type(self))
         super().__init__(units, **kwargs)
         cell_checks.check_policy(self.dtype_policy, kwargs.get("dtype"))
         self.parametrization = parametrizations.get(parametrization)
         cell_checks.check_held(self.parametrization, type(self))
+        # It needs the field and the dtype, and Keras knows none of ours by name.
+        self.activation = activations.of_cell(
+            activation, self.field, units, self.dtype_policy
+        )
+        self.output_size = self.width
+        self.state_size: Any = self.width
         self.output_units = cell_checks.output_units(output_units, self.width)
         self.learn_initial_state = cell_checks.learn_initial_state(learn_initial_state)
         self.resting_state = cell_checks.resting_state(resting_state, self.width)
@@ -50,12 +61,15 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
 
     @property
     def field(self) -> str:
-        """The numbers that the state consists of: `"real"`."""
+        """The numbers that the state consists of: `"real"` or `"complex"`."""
         return self.parametrization.field
 
     @property
     def width(self) -> int:
-        """The number of real entries of the state: two for a complex number."""
+        """The number of real entries of the state: two for a complex number.
+
+        A complex state is the row `[Re | Im]`.
+        """
         return int(self.units) * (2 if self.field == "complex" else 1)
 
     def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
@@ -88,6 +102,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
                 name="initial_state",
                 initializer=keras.initializers.Constant(self._resting()),
             )
+        if isinstance(self.activation, CellActivation):
+            self.activation.build((None, self.width))
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         shapes.check_build_config(config, ("input_shape",), self.name)
@@ -113,6 +129,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         shapes.check_step(self, sequence, states)
         shapes.check_training(training)
         h = self.join_states(states)
+        sequence, kernel = real_product(sequence, ops.convert_to_tensor(self.kernel))
         input_mask = self.get_dropout_mask(sequence)
         state_mask = self.get_recurrent_dropout_mask(h)
         if training and input_mask is not None:
@@ -124,7 +141,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         if training and state_mask is not None:
             h = h * state_mask
         x = ops.cast(sequence, self.compute_dtype)
-        z = matmul(x, ops.convert_to_tensor(self.kernel))
+        z = matmul(x, kernel)
         if self.bias is not None:
             z = ops.add(z, self.bias)
         if self.state_scale is not None:
@@ -172,13 +189,26 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
     def _resting(self) -> list[float]:
         return self.resting_state or [0.0] * self.width
 
+    def get_dropout_mask(self, step_input: Tensor) -> Tensor | None:
+        # Keras asks for it with the inputs, the step with `[Re | Im]` of complex ones.
+        # Both parts of a number are dropped, or neither.
+        if is_complex(step_input):
+            return super().get_dropout_mask(ops.real(step_input))
+        features = self.kernel.shape[0]
+        if step_input.shape[-1] == features:
+            return super().get_dropout_mask(step_input)
+        mask = super().get_dropout_mask(step_input[..., :features])
+        return None if mask is None else twice(mask)
+
     def get_recurrent_dropout_mask(self, step_input: Tensor) -> Tensor | None:
         # Keras asks for it with the first state, which `output_units` narrows; the
-        # mask has to cover both.
-        if step_input.shape[-1] != self.width:
-            full = (ops.shape(step_input)[0], self.width)
+        # mask has to cover both, and both parts of a complex number alike.
+        if step_input.shape[-1] != self.units:
+            full = (ops.shape(step_input)[0], self.units)
             step_input = ops.ones(full, dtype=step_input.dtype)
-        return super().get_recurrent_dropout_mask(step_input)
+        mask = super().get_recurrent_dropout_mask(step_input)
+        both_parts = mask is not None and self.field == "complex"
+        return twice(mask) if both_parts else mask
 
     def join_states(self, states: Any) -> Tensor:
         """One tensor of shape `(batch, width)` from the states of the cell."""

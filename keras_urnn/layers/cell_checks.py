@@ -67,10 +67,13 @@ def check_held(parametrization: Any, cell: type[Any]) -> None:
         found = f"{name}, which holds {' and '.join(parametrization.sets)} ones"
         advice = 'Choose "projection", or another cell.'
         raise _checks.error("parametrization", expected, found, advice)
+
+
+def check_real(parametrization: Any, advice: str) -> None:
+    """Refuse a parametrization of complex numbers, where states are real ones."""
     if parametrization.field != "real":
-        expected, found = "of real numbers", f"{name} of {parametrization.field} ones"
-        advice = f"{kind} has no complex states yet."
-        raise _checks.error("parametrization", expected, found, advice)
+        found = f"{type(parametrization).__name__} of {parametrization.field} ones"
+        raise _checks.error("parametrization", "of real numbers", found, advice)
 
 
 def output_units(value: Any, width: int) -> int | None:
@@ -78,6 +81,7 @@ def output_units(value: Any, width: int) -> int | None:
     if value is None:
         return None
     if not _checks.is_integer(value) or not 1 <= value < width:
+        # Of complex states these are the real entries of `[Re | Im]`.
         advice = (
             f"The first `output_units` of the {width} states are the output; leave it "
             "at None to output all of them."

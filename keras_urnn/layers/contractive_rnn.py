@@ -97,7 +97,7 @@ class ContractiveRNNCell(StructuredRNNCell):
         self.max_norm = max_norm
 
     def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
-        return ContractiveProjection(self.max_norm, method)
+        return ContractiveProjection(self.max_norm, method, self.field)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_norm": self.max_norm}

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_urnn.activations.base import CellActivation
 from keras_urnn.layers.cell import StructuredRNNCell
+from keras_urnn.layers.complex_inputs import real_product
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import (
     DERIVATIVES,
@@ -24,7 +26,7 @@ def obstacle(layer: Any) -> str | None:
     if has_own_step(cell):
         return f"{type(cell).__name__} has a step of its own"
     if readable_name(cell.activation) is None:
-        names = ", ".join(DERIVATIVES)
+        names = ", ".join([*DERIVATIVES, "modrelu"])
         return f"the derivative of `activation` is read from the state only for {names}"
     if cell.recurrent_dropout:
         return "`recurrent_dropout` changes the recurrent matrix per sequence"
@@ -60,6 +62,7 @@ def inner_loop(
     shown of it.
     """
     cell, dtype = layer.cell, layer.cell.compute_dtype
+    sequences, kernel = real_product(sequences, ops.convert_to_tensor(cell.kernel))
     if training:
         dropped = cell.get_dropout_mask(sequences[:, 0, :])
         if dropped is not None:
@@ -75,10 +78,14 @@ def inner_loop(
     structure, tensors = _recurrent_map(cell)
     activation = readable_name(cell.activation)
     assert activation is not None  # `obstacle` refuses the others
-    inputs = (sequences, *_kernel_and_bias(cell), tensors, start)
+    inputs = (sequences, kernel, _bias(cell), tensors, start, _trained(cell))
+    *inputs, trained = keras.tree.map_structure(
+        lambda value: ops.cast(value, dtype), inputs
+    )
     states, last = fused_recurrence(
-        *keras.tree.map_structure(lambda value: ops.cast(value, dtype), inputs),
+        *inputs,
         activation=activation,
+        trained=trained,
         structure=structure,
         mask=mask,
         return_sequences=layer.return_sequences,
@@ -89,11 +96,17 @@ def inner_loop(
     return ends[0], outputs, ends
 
 
-def _kernel_and_bias(cell: Any) -> tuple[Tensor, Tensor]:
-    kernel = ops.convert_to_tensor(cell.kernel)
+def _bias(cell: Any) -> Tensor:
     if cell.bias is None:
-        return kernel, ops.zeros((cell.width,), dtype=ops.dtype(kernel))
-    return kernel, ops.convert_to_tensor(cell.bias)
+        return ops.zeros((cell.width,), dtype=cell.compute_dtype)
+    return ops.convert_to_tensor(cell.bias)
+
+
+def _trained(cell: Any) -> tuple[Tensor, ...]:
+    """The weights of the activation."""
+    if not isinstance(cell.activation, CellActivation):
+        return ()
+    return tuple(map(ops.convert_to_tensor, cell.activation.weights))
 
 
 def _recurrent_map(cell: Any) -> tuple[Structure | None, tuple[Tensor, ...]]:

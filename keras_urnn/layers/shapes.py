@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_urnn import _checks, _numbers
+from keras_urnn.layers.complex_inputs import is_complex
 from keras_urnn.linalg import Tensor
 
 MOST_ROWS = 2**24  # of a batch: the states of more take gigabytes
@@ -34,7 +35,8 @@ def fitted_sequences(layer: Any, sequences: Tensor) -> Tensor:
     features = layer.cell.kernel.shape[0]
     batch = layer.states[0].shape[0] if layer.stateful else None
     expected = (batch, None, features)
-    _refuse_other("sequences", sequences, expected, layer.name)
+    complex_too = layer.cell.field == "complex"
+    _refuse_other("sequences", sequences, expected, layer.name, complex_too)
     known = tuple(sequences.shape)
     if known[1] == 0:
         raise ValueError(
@@ -88,7 +90,8 @@ def check_step(cell: Any, sequence: Tensor, states: Any) -> None:
             f"`states` of '{cell.name}' must be {len(widths)} of widths {widths}. "
             f"Received: {len(given)} states. {_ADVICE['states']}"
         )
-    _refuse_other("sequence", sequence, (None, cell.kernel.shape[0]), cell.name)
+    expected, complex_too = (None, cell.kernel.shape[0]), cell.field == "complex"
+    _refuse_other("sequence", sequence, expected, cell.name, complex_too)
     for state, width in zip(given, widths, strict=True):
         _refuse_other("states", state, (sequence.shape[0], width), cell.name)
 
@@ -156,9 +159,16 @@ def _real_tensor(argument: str, value: Any, name: str) -> Tensor:
 
 
 def _refuse_other(
-    argument: str, tensor: Tensor, expected: tuple[Any, ...], name: str
+    argument: str,
+    tensor: Tensor,
+    expected: tuple[Any, ...],
+    name: str,
+    complex_too: bool = False,
 ) -> None:
-    """Raise unless the tensor is of real numbers, and, if known, of that shape."""
+    """Raise unless the tensor is of real numbers, and, if known, of that shape.
+
+    Complex numbers may be inputs of cells of complex states.
+    """
     shape = tuple(tensor.shape)
     if len(shape) != len(expected) or not all(map(_agree, shape, expected)):
         sizes = ["any" if size is None else str(size) for size in expected]
@@ -167,10 +177,11 @@ def _refuse_other(
             f"Received: a tensor of shape {shape}. {_ADVICE[argument]}"
         )
     dtype = ops.dtype(tensor)
-    if not dtype.startswith(_REAL):
+    if not dtype.startswith((*_REAL, "complex") if complex_too else _REAL):
         raise TypeError(
             f"`{argument}` of '{name}' must be of real numbers. Received: a tensor of "
-            f"dtype {dtype}. Of complex ones, pass the two parts as features."
+            f"dtype {dtype}. Of complex ones, pass the two parts as features, or as "
+            "they are to a layer of complex states."
         )
 
 
@@ -179,6 +190,7 @@ def _tied(tensor: Tensor, beside: Tensor) -> Tensor:
 
     TensorFlow takes a reshape out of a graph where it knows no reason for it.
     """
+    beside = ops.real(beside) if is_complex(beside) else beside
     both = ops.concatenate([tensor, ops.cast(beside, tensor.dtype)], axis=-1)
     return both[..., : tensor.shape[-1]]
 

@@ -85,7 +85,7 @@ class UnitaryRNNCell(StructuredRNNCell):
         super().__init__(**given(locals()))
 
     def recurrent_projection(self, method: str) -> keras.constraints.Constraint:
-        return UnitaryProjection(method)
+        return UnitaryProjection(method, self.field)
 
 
 @register

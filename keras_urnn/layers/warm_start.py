@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _checks
+from keras_urnn.layers.cell_checks import check_real
 
 
 def from_simple_rnn(
@@ -19,6 +20,8 @@ def from_simple_rnn(
     config |= {"seed": layer.cell.seed, "recurrent_constraint": None, **arguments}
     _check_weights(layer, config)
     new = kind(**config)
+    advice = "The states of `layer` are; complex ones start from initializers."
+    check_real(new.cell.parametrization, advice)
     batch_size = layer.states[0].shape[0] if layer.stateful else None
     new.build((batch_size, None, layer.cell.kernel.shape[0]))
     new.cell.kernel.assign(layer.cell.kernel)

@@ -12,6 +12,7 @@ from keras import ops
 from keras_urnn import _checks, _numbers, linalg
 from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import embedding, nearest_parts, parts_of
 
 Array = npt.NDArray[Any]
 
@@ -25,11 +26,12 @@ class Parametrization(ABC):
     steps with `apply`. One instance serves one cell.
 
     A subclass says in `sets` which sets it can hold ("unitary", "contractive"), in
-    `field` which numbers the state consists of, and implements `build`, `prepare`,
-    `apply`, `matrix` and `set_matrix`; `obstruction` where it misses matrices of its
-    set; `is_structured` and `apply_transposed` where a step by `apply` is cheaper than
-    a product with the matrix. Weights are made with `autocast=False`, and the map is
-    computed in float32 at least, whatever the dtype policy.
+    `field` which numbers the state consists of ("real", "complex"), and implements
+    `build`, `prepare`, `apply`, `matrix` and `set_matrix`; `obstruction` where it
+    misses matrices of its set; `is_structured` and `apply_transposed` where a step by
+    `apply` is cheaper than a product with the matrix. Weights are made with
+    `autocast=False`, and the map is computed in float32 at least, whatever the dtype
+    policy.
 
     What a reader chooses by, it says in five strings, of which `docs/choosing.md` makes
     its table: `systems` of the literature that it gives, `reaches` (which matrices),
@@ -110,16 +112,18 @@ class Parametrization(ABC):
         """Set the weights so that `R` is `matrix`, or raise saying why it can't be.
 
         Args:
-            matrix: array of shape `(width, width)` on the set, to `4 n eps`.
+            matrix: array of shape `(width, width)` on the set, to `4 n eps`. For
+                complex states `[[A, B], [-B, A]]`, or an array of complex numbers of
+                shape `(units, units)`.
 
         Raises:
-            ValueError: for a matrix of another shape, off the set or outside the image
-                of the map, and before a cell is built.
+            ValueError: for a matrix of another shape or form, off the set or outside
+                the image of the map, and before a cell is built.
             TypeError: for what is no array of real numbers.
         """
         value = self._checked(matrix)
         constraint = self.cell.recurrent_projection("auto")
-        distance = np.linalg.norm(value - _nearest(value, constraint))
+        distance = np.linalg.norm(value - _nearest(value, constraint, self.field))
         epsilon = linalg.EPSILON[self.cell.variable_dtype]
         if not distance <= 4.0 * len(value) * epsilon:
             raise ValueError(
@@ -133,19 +137,20 @@ class Parametrization(ABC):
         """Set the weights so that `R` is the nearest matrix of the set to `matrix`.
 
         Args:
-            matrix: array of shape `(width, width)`.
+            matrix: array as for `assign`, on the set or not.
 
         Returns:
             The distance between the two in the Frobenius norm, a `float`.
 
         Raises:
-            ValueError: for a matrix of another shape or with entries that are not
-                finite, where the map can't give the nearest one, and before a cell is
-                built.
+            ValueError: for a matrix of another shape or form or with entries that are
+                not finite, where the map can't give the nearest one, and before a cell
+                is built.
             TypeError: for what is no array of real numbers.
         """
         value = self._checked(matrix)
-        nearest = _nearest(value, self.cell.recurrent_projection("auto"))
+        constraint = self.cell.recurrent_projection("auto")
+        nearest = _nearest(value, constraint, self.field)
         self._set_where_reached(nearest)
         return float(np.linalg.norm(nearest - value))
 
@@ -171,6 +176,8 @@ class Parametrization(ABC):
 
     def _checked(self, matrix: Any) -> Array:
         width, advice = self.cell.width, "Pass the recurrent matrix itself."
+        if self.field == "complex":
+            matrix = _real_form(matrix)
         expected = "a matrix of real numbers"
         value = _numbers.real_array("matrix", matrix, expected, advice)
         if value.shape != (width, width):
@@ -179,6 +186,8 @@ class Parametrization(ABC):
         if not np.all(np.isfinite(value)):
             advice = "What it comes from has diverged."
             raise _checks.error("matrix", "finite", "NaN or Inf in it", advice)
+        if self.field == "complex":
+            return _checked_embedding(value, self.cell.variable_dtype)
         return value
 
     def get_config(self) -> dict[str, Any]:
@@ -194,11 +203,15 @@ class Parametrization(ABC):
 def initial_matrix(cell: Any, constraint: Any) -> Tensor:
     """The matrix that a cell's `recurrent_initializer` draws, projected.
 
+    For complex states it draws `[A | B]` of shape `(units, width)`. If its distribution
+    stays the same under orthogonal maps from the right, as that of an `Orthogonal` or
+    normal one, then the nearest unitary matrix to `A + iB` has the Haar measure.
     In float32 at least: there is no QR or SVD below, which initializers may need.
     """
-    shape = (cell.width, cell.width)
+    shape = (cell.units, cell.width)
     dtype = "float64" if cell.variable_dtype == "float64" else "float32"
-    return constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
+    start = constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
+    return embedding(start) if cell.field == "complex" else start
 
 
 def initializers(
@@ -237,9 +250,33 @@ def _numbers_in(tensor: Tensor) -> Array | None:
     return value if np.all(np.isfinite(value)) else None
 
 
-def _nearest(value: Array, constraint: Any) -> Array:
-    nearest = constraint(ops.convert_to_tensor(value))
-    return np.asarray(ops.convert_to_numpy(nearest))
+def _nearest(value: Array, constraint: Any, field: str) -> Array:
+    stored = parts_of(value) if field == "complex" else value
+    nearest = constraint(ops.convert_to_tensor(stored))
+    array = np.asarray(ops.convert_to_numpy(nearest))
+    return embedding(array) if field == "complex" else array
+
+
+def _real_form(matrix: Any) -> Any:
+    """The embedding of an array of complex numbers; others as they are."""
+    if "complex" not in str(getattr(matrix, "dtype", "")):
+        return matrix
+    array = np.asarray(ops.convert_to_numpy(matrix))
+    return embedding(np.concatenate([array.real, array.imag], axis=-1))
+
+
+def _checked_embedding(value: Array, dtype: str) -> Array:
+    """The nearest embedding of a complex matrix, or raise if there is none near."""
+    nearest = embedding(nearest_parts(value))
+    largest = max(1.0, np.max(np.abs(value)))
+    rounding = 4.0 * len(value) * linalg.EPSILON[dtype] * largest
+    distance = np.linalg.norm(value - nearest)
+    if not distance <= rounding:
+        expected = "of the form [[A, B], [-B, A]], which stands for A + iB"
+        found = f"a matrix at distance {distance:.3g} from that form"
+        advice = "Pass an array of complex numbers, of shape (units, units)."
+        raise _checks.error("matrix", expected, found, advice)
+    return nearest
 
 
 def _checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:

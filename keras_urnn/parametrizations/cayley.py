@@ -1,4 +1,4 @@
-"""The scaled Cayley map: orthogonal matrices from skew-symmetric ones."""
+"""The scaled Cayley map: unitary matrices from skew-symmetric or -Hermitian ones."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from keras import ops
 from keras_urnn import _checks, linalg
 from keras_urnn._backend import full_precision
 from keras_urnn._serialization import register
+from keras_urnn.constraints import FIELDS
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.iterations import newton_schulz_step
+from keras_urnn.parametrizations import complex_cayley
 from keras_urnn.parametrizations.base import Array
 from keras_urnn.parametrizations.skew import raw_of
 from keras_urnn.parametrizations.skew_map import SkewMap
@@ -45,21 +47,33 @@ class Cayley(SkewMap):
     full-capacity uRNN. The steps count in `UnitaryRNN`; under `keras.layers.RNN` the
     base stays.
 
-    A `recurrent_regularizer` acts on `a`. With `rebase_every` that is the sum of the
-    steps so far, so leave it out, and weight decay too.
+    With `field="complex"` it is the scuRNN's: raw weights `[a | b]` of shape `(n, 2n)`
+    give the skew-Hermitian
+
+        A = tril(a, -1) - tril(a, -1)ᵀ + i (tril(b) + tril(b, -1)ᵀ)
+
+    and `D = diag(exp(iθ))` has trained phases. Every unitary matrix is reached, as `D`
+    moves, too. Parameters: n² + n.
+
+    A `recurrent_regularizer` acts on `a`, or on `[a | b]`. With `rebase_every` that is
+    the sum of the steps so far, so leave it out, and weight decay too.
 
     Args:
         negative_ones: integer in [0, n], or None. How many of the signs are -1, the
             last ones: a hyperparameter of the scoRNN. An initial matrix that these
             signs miss, as one of the other determinant, has the signs of some of its
             columns changed. None chooses the signs by the matrix. Defaults to `None`.
-        rebase_every: positive integer `k`, or None for no base. Defaults to `None`.
+        field: string. `"real"`, or `"complex"` for a cell of complex states. Defaults
+            to `"real"`.
+        rebase_every: positive integer `k`, or None for no base, as with complex
+            numbers. Defaults to `None`.
 
     Raises:
-        ValueError: for a negative number of signs, one together with `rebase_every`,
-            another `rebase_every`, and when a cell is built for more signs than its
-            units; in `assign` and `initialize`, for a matrix that these signs miss, and
-            in `assign` for one off the set.
+        ValueError: for another field, a negative number of signs, one together with
+            `rebase_every`, another `rebase_every`, either of them beside complex
+            numbers, and when a cell is built for more signs than its units; in `assign`
+            and `initialize`, for a matrix that these signs miss, and in `assign` for
+            one off the set.
         TypeError: in `assign`, for what is no array of real numbers.
 
     Example:
@@ -70,6 +84,7 @@ class Cayley(SkewMap):
 
     Reference:
         - [Helfrich et al., 2018](https://arxiv.org/abs/1707.09520), eq. (4)
+        - [Maduranga et al., 2019](https://arxiv.org/abs/1811.04142), complex numbers
         - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), eq. (6), for
           `rebase_every`
     """
@@ -79,14 +94,26 @@ class Cayley(SkewMap):
     paper = "[Helfrich et al., 2018](https://arxiv.org/abs/1707.09520)"
 
     def __init__(
-        self, negative_ones: int | None = None, rebase_every: int | None = None
+        self,
+        negative_ones: int | None = None,
+        field: str = "real",
+        rebase_every: int | None = None,
     ) -> None:
         super().__init__(rebase_every)
+        advice = "It is that of the states of the cell."
+        self.field = _checks.one_of("field", field, FIELDS, advice)
         self.negative_ones = _check_negative_ones(negative_ones, self.rebase_every)
+        if self.field == "complex":
+            _refuse_beside_complex("negative_ones", self.negative_ones)
+            _refuse_beside_complex("rebase_every", self.rebase_every)
 
     def build(self, cell: Any) -> None:
-        _check_at_most(self.negative_ones, cell.width)
-        super().build(cell)
+        if self.field == "complex":
+            self._cell = cell
+            complex_cayley.add_weights(cell)
+        else:
+            _check_at_most(self.negative_ones, cell.width)
+            super().build(cell)
 
     def rotation(self, A: Tensor) -> Tensor:
         eye = ops.eye(A.shape[-1], dtype=A.dtype)
@@ -94,11 +121,24 @@ class Cayley(SkewMap):
             # The Newton-Schulz step removes what the solve has rounded.
             return newton_schulz_step(ops.solve(eye + A, eye - A))
 
+    def prepare(self) -> Tensor:
+        if self.field == "complex":
+            return complex_cayley.matrix_from(self.cell)
+        return super().prepare()
+
+    def set_matrix(self, matrix: Array) -> None:
+        if self.field == "complex":
+            complex_cayley.set_weights(self.cell, matrix)
+        else:
+            super().set_matrix(matrix)
+
     def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
+        if self.field == "complex" or self.rebase_every is not None:
+            return None
         value, count = np.asarray(matrix, "float64"), self.negative_ones
         if count is not None and count > len(value):
             return f"a matrix of {len(value)} states, with its {count} signs -1"
-        if self.rebase_every is not None or self._reaches(value, dtype):
+        if self._reaches(value, dtype):
             return None
         signs = self._signs(value)
         nearest = np.linalg.svd(np.eye(len(value)) + value * signs, compute_uv=False)
@@ -140,7 +180,8 @@ class Cayley(SkewMap):
         return np.where(np.arange(n) < n - self.negative_ones, 1.0, -1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {"negative_ones": self.negative_ones, **super().get_config()}
+        own = {"negative_ones": self.negative_ones, "field": self.field}
+        return {**own, **super().get_config()}
 
 
 def _signs_far_from_singular(matrix: Array) -> Array:
@@ -159,6 +200,13 @@ def _signs_far_from_singular(matrix: Array) -> Array:
         rows, columns = work[k + 1 :, k] / work[k, k], work[k, k + 1 :]
         work[k + 1 :, k + 1 :] -= np.outer(rows, columns)
     return signs
+
+
+def _refuse_beside_complex(argument: str, value: int | None) -> None:
+    if value is not None:
+        expected = 'None with field="complex"'
+        advice = "D has trained phases there, and there is no base."
+        raise _checks.error(argument, expected, value, advice)
 
 
 def _check_negative_ones(value: Any, rebase_every: int | None) -> int | None:

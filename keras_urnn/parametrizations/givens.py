@@ -131,7 +131,7 @@ class Givens(Parametrization):
 
     def is_structured(self) -> bool:
         """Whether there are few layers for the width; the class says how few."""
-        return _CROSSOVER * len(self._layers) <= self.cell.width
+        return bool(self.cell.width >= _CROSSOVER * len(self._layers))
 
     def prepare(self) -> Any:
         """The factors of all layers and `D`; the matrix, where that is cheaper."""

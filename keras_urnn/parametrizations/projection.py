@@ -4,10 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_urnn import linalg
+from keras_urnn import _checks, linalg
 from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
+from keras_urnn.constraints import FIELDS
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import embedding, parts_of
 from keras_urnn.parametrizations.base import Array, Parametrization, initial_matrix
 
 
@@ -16,7 +18,8 @@ class Projection(Parametrization):
     """Keeps the matrix itself and projects it after each optimizer step.
 
     The paper's method and the default: nothing is computed during the recurrence, and
-    the variable `cell.recurrent_kernel` is `R`. For the weights `w` that an optimizer
+    the variable `cell.recurrent_kernel` is `R`. (Of complex states it is `[A | B]`, and
+    `R` the matrix `[[A, B], [-B, A]]`.) For the weights `w` that an optimizer
     step leaves, with the singular value decomposition `w = U Σ Vᵀ`,
 
         R = U Vᵀ                        in a unitary cell
@@ -31,10 +34,14 @@ class Projection(Parametrization):
         method: string, how the projection is computed: `"auto"`, `"svd"` or
             `"newton_schulz"`, as in `keras_urnn.UnitaryProjection`. Defaults to
             `"auto"`.
+        field: string. `"complex"` is for a cell of complex states, a full-capacity
+            uRNN: the variable is `[A | B]` of shape `(units, 2 units)`, and `A + iB`
+            the nearest unitary (contractive) matrix. Every one is reached. Defaults
+            to `"real"`.
 
     Raises:
-        ValueError: for another method; in `assign`, for a matrix of another shape or
-            off the set; and before a cell is built.
+        ValueError: for another method or field; in `assign`, for a matrix of another
+            shape, form or off the set; and before a cell is built.
         TypeError: in `assign`, for what is no array of real numbers.
 
     Example:
@@ -45,6 +52,7 @@ class Projection(Parametrization):
 
     Reference:
         - [Emami et al., 2019](https://arxiv.org/abs/1910.13672), section 5
+        - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), the complex one
     """
 
     sets = ("unitary", "contractive")
@@ -54,24 +62,27 @@ class Projection(Parametrization):
     cost = "O(n³) an optimizer step, O(n²) a step"
     paper = "[Emami et al., 2019](https://arxiv.org/abs/1910.13672)"
 
-    def __init__(self, method: str = "auto") -> None:
+    def __init__(self, method: str = "auto", field: str = "real") -> None:
         self.method = linalg.check_method(method)
+        advice = "It is that of the states of the cell."
+        self.field = _checks.one_of("field", field, FIELDS, advice)
 
     def build(self, cell: Any) -> None:
         self._cell = cell
         constraint = cell.recurrent_projection(self.method)
         cell.recurrent_kernel = cell.add_weight(
-            shape=(cell.width, cell.width),
+            shape=(cell.units, cell.width),
             name="recurrent_kernel",
             initializer=lambda shape, dtype: ops.cast(
-                initial_matrix(cell, constraint), dtype
+                self._stored(initial_matrix(cell, constraint)), dtype
             ),
             regularizer=cell.recurrent_regularizer,
             constraint=constraint,
         )
 
     def prepare(self) -> Tensor:
-        return ops.convert_to_tensor(self.cell.recurrent_kernel)
+        kernel = ops.convert_to_tensor(self.cell.recurrent_kernel)
+        return embedding(kernel) if self.field == "complex" else kernel
 
     def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
         return matmul(h, prepared)
@@ -80,7 +91,11 @@ class Projection(Parametrization):
         return self.prepare()
 
     def set_matrix(self, matrix: Array) -> None:
-        self.cell.recurrent_kernel.assign(matrix)
+        self.cell.recurrent_kernel.assign(self._stored(matrix))
+
+    def _stored(self, matrix: Any) -> Any:
+        """What the variable holds of a matrix."""
+        return parts_of(matrix) if self.field == "complex" else matrix
 
     def get_config(self) -> dict[str, Any]:
-        return {"method": self.method}
+        return {"method": self.method, "field": self.field}

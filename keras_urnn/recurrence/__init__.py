@@ -7,8 +7,9 @@ from keras import ops
 from keras_urnn._backend.engines import own_engine
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import blocks
-from keras_urnn.recurrence.derivatives import DERIVATIVES, readable_name
+from keras_urnn.recurrence.derivatives import DERIVATIVES
 from keras_urnn.recurrence.maps import Structure
+from keras_urnn.recurrence.rules import readable_name
 from keras_urnn.recurrence.schedule import block_length
 
 __all__ = ["DERIVATIVES", "Structure", "fused_recurrence", "readable_name"]
@@ -22,6 +23,7 @@ def fused_recurrence(
     start: Tensor,
     *,
     activation: str,
+    trained: Sequence[Tensor] = (),
     structure: Structure | None = None,
     mask: Tensor | None = None,
     return_sequences: bool = False,
@@ -44,7 +46,8 @@ def fused_recurrence(
     loop of the next block. Where the mask is False a step is left out: `h_t = h_{t-1}`.
 
     A structured map has its own functions for `h R` and `δ Rᵀ`. Instead of `dR` the
-    derivative of `h R` is taken once for each block, over all its steps.
+    derivative of `h R` is taken once for each block, over all its steps. The weights
+    of `φ` have gradients that are read from `δ` and the states, likewise.
 
     On PyTorch with a GPU cuDNN runs ReLU and tanh, in full float32, unless there is a
     mask, `checkpoint_every` or a structured map.
@@ -56,7 +59,8 @@ def fused_recurrence(
         tensors: what the map `h R` is made of. Without a structure one tensor, `R` of
             shape `(width, width)`.
         start: tensor `h_0` of shape `(batch, width)`.
-        activation: string, `φ`: a key of `DERIVATIVES`.
+        activation: string, `φ`: what `readable_name` calls it.
+        trained: the weights of `φ`, tensors. Defaults to `()`.
         structure: functions of `h` and `tensors` for `h R` and `h Rᵀ`, or None for
             products with the matrix. Defaults to `None`.
         mask: boolean tensor of shape `(batch, steps)` or None. Defaults to `None`.
@@ -73,7 +77,7 @@ def fused_recurrence(
         mask = ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
     run = own_engine() or blocks.run
     states, last = run(
-        *(x, kernel, bias, tensors, start, mask),
+        *(x, kernel, bias, tensors, trained, start, mask),
         structure=structure,
         activation=activation,
         return_sequences=return_sequences,

@@ -6,17 +6,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_urnn._backend.derivatives import derivative
 from keras_urnn._backend.loops import scan
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import maps
-from keras_urnn.recurrence.backward import Backward, through
-from keras_urnn.recurrence.derivatives import DERIVATIVES
+from keras_urnn.recurrence.backward import Backward, split
 from keras_urnn.recurrence.products import (
     projected,
     projected_in_step,
     projects_in_steps,
 )
+from keras_urnn.recurrence.rules import rule_of
 from keras_urnn.recurrence.schedule import Settings, runs_in_halves, settings
 from keras_urnn.recurrence.segments import delayed, halves, joined, padded, segments
 
@@ -26,6 +25,7 @@ def run(
     kernel: Tensor,
     bias: Tensor,
     tensors: Sequence[Tensor],
+    trained: Sequence[Tensor],
     start: Tensor,
     mask: Tensor | None,
     *,
@@ -35,12 +35,13 @@ def run(
 ) -> tuple[Tensor | None, Tensor]:
     """The states of all steps (None unless wanted) and the last, time first.
 
-    `tensors` are what the map `h R` is made of, the options those of
-    `schedule.settings`.
+    `tensors` are what the map `h R` is made of, `trained` the weights of the
+    activation, the options those of `schedule.settings`.
     """
-    steps, weights = x.shape[0], (ops.concatenate([kernel, bias[None]]), *tensors)
+    steps, kernel_and_bias = x.shape[0], ops.concatenate([kernel, bias[None]])
+    weights = (kernel_and_bias, *tensors, *trained)
     how = settings(steps, kernel.shape[1], block=block, **options)
-    blocks = Blocks(how, structure)
+    blocks = Blocks(how, structure, len(trained))
     if steps is not None:
         return blocks.run(x, weights, start, mask)
     more, mask = padded(x, mask, block)
@@ -51,11 +52,11 @@ def run(
 class Blocks:
     """The recurrence with its own gradient, one block of steps after the other."""
 
-    def __init__(self, settings: Settings, structure: maps.Structure | None) -> None:
+    def __init__(
+        self, settings: Settings, structure: maps.Structure | None, trained: int
+    ) -> None:
         self.settings, self.structure = settings, structure
-        self.activation = keras.activations.get(settings.activation)
-        own = derivative(settings.activation)
-        self.differentiate = own or DERIVATIVES[settings.activation]
+        self.rule, self.trained = rule_of(settings.activation), trained
 
     def run(
         self,
@@ -97,11 +98,11 @@ class Blocks:
             for tensor in to_states:
                 to_last = to_last + tensor[-1]
             at_end = [mask[-1] for mask in masks]
-            back = through(self.differentiate, to_last, end, at_end)
             earlier = [self._cut(delayed(one)) for one in (*masks, *to_states)]
             rows = zip(inputs, kept, *earlier, strict=True)
+            cut = [(*row, *more) for row, *more in rows]
             backward = self._backward(weights, masks)
-            return backward.gradients([(*row, *more) for row, *more in rows], back)
+            return backward.gradients(cut, to_last, end, at_end)
 
         return (*states, end), gradient
 
@@ -109,8 +110,8 @@ class Blocks:
         def recompute(start: Tensor, inputs: Sequence[Tensor]) -> Tensor:
             return self._block_states(start, inputs, weights)[1][0]
 
-        given = (self.settings, self.differentiate, recompute, self.structure)
-        return Backward(*given, weights, masks)
+        given = (self.settings, self.rule, recompute, self.structure)
+        return Backward(*given, weights, self.trained, masks)
 
     def _cut(self, tensor: Tensor) -> list[Tensor]:
         return segments(tensor, self.settings.block, self.settings.apart)
@@ -168,7 +169,8 @@ class Blocks:
         the states after the steps, so that neither is a copy of the other, moved by a
         step. Without a gradient nothing reads them, and they take no memory.
         """
-        kernel, *tensors = weights
+        kernel, *others = weights
+        tensors, trained = split(others, self.trained)
         forward = maps.forward(self.structure, tensors, self.settings.written_out)
         x, *masks = inputs
         in_steps = self._projects_in_steps(x)
@@ -177,7 +179,7 @@ class Blocks:
         def step(h: Tensor, row: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
             x, *mask = row
             z = projected_in_step(x, kernel) if in_steps else x
-            new = self.activation(z + forward(h))
+            new = self.rule.apply(z + forward(h), trained)
             if mask:
                 new = ops.where(mask[0] > 0.0, new, h)
             return new, (h, new) if after else (h,)

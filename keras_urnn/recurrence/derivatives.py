@@ -30,7 +30,7 @@ DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def readable_name(activation: Callable[[Tensor], Tensor] | None) -> str | None:
+def elementwise_name(activation: Callable[[Tensor], Tensor] | None) -> str | None:
     """The key of `DERIVATIVES` of an activation, or None where there is none."""
     if activation is None:
         return "linear"

@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     """How one recurrence is run; see `fused_recurrence` for the first two.
 
     Attributes:
-        activation: string, a key of `DERIVATIVES`.
+        activation: string, what `rules.readable_name` calls it.
         return_sequences: boolean. Whether the states after all steps are wanted.
         block: integer, the number of steps of a block.
         recompute: boolean. Whether only the state before each block is kept, and the

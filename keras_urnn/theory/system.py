@@ -78,6 +78,9 @@ def check_cell(cell: Any) -> None:
     if not cell.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."
         raise _checks.error("cell", "built", f"{cell.name}: no weights", advice)
+    if getattr(cell, "field", "real") == "complex":
+        advice = "The theorems are about states that are real numbers."
+        raise _checks.error("cell", "of real states", f"{cell.name}: complex", advice)
 
 
 def check_activation(cell: Any, activation: str, advice: str) -> None:

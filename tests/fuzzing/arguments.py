@@ -29,10 +29,13 @@ PARAMETRIZATIONS = [
     "givens",
     ku.parametrizations.Givens(capacity=2),
     ku.parametrizations.Givens(layout="fft"),
+    ku.parametrizations.Projection(field="complex"),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),
-    "activation": one_of(*NAMES, keras.activations.relu),
+    "activation": one_of(
+        *NAMES, keras.activations.relu, "modrelu", "oplu", ku.activations.ModReLU()
+    ),
     "use_bias": flag,
     "kernel_initializer": one_of(*INITIALIZERS, keras.initializers.Constant(0.5)),
     "recurrent_initializer": one_of(*INITIALIZERS),
@@ -71,6 +74,16 @@ SIGNS = one_of(None, 0, 1, 2)
 REBASE = one_of(None, 1, 10)
 REFLECTIONS = one_of(None, 1, 2, 5)
 DETERMINANT = one_of(None, 1, -1)
+LAYOUT = one_of("tunable", "fft")
+FACTOR = one_of("cayley", "householder", "givens")
+STARTS: dict[str, dict[str, Maker]] = {
+    "Haar": {"group": one_of("O", "SO", "U"), "seed": one_of(None, 0, 3)},
+    "Henaff": {"seed": one_of(None, 0, 3)},
+    "CayleyAngles": {"seed": one_of(None, 0, 3)},
+    "Cycle": {},
+    "ContractiveInitializer": {"norm": one_of(0.5, 1.0), "seed": one_of(None, 0, 3)},
+}
+FIELD = one_of("real", "complex")
 METHOD = one_of("auto", "svd", "newton_schulz")
 
 
@@ -78,7 +91,7 @@ def spoilt(draw: Draw, good: Mapping[str, Maker]) -> dict[str, Any]:
     """Make arguments, some left out, and none to three of them replaced by nonsense."""
     given = {name: make(draw) for name, make in good.items() if draw.chance(0.4)}
     for _ in range(draw.weighted([0, 1, 2, 3], [1, 3, 1, 0.5])):
-        given[draw.pick(list(good))] = any_value(draw)
+        given[draw.pick(list(good) or ["nothing"])] = any_value(draw)
     if draw.chance(0.02):
         given["no_such_argument"] = any_value(draw)
     return given

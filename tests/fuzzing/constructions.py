@@ -22,21 +22,53 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "UnitaryRNN": (ku.UnitaryRNN, given.LAYER),
     "ContractiveRNN": (ku.ContractiveRNN, {**given.LAYER, "max_norm": given.MAX_NORM}),
-    "UnitaryProjection": (ku.UnitaryProjection, {"method": given.METHOD}),
+    "UnitaryProjection": (
+        ku.UnitaryProjection,
+        {"method": given.METHOD, "field": given.FIELD},
+    ),
     "ContractiveProjection": (
         ku.ContractiveProjection,
-        {"max_norm": given.MAX_NORM, "method": given.METHOD},
+        {"max_norm": given.MAX_NORM, "method": given.METHOD, "field": given.FIELD},
     ),
-    "Projection": (ku.parametrizations.Projection, {"method": given.METHOD}),
+    "Projection": (
+        ku.parametrizations.Projection,
+        {"method": given.METHOD, "field": given.FIELD},
+    ),
     "Cayley": (
         ku.parametrizations.Cayley,
-        {"negative_ones": given.SIGNS, "rebase_every": given.REBASE},
+        {
+            "negative_ones": given.SIGNS,
+            "field": given.FIELD,
+            "rebase_every": given.REBASE,
+        },
     ),
     "Exponential": (ku.parametrizations.Exponential, {"rebase_every": given.REBASE}),
     "Householder": (
         ku.parametrizations.Householder,
         {"reflections": given.REFLECTIONS, "determinant": given.DETERMINANT},
     ),
+    "Givens": (
+        ku.parametrizations.Givens,
+        {"capacity": given.REFLECTIONS, "layout": given.LAYOUT},
+    ),
+    "BoundedSVD": (
+        ku.parametrizations.BoundedSVD,
+        {"left": given.FACTOR, "right": given.FACTOR},
+    ),
+    **{
+        name: (getattr(ku.initializers, name), arguments)
+        for name, arguments in given.STARTS.items()
+    },
+    "ModReLU": (
+        ku.activations.ModReLU,
+        {
+            "field": given.FIELD,
+            "bias_initializer": given.CELL["bias_initializer"],
+            "bias_regularizer": given.CELL["kernel_regularizer"],
+            "bias_constraint": given.CELL["bias_constraint"],
+        },
+    ),
+    "OPLU": (ku.activations.OPLU, {"name": given.CELL["name"]}),
 }
 
 

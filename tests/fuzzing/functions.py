@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 
 import keras_urnn as ku
@@ -41,6 +42,26 @@ def diagnosed(name: str) -> Row:
         return Call(f"diagnostics.{name}", function, (value,))
 
     return make
+
+
+def profiled(name: str) -> Row:
+    function = getattr(ku.diagnostics, name)
+
+    def make(draw: Draw) -> Call:
+        layer = draw.pick([any_target, any_target, any_value])(draw)
+        x = draw.pick([given.data, given.data, any_array, any_value])(draw)
+        return Call(f"diagnostics.{name}", function, (layer, x))
+
+    return make
+
+
+def patterns_checked(draw: Draw) -> Call:
+    sgd = keras.optimizers.SGD()
+    rates = keras.optimizers.OptimizerMap(sgd)
+    rates[draw.pick([".*/recurrent_[a-z_]+", ".*", "kernel"])] = sgd
+    arguments = given.mixed(draw, fixed(rates), 0.7), any_target(draw)
+    check = ku.optimizers.check_patterns
+    return Call("optimizers.check_patterns", check, arguments)
 
 
 def measured(draw: Draw) -> Call:

@@ -57,7 +57,10 @@ def assigned(draw: Draw) -> Call:
     """Assign a matrix through the parametrization of a cell of its own."""
     cells = [
         ku.ContractiveRNNCell(2),
-        *(ku.UnitaryRNNCell(2, parametrization=it) for it in given.PARAMETRIZATIONS),
+        *(
+            ku.UnitaryRNNCell(2, None, parametrization=it)
+            for it in given.PARAMETRIZATIONS
+        ),
     ]
     cell = draw.pick(cells)
     cell.build((None, FEATURES))

@@ -1,10 +1,12 @@
 """Theorem 1 for one cell: the unitary cell that takes its place."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from keras_urnn.activations.base import CellActivation
 from keras_urnn.equivalence.plans.copies import plan_copy
 from keras_urnn.equivalence.plans.plan import Options, Plan
 from keras_urnn.equivalence.plans.unitary_weights import (
@@ -110,7 +112,15 @@ def _plan_unitary(cell: Any, parametrization: Parametrization | None) -> Plan:
         None if cell.bias is None else found.bias,
         found.initial_state if cell.learn_initial_state else None,
     )
-    return Plan(UnitaryRNNCell.from_config(config), [weights.set])
+    set_all = partial(_set_all, weights, cell)
+    return Plan(UnitaryRNNCell.from_config(config), [set_all])
+
+
+def _set_all(weights: CellWeights, old: Any, new: Any) -> None:
+    """Set the weights of a cell; those of its activation are the old cell's."""
+    weights.set(new)
+    if isinstance(old.activation, CellActivation):
+        new.activation.set_weights(old.activation.get_weights())
 
 
 def _are_alike(one: Parametrization, other: Parametrization) -> bool:

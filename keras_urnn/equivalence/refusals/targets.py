@@ -59,6 +59,7 @@ def check_cell(cell: Any, name: str) -> None:
 def check_learned(cell: Any, name: str) -> None:
     """Raise unless `cell` is built, and its weights are finite."""
     check_built(cell, name)
+    check_real_states(cell, name)
     check_precision(cell.weights, name)
     if not all(np.all(np.isfinite(to_float64(w))) for w in cell.weights):
         advice = "Training has diverged; lower the learning rate or clip gradients."
@@ -70,6 +71,16 @@ def check_built(cell: Any, name: str) -> None:
     if not cell.built:
         advice = "Its weights don't exist yet: call it on data, or `build` it, first."
         raise refusal("built", name, "no weights", advice)
+
+
+def check_real_states(cell: Any, name: str) -> None:
+    """Raise for a cell of complex states, of which theorem 1 says nothing."""
+    if getattr(cell, "field", "real") == "complex":
+        advice = (
+            "Theorem 1 and its proof are about states that are real numbers, each with "
+            "an activation of its own. Copy such a layer by its config and weights."
+        )
+        raise refusal("of real states", name, "complex states", advice)
 
 
 def check_precision(weights: Sequence[Any], name: str) -> None:

@@ -60,7 +60,7 @@ def run_both_in_float64(pair: CellPair, x: Array) -> Observation:
         nudged = first, second
         seen = _compare_any(pair, states, nudged, stored)
     else:
-        exact = [activation_dtype(pair.old.activation)]
+        exact = [activation_dtype(pair.old.activation, pair.states)]
         dtypes, factor = (exact, 1.0) if pair.is_exact else (stored, 10.0)
         seen = _compare_conversion(pair, states, dtypes, factor)
         added = new.preactivations[..., pair.states :]

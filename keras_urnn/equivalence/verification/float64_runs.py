@@ -98,10 +98,10 @@ def _tensor(array: Array) -> Any:
     return ops.convert_to_tensor(array, dtype="float64")
 
 
-def activation_dtype(activation: Any) -> str:
+def activation_dtype(activation: Any, units: int = 2) -> str:
     """The dtype that an activation computes in: float32 for Keras' tanh on JAX."""
     with _backend.double_precision():
-        z = ops.convert_to_tensor(np.zeros((1, 2)), dtype="float64")
+        z = ops.convert_to_tensor(np.zeros((1, units)), dtype="float64")
         found = _in_float64(activation)(z)
         return str(keras.backend.standardize_dtype(found.dtype))
 
@@ -113,4 +113,8 @@ def _in_float64(activation: Any) -> Any:
     config = {**activation.get_config(), "dtype": "float64"}
     if type(activation) is keras.layers.ReLU:
         config |= numbers_of(activation)._asdict()
-    return type(activation).from_config(config)
+    new = type(activation).from_config(config)
+    if activation.weights:
+        new.build_from_config(activation.get_build_config())
+        new.set_weights(activation.get_weights())
+    return new

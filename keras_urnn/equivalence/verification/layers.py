@@ -17,6 +17,7 @@ from keras_urnn.equivalence.refusals.targets import (
     check_built,
     check_cell,
     check_learned,
+    check_real_states,
     refusal,
 )
 from keras_urnn.equivalence.refusals.theorem_1 import check_convertible
@@ -42,6 +43,8 @@ def certify_layers(
         _check_recurrent(target)
     for cell in cells_of(original):
         check_learned(cell, original.name)
+    for cell in cells_of(converted):
+        check_real_states(cell, converted.name)
     features = cells_of(original)[0].kernel.shape[0]
     entering = bounds.of_layer(original.name, features)
     seen = checked_readouts(readouts, (cells_of(original), cells_of(converted)))

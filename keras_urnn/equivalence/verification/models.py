@@ -12,7 +12,11 @@ from keras_urnn.equivalence.models.inputs import entrances
 from keras_urnn.equivalence.models.propagation import Survey, Use
 from keras_urnn.equivalence.models.supported import is_converted
 from keras_urnn.equivalence.ranges.cells import cells_of
-from keras_urnn.equivalence.refusals.targets import NotCoveredError, check_learned
+from keras_urnn.equivalence.refusals.targets import (
+    NotCoveredError,
+    check_learned,
+    check_real_states,
+)
 from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance
 from keras_urnn.equivalence.verification.evidence import Evidence, Trial, examine_cells
@@ -35,6 +39,9 @@ def certify_models(
     for path, layer in leaves(original):
         for cell in cells_of(layer) if is_converted(layer) else []:
             check_learned(cell, path)
+    for path, layer in leaves(converted):
+        for cell in cells_of(layer) if is_converted(layer) else []:
+            check_real_states(cell, path)
     first, matching = _original_first(original, converted)
     found, tolerance = Evidence(), None
     try:
