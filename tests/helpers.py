@@ -1,6 +1,6 @@
 """The tables that drive the suite: factories, a reference in NumPy, tolerances."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -33,12 +33,15 @@ class Row(NamedTuple):
         missed: an orthogonal matrix that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
         is_thin: whether it misses matrices as near as you like to each that it gives.
+        is_variant: whether it is another row with an option, so that one backend is
+            enough for what all rows are tested for.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
     is_thin: bool = False
+    is_variant: bool = False
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -53,15 +56,18 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"eigenvalue at distance 0 from -1.*determinant of R is \+1",
         ),
     ),
-    "cayley with a base": Row(lambda: ku.parametrizations.Cayley(rebase_every=2)),
+    "cayley with a base": Row(
+        lambda: ku.parametrizations.Cayley(rebase_every=2), is_variant=True
+    ),
     "exponential": Row(ku.parametrizations.Exponential),
     "exponential with a base": Row(
-        lambda: ku.parametrizations.Exponential(rebase_every=2)
+        lambda: ku.parametrizations.Exponential(rebase_every=2), is_variant=True
     ),
     "householder": Row(ku.parametrizations.Householder),
     "householder of determinant 1": Row(
         lambda: ku.parametrizations.Householder(determinant=1),
         missed=(np.diag([1.0, 1.0, -1.0]), "a matrix of determinant -1"),
+        is_variant=True,
     ),
     "one reflection": Row(
         lambda: ku.parametrizations.Householder(reflections=1),
@@ -70,8 +76,23 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"rank above 1, the number of refl.*its next singular value is 1\)",
         ),
         is_thin=True,
+        is_variant=True,
     ),
 }
+
+
+def each_of(names: Iterable[str]) -> Any:
+    """Parametrize by the `name` of a row, variants once (see conftest.py)."""
+    variants = {name for name, row in PARAMETRIZATIONS.items() if row.is_variant}
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.once) if name in variants else name
+            for name in names
+        ],
+    )
+
+
 # Those whose matrix is computed from other weights, and those of them that reach every
 # orthogonal matrix.
 COMPUTED = {
@@ -84,9 +105,8 @@ COMPUTED = {
         "one reflection",
     )
 }
-FULL = [name for name, row in COMPUTED.items() if row.missed is None]
-each_computed = pytest.mark.parametrize("name", COMPUTED)
-each_full = pytest.mark.parametrize("name", FULL)
+each_computed = each_of(COMPUTED)
+each_full = each_of(name for name, row in COMPUTED.items() if row.missed is None)
 
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)

@@ -10,7 +10,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import _backend, linalg, parametrizations
 from tests import gradients
-from tests.helpers import PARAMETRIZATIONS, normal, precision, to_numpy
+from tests.helpers import PARAMETRIZATIONS, each_of, normal, precision, to_numpy
 
 SIZES = [1, 2, 17, *[pytest.param(n, marks=pytest.mark.once) for n in (3, 8)]]
 # One row per parametrization and set: how to make a cell that uses it.
@@ -25,7 +25,7 @@ CELLS = {
     for name, row in PARAMETRIZATIONS.items()
     if "contractive" in row.sets
 }
-ALL = pytest.mark.parametrize("name", CELLS)
+ALL = each_of(CELLS)
 MISSING = [name for name, row in PARAMETRIZATIONS.items() if row.missed]
 THIN = [name for name, row in PARAMETRIZATIONS.items() if row.is_thin]
 EPS = linalg.EPSILON["float32"]
@@ -121,7 +121,7 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
         cell.parametrization.assign(np.nan * q)
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name not in THIN])
+@each_of(name for name in CELLS if name not in THIN)
 def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     cell = built(name, 4)
     q = numpy(cell.recurrent_matrix())
@@ -134,7 +134,7 @@ def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     assert 0.0 < distance <= np.linalg.norm(q - moved)
 
 
-@pytest.mark.parametrize("name", MISSING)
+@each_of(MISSING)
 def test_l3_assign_names_what_a_map_misses(name):
     matrix, words = PARAMETRIZATIONS[name].missed
     cell = built(name, len(matrix))
@@ -155,7 +155,7 @@ REACHED = {
 REACHING = [name for name, row in PARAMETRIZATIONS.items() if row.missed is None]
 
 
-@pytest.mark.parametrize("name", REACHING)
+@each_of(REACHING)
 @pytest.mark.parametrize("matrices", REACHED.values(), ids=REACHED)
 def test_l4_every_orthogonal_matrix_is_reached(name, matrices):
     for matrix in matrices:
@@ -325,7 +325,7 @@ def test_the_initial_matrix_is_that_of_the_initializer(name):
     )
 
 
-@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+@each_of(PARAMETRIZATIONS)
 def test_l5_gradients_are_finite_and_those_of_differences(name):
     with precision("float64"):
         cell = built(name, 4)
@@ -424,7 +424,7 @@ def test_refuses_other_methods():
         ku.parametrizations.Projection(method="qr")
 
 
-@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+@each_of(PARAMETRIZATIONS)
 def test_a_parametrization_without_a_cell_says_so(name):
     alone = PARAMETRIZATIONS[name].make()
     reads = (
