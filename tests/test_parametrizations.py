@@ -176,6 +176,7 @@ def test_l4_a_short_step_does_not_cross_to_the_other_determinant():
     assert np.linalg.det(numpy(kernel)) == pytest.approx(sign, rel=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("n", [2, 3, 8])
 @pytest.mark.parametrize("reflections", [1, 2, 4, 7])
 def test_l4_householder_reaches_what_differs_by_its_rank(n, reflections):
@@ -195,6 +196,7 @@ def test_l4_householder_reaches_what_differs_by_its_rank(n, reflections):
         np.testing.assert_allclose(found, matrix, rtol=0, atol=4 * n * EPS)
 
 
+@pytest.mark.once
 def test_l4_householder_starts_from_the_nearest_matrix_that_it_reaches():
     n, m = 6, 2
     start = built("projection", n, seed=3)
@@ -212,6 +214,7 @@ def test_l4_householder_starts_from_the_nearest_matrix_that_it_reaches():
     assert S[m] > 0.1, "the premise: the initial matrix is missed"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("determinant", [1, -1])
 def test_l4_householder_has_its_determinant_for_ever(determinant):
     make = parametrizations.Householder
@@ -226,6 +229,7 @@ def test_l4_householder_has_its_determinant_for_ever(determinant):
             assert found == pytest.approx(determinant, rel=1e-5)
 
 
+@pytest.mark.once
 def test_householder_refuses_what_it_cannot_be():
     make = parametrizations.Householder
     for value in (0, -1, 1.5, True, "2"):
@@ -239,6 +243,7 @@ def test_householder_refuses_what_it_cannot_be():
         cell.build((None, 2))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
 def test_householder_takes_vectors_of_any_size(size):
     cell = ku.UnitaryRNNCell(4, parametrization=parametrizations.Householder(2))

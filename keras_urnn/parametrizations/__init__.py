@@ -20,7 +20,7 @@ __all__ = [
     "get",
 ]
 
-NAMES = {
+NAMES: dict[str, type[Parametrization]] = {
     "projection": Projection,
     "cayley": Cayley,
     "exponential": Exponential,
