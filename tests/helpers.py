@@ -1,6 +1,6 @@
 """The tables that drive the suite: factories, a reference in NumPy, tolerances."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -36,6 +36,8 @@ class Row(NamedTuple):
             measure 0, so that it can give the nearest one to any matrix.
         fewest: the least number of units that it can be made for.
         activation: an activation of the numbers of its field.
+        is_variant: whether it is another row with an option, so that one backend is
+            enough for what all rows are tested for.
     """
 
     make: Callable[[], Any]
@@ -44,6 +46,7 @@ class Row(NamedTuple):
     reaches_all: bool = True
     fewest: int = 1
     activation: str = "relu"
+    is_variant: bool = False
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -66,15 +69,18 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"eigenvalue at distance 0 from -1.*determinant of R is \+1",
         ),
     ),
-    "cayley with a base": Row(lambda: ku.parametrizations.Cayley(rebase_every=2)),
+    "cayley with a base": Row(
+        lambda: ku.parametrizations.Cayley(rebase_every=2), is_variant=True
+    ),
     "exponential": Row(ku.parametrizations.Exponential),
     "exponential with a base": Row(
-        lambda: ku.parametrizations.Exponential(rebase_every=2)
+        lambda: ku.parametrizations.Exponential(rebase_every=2), is_variant=True
     ),
     "householder": Row(ku.parametrizations.Householder),
     "householder of determinant 1": Row(
         lambda: ku.parametrizations.Householder(determinant=1),
         missed=(np.diag([1.0, 1.0, -1.0]), "a matrix of determinant -1"),
+        is_variant=True,
     ),
     "one reflection": Row(
         lambda: ku.parametrizations.Householder(reflections=1),
@@ -83,6 +89,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"rank above 1, the number of refl.*its next singular value is 1\)",
         ),
         reaches_all=False,
+        is_variant=True,
     ),
     "givens": Row(ku.parametrizations.Givens),
     "givens of 2 layers": Row(
@@ -92,6 +99,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"distance .* product of 2 layers .*capacity=2 and layout='tunable'",
         ),
         reaches_all=False,
+        is_variant=True,
         fewest=2,
     ),
     "givens as in an fft": Row(
@@ -101,6 +109,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
             r"distance .* product of 2 layers .*capacity=None and layout='fft'",
         ),
         reaches_all=False,
+        is_variant=True,
     ),
     "bounded_svd": Row(
         ku.parametrizations.BoundedSVD,
@@ -112,6 +121,24 @@ PARAMETRIZATIONS: dict[str, Row] = {
         reaches_all=False,
     ),
 }
+
+
+def is_variant(name: str) -> bool:
+    """Whether the row of a name, with its set before it or not, is a variant."""
+    return PARAMETRIZATIONS[name.removeprefix("contractive ")].is_variant
+
+
+def each_of(names: Iterable[str]) -> Any:
+    """Parametrize by the `name` of a row, variants once (see conftest.py)."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.once if is_variant(name) else ())
+            for name in names
+        ],
+    )
+
+
 # Those whose matrix is computed from other weights, and those of them that reach every
 # orthogonal matrix.
 COMPUTED = {
@@ -126,9 +153,8 @@ COMPUTED = {
         "bounded_svd",
     )
 }
-FULL = [name for name, row in COMPUTED.items() if row.missed is None]
-each_computed = pytest.mark.parametrize("name", COMPUTED)
-each_full = pytest.mark.parametrize("name", FULL)
+each_computed = each_of(COMPUTED)
+each_full = each_of(name for name, row in COMPUTED.items() if row.missed is None)
 
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)

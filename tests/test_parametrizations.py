@@ -11,7 +11,7 @@ import keras_urnn as ku
 from keras_urnn import _backend, linalg, parametrizations
 from keras_urnn.linalg.complex_matrices import embedding
 from tests import gradients
-from tests.helpers import PARAMETRIZATIONS, normal, precision, to_numpy
+from tests.helpers import PARAMETRIZATIONS, each_of, normal, precision, to_numpy
 
 # One row per parametrization and set: how to make a cell that uses it.
 CELLS = {
@@ -28,7 +28,7 @@ CELLS = {
     if "contractive" in row.sets
 }
 ROWS = {name: PARAMETRIZATIONS[name.removeprefix("contractive ")] for name in CELLS}
-ALL = pytest.mark.parametrize("name", CELLS)
+ALL = each_of(CELLS)
 REACHING = [name for name, row in ROWS.items() if row.reaches_all]
 MISSING = [name for name, row in ROWS.items() if row.missed]
 # A parametrization of both sets as a unitary one only.
@@ -38,7 +38,9 @@ ONCE_EACH = [
 ALL_SIZES = pytest.mark.parametrize(
     ("name", "n"),
     [
-        pytest.param(name, n, marks=pytest.mark.once if n in (3, 8) else ())
+        pytest.param(
+            name, n, marks=pytest.mark.once if n in (3, 8) or row.is_variant else ()
+        )
         for name, row in ROWS.items()
         for n in (1, 2, 3, 8, 17)
         if n >= row.fewest
@@ -134,7 +136,7 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
         cell.parametrization.assign(np.nan * q)
 
 
-@pytest.mark.parametrize("name", REACHING)
+@each_of(REACHING)
 def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     cell = built(name, 4)
     q = numpy(cell.recurrent_matrix())
@@ -148,7 +150,7 @@ def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     assert 0.0 < distance <= np.linalg.norm(q - moved)
 
 
-@pytest.mark.parametrize("name", MISSING)
+@each_of(MISSING)
 def test_l3_assign_names_what_a_map_misses(name):
     matrix, words = ROWS[name].missed
     cell = built(name, len(matrix))
@@ -173,7 +175,7 @@ EACH_ORTHOGONAL = [
 ]
 
 
-@pytest.mark.parametrize("name", EACH_ORTHOGONAL)
+@each_of(EACH_ORTHOGONAL)
 @pytest.mark.parametrize("matrices", REACHED.values(), ids=REACHED)
 def test_l4_every_orthogonal_matrix_is_reached(name, matrices):
     for matrix in matrices:
@@ -194,6 +196,7 @@ def test_l4_a_short_step_does_not_cross_to_the_other_determinant():
     assert np.linalg.det(numpy(kernel)) == pytest.approx(sign, rel=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("n", [2, 3, 8])
 @pytest.mark.parametrize("reflections", [1, 2, 4, 7])
 def test_l4_householder_reaches_what_differs_by_its_rank(n, reflections):
@@ -213,6 +216,7 @@ def test_l4_householder_reaches_what_differs_by_its_rank(n, reflections):
         np.testing.assert_allclose(found, matrix, rtol=0, atol=4 * n * EPS)
 
 
+@pytest.mark.once
 def test_l4_householder_starts_from_the_nearest_matrix_that_it_reaches():
     n, m = 6, 2
     start = built("projection", n, seed=3)
@@ -230,6 +234,7 @@ def test_l4_householder_starts_from_the_nearest_matrix_that_it_reaches():
     assert S[m] > 0.1, "the premise: the initial matrix is missed"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("determinant", [1, -1])
 def test_l4_householder_has_its_determinant_for_ever(determinant):
     make = parametrizations.Householder
@@ -244,6 +249,7 @@ def test_l4_householder_has_its_determinant_for_ever(determinant):
             assert found == pytest.approx(determinant, rel=1e-5)
 
 
+@pytest.mark.once
 def test_householder_refuses_what_it_cannot_be():
     make = parametrizations.Householder
     for value in (0, -1, 1.5, True, "2"):
@@ -257,6 +263,7 @@ def test_householder_refuses_what_it_cannot_be():
         cell.build((None, 2))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
 def test_householder_takes_vectors_of_any_size(size):
     cell = ku.UnitaryRNNCell(4, parametrization=parametrizations.Householder(2))
@@ -346,7 +353,7 @@ def test_the_initial_matrix_is_that_of_the_initializer(name):
     )
 
 
-@pytest.mark.parametrize("name", ONCE_EACH)
+@each_of(ONCE_EACH)
 def test_l5_gradients_are_finite_and_those_of_differences(name):
     with precision("float64"):
         cell = built(name, 4)
@@ -435,7 +442,7 @@ def test_refuses_other_methods():
         ku.parametrizations.Projection(method="qr")
 
 
-@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+@each_of(PARAMETRIZATIONS)
 def test_a_parametrization_without_a_cell_says_so(name):
     alone = PARAMETRIZATIONS[name].make()
     reads = (

@@ -85,7 +85,7 @@ class Cayley(SkewMap):
     Reference:
         - [Helfrich et al., 2018](https://arxiv.org/abs/1707.09520), eq. (4)
         - [Maduranga et al., 2019](https://arxiv.org/abs/1811.04142), complex numbers
-        - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), eq. (6), for
+        - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), section 4, for
           `rebase_every`
     """
 

@@ -58,7 +58,7 @@ class Exponential(SkewMap):
     Reference:
         - [Lezcano-Casado and Martínez-Rubio, 2019](https://arxiv.org/abs/1901.08428),
           section 3
-        - [Lezcano-Casado, 2019](https://arxiv.org/abs/1909.09501), algorithm 1, for
+        - [Lezcano-Casado, 2019](https://arxiv.org/abs/1909.09501), section 5, for
           `rebase_every`
     """
 

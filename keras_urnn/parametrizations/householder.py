@@ -69,7 +69,8 @@ class Householder(Parametrization):
 
     Reference:
         - [Mhammedi et al., 2017](https://arxiv.org/abs/1612.00188), section 3
-        - [Likhosherstov et al., 2021](https://arxiv.org/abs/2004.08675), theorem 2
+        - [Likhosherstov et al., 2021](https://arxiv.org/abs/2004.08675), the compact
+          WY form
     """
 
     sets = ("unitary",)
