@@ -1,6 +1,6 @@
 """The tables that drive the suite: factories, a reference in NumPy, tolerances."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,15 +32,18 @@ class Row(NamedTuple):
         sets: the sets that it holds.
         missed: a matrix of its set that it can't give, and what the refusal names;
             `None` where it reaches all of its sets.
-        reaches_all: whether it reaches each matrix of its sets but for some of
-            measure 0, so that it can give the nearest one to any matrix.
+        is_thin: whether it misses matrices as near as you like to each that it gives,
+            or to the ends of its set.
+        is_variant: whether it is another row with an option, so that one backend is
+            enough for what all rows are tested for.
         fewest: the least number of units that it can be made for.
     """
 
     make: Callable[[], Any]
     sets: tuple[str, ...] = ("unitary",)
     missed: tuple[Any, str] | None = None
-    reaches_all: bool = True
+    is_thin: bool = False
+    is_variant: bool = False
     fewest: int = 1
 
 
@@ -63,7 +66,8 @@ PARAMETRIZATIONS: dict[str, Row] = {
             np.eye(4)[[1, 2, 3, 0]],
             r"distance .* product of 2 layers .*capacity=2 and layout='tunable'",
         ),
-        reaches_all=False,
+        is_thin=True,
+        is_variant=True,
         fewest=2,
     ),
     "givens as in an fft": Row(
@@ -72,7 +76,8 @@ PARAMETRIZATIONS: dict[str, Row] = {
             np.eye(4)[[0, 2, 1, 3]],
             r"distance .* product of 2 layers .*capacity=None and layout='fft'",
         ),
-        reaches_all=False,
+        is_thin=True,
+        is_variant=True,
     ),
     "bounded_svd": Row(
         ku.parametrizations.BoundedSVD,
@@ -81,16 +86,30 @@ PARAMETRIZATIONS: dict[str, Row] = {
             0.7 * np.eye(3),  # the norm of the tests' contractive cells
             r"singular values from 0\.7 to 0\.7, not .* 0 and max_norm=0\.7",
         ),
-        reaches_all=False,
+        is_thin=True,
     ),
 }
-# Those whose matrix is computed from other weights.
+
+
+def each_of(names: Iterable[str]) -> Any:
+    """Parametrize by the `name` of a row, variants once (see conftest.py)."""
+    variants = {name for name, row in PARAMETRIZATIONS.items() if row.is_variant}
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.once) if name in variants else name
+            for name in names
+        ],
+    )
+
+
+# Those whose matrix is computed from other weights, and those of them that reach every
+# orthogonal matrix.
 COMPUTED = {
     name: PARAMETRIZATIONS[name] for name in ("cayley", "givens", "bounded_svd")
 }
-UNITARY_MAPS = [name for name, row in COMPUTED.items() if "unitary" in row.sets]
-each_computed = pytest.mark.parametrize("name", COMPUTED)
-each_unitary_map = pytest.mark.parametrize("name", UNITARY_MAPS)
+each_computed = each_of(COMPUTED)
+each_full = each_of(name for name, row in COMPUTED.items() if row.missed is None)
 
 each_cell = pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
 each_layer = pytest.mark.parametrize("make_layer", LAYERS.values(), ids=LAYERS)

@@ -10,7 +10,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import _backend, linalg, parametrizations
 from tests import gradients
-from tests.helpers import PARAMETRIZATIONS, normal, precision, to_numpy
+from tests.helpers import PARAMETRIZATIONS, each_of, normal, precision, to_numpy
 
 # One row per parametrization and set: how to make a cell that uses it.
 CELLS = {
@@ -25,9 +25,9 @@ CELLS = {
     if "contractive" in row.sets
 }
 ROWS = {name: PARAMETRIZATIONS[name.removeprefix("contractive ")] for name in CELLS}
-ALL = pytest.mark.parametrize("name", CELLS)
-REACHING = [name for name, row in ROWS.items() if row.reaches_all]
+ALL = each_of(CELLS)
 MISSING = [name for name, row in ROWS.items() if row.missed]
+THIN = [name for name, row in ROWS.items() if row.is_thin]
 # A parametrization of both sets as a unitary one only.
 ONCE_EACH = [
     name if name in CELLS else f"contractive {name}" for name in PARAMETRIZATIONS
@@ -35,7 +35,9 @@ ONCE_EACH = [
 ALL_SIZES = pytest.mark.parametrize(
     ("name", "n"),
     [
-        pytest.param(name, n, marks=pytest.mark.once if n in (3, 8) else ())
+        pytest.param(
+            name, n, marks=pytest.mark.once if n in (3, 8) or row.is_variant else ()
+        )
         for name, row in ROWS.items()
         for n in (1, 2, 3, 8, 17)
         if n >= row.fewest
@@ -131,7 +133,7 @@ def test_l3_assign_sets_the_matrix_or_says_why_not(name, n):
         cell.parametrization.assign(np.nan * q)
 
 
-@pytest.mark.parametrize("name", REACHING)
+@each_of(name for name in CELLS if name not in THIN)
 def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     cell = built(name, 4)
     q = numpy(cell.recurrent_matrix())
@@ -144,7 +146,7 @@ def test_initialize_takes_the_nearest_matrix_on_the_set(name):
     assert 0.0 < distance <= np.linalg.norm(q - moved)
 
 
-@pytest.mark.parametrize("name", MISSING)
+@each_of(MISSING)
 def test_l3_assign_names_what_a_map_misses(name):
     matrix, words = ROWS[name].missed
     cell = built(name, len(matrix))
@@ -162,7 +164,10 @@ REACHED = {
 }
 
 
-@pytest.mark.parametrize("name", ["projection", "cayley", "givens"])
+REACHING = [name for name, row in PARAMETRIZATIONS.items() if row.missed is None]
+
+
+@each_of(REACHING)
 @pytest.mark.parametrize("matrices", REACHED.values(), ids=REACHED)
 def test_l4_every_orthogonal_matrix_is_reached(name, matrices):
     for matrix in matrices:
@@ -245,7 +250,7 @@ def test_the_initial_matrix_is_that_of_the_initializer(name):
     )
 
 
-@pytest.mark.parametrize("name", ONCE_EACH)
+@each_of(ONCE_EACH)
 def test_l5_gradients_are_finite_and_those_of_differences(name):
     with precision("float64"):
         cell = built(name, 4)
@@ -344,7 +349,7 @@ def test_refuses_other_methods():
         ku.parametrizations.Projection(method="qr")
 
 
-@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+@each_of(PARAMETRIZATIONS)
 def test_a_parametrization_without_a_cell_says_so(name):
     alone = PARAMETRIZATIONS[name].make()
     reads = (

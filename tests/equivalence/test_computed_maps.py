@@ -8,7 +8,7 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.parametrizations import Cayley
-from tests.helpers import COMPUTED, each_unitary_map, normal, to_numpy
+from tests.helpers import COMPUTED, each_full, normal, to_numpy
 
 BOUND, STEPS, FEATURES = 1.0, 12, 3
 # Rounding the matrix to 4 n eps moves the states by some ten times as much.
@@ -40,7 +40,7 @@ def assert_same_outputs(one: Any, other: Any) -> None:
     np.testing.assert_allclose(to_numpy(one(x)), to_numpy(other(x)), rtol=0, atol=CLOSE)
 
 
-@each_unitary_map
+@each_full
 @pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
 def test_a_layer_is_converted_verified_and_pruned(name: str, activation: str) -> None:
     layer = original(activation)
@@ -58,7 +58,7 @@ def test_a_layer_is_converted_verified_and_pruned(name: str, activation: str) ->
     assert verdict(unitary, pruned) == "equivalent"
 
 
-@each_unitary_map
+@each_full
 def test_a_model_and_a_cell_are_converted(name: str) -> None:
     layer = original()
     model = keras.Sequential(
@@ -72,7 +72,7 @@ def test_a_model_and_a_cell_are_converted(name: str) -> None:
     assert verdict(layer.cell, cell) == "equivalent"
 
 
-@each_unitary_map
+@each_full
 def test_a_unitary_layer_changes_its_parametrization(name: str) -> None:
     layer = ku.UnitaryRNN(4, return_sequences=True)
     layer.build((None, STEPS, FEATURES))
@@ -109,7 +109,7 @@ def test_a_matrix_that_nothing_can_turn_is_refused() -> None:
         convert(layer, "qr")
 
 
-@each_unitary_map
+@each_full
 @pytest.mark.parametrize("weight", ["kernel", "bias", "matrix"])
 def test_a_converted_layer_that_was_changed_is_not_equivalent(
     name: str, weight: str
@@ -130,7 +130,7 @@ def test_a_converted_layer_that_was_changed_is_not_equivalent(
     assert verdict(unitary, layer) != "equivalent"
 
 
-@each_unitary_map
+@each_full
 def test_pruning_keeps_the_outputs_of_a_trained_layer(name: str) -> None:
     layer = ku.UnitaryRNN(5, parametrization=name, output_units=3)
     layer.build((None, STEPS, FEATURES))

@@ -14,11 +14,10 @@ from tests.helpers import (
     FEATURES,
     STEPS,
     TOLERANCE,
-    UNITARY_MAPS,
     UNITS,
     assert_on_its_set,
     each_computed,
-    each_unitary_map,
+    each_full,
     normal,
     randomize,
     reference_states,
@@ -30,7 +29,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def kind_of(name: str) -> Any:
-    return ku.UnitaryRNN if name in UNITARY_MAPS else ku.ContractiveRNN
+    unitary = "unitary" in COMPUTED[name].sets
+    return ku.UnitaryRNN if unitary else ku.ContractiveRNN
 
 
 def layer_with(name: str, **arguments: Any) -> Any:
@@ -122,7 +122,7 @@ def test_training_with_averaged_weights_stays_on_the_set(name: str) -> None:
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 1e-3
     assert len(history["unitarity_error"]) == len(history["spectral_norm"]) == 3
     norms = history["spectral_norm"]
-    if name in UNITARY_MAPS:
+    if kind_of(name) is ku.UnitaryRNN:
         assert norms == pytest.approx([1.0] * 3, abs=1e-5)
     else:
         assert max(norms) < layer.max_norm
@@ -208,7 +208,7 @@ def test_golden_file_gives_its_outputs_on_every_backend(name: str) -> None:
     )
 
 
-@each_unitary_map
+@each_full
 def test_a_warm_start_takes_the_nearest_matrix(name: str) -> None:
     simple = keras.layers.SimpleRNN(UNITS)
     simple.build((BATCH, STEPS, FEATURES))
