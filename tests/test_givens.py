@@ -7,16 +7,21 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
-from keras_urnn.parametrizations import Givens
+from keras_urnn.linalg import EPSILON
+from keras_urnn.parametrizations import Givens, givens
 from keras_urnn.parametrizations.rotations import (
     butterflies,
     completely_decomposed,
     decomposed,
     neighbours,
 )
-from tests.helpers import EPSILON, Array, normal, precision, to_numpy
+from tests.helpers import FEATURES, STEPS, Array, normal, precision, to_numpy
+from tests.layers.test_fused import CLOSE, model_of, plain_twin, same_gradients
 
 EPS = EPSILON["float64"]
+
+FEW = [{"capacity": 2}, {"layout": "fft"}]
+each_few = pytest.mark.parametrize("options", FEW, ids=["tunable", "fft"])
 
 
 def cell_with(n: int, **options: Any) -> Any:
@@ -159,7 +164,7 @@ def test_fewer_layers_miss_what_moves_states_further() -> None:
         assert given.obstruction(np.eye(n)) is None
 
 
-@pytest.mark.parametrize("options", [{"capacity": 2}, {"layout": "fft"}], ids=str)
+@each_few
 def test_a_start_that_is_missed_is_replaced_by_angles_that_follow_its_seed(
     options: dict[str, Any],
 ) -> None:
@@ -194,9 +199,58 @@ def test_it_refuses_a_capacity_without_a_meaning() -> None:
     cell = ku.UnitaryRNNCell(3, parametrization=Givens(capacity=4))
     with pytest.raises(ValueError, match=r"`capacity` must be at most 3, .*=4\."):
         cell.build((None, 2))
+    assert "3 states, with its 4 layers" in (Givens(4).obstruction(np.eye(3)) or "")
 
 
-def test_few_layers_are_steps_of_their_own_where_that_is_cheaper() -> None:
-    wide, narrow = cell_with(256, capacity=2), cell_with(16, capacity=2)
-    assert wide.parametrization.is_structured()
-    assert not narrow.parametrization.is_structured()
+@pytest.mark.once
+def test_few_layers_in_a_wide_cell_are_steps_of_their_own() -> None:
+    for n, capacity, is_structured in (
+        (256, 1, True),
+        (255, 1, False),
+        (256, 2, False),
+    ):
+        cell = cell_with(n, capacity=capacity)
+        assert cell.parametrization.is_structured() == is_structured
+        assert isinstance(cell.parametrization.prepare(), tuple) == is_structured
+
+
+@pytest.fixture
+def structured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow layers, too, step by layers of rotations."""
+    monkeypatch.setattr(givens, "WIDTH_PER_LAYER", 1)
+
+
+@each_few
+@pytest.mark.usefixtures("structured")
+def test_the_fused_recurrence_steps_by_layers(options: dict[str, Any]) -> None:
+    with precision("float64"):
+        given = Givens(**options)
+        layer = ku.UnitaryRNN(10, parametrization=given, return_sequences=True)
+        assert layer.uses_fused_recurrence
+        ours = model_of(layer, False)
+        theirs = plain_twin(layer, False, STEPS, FEATURES)
+        assert layer.cell.parametrization.is_structured()
+        same_gradients(ours, theirs, "float64", CLOSE["float64"], STEPS, False)
+
+
+@each_few
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.usefixtures("structured")
+def test_layers_are_orthogonal_in_half_precision(
+    options: dict[str, Any], policy: str
+) -> None:
+    cell = ku.UnitaryRNNCell(10, parametrization=Givens(**options), dtype=policy)
+    cell.build((None, 2))
+    given, prepared = cell.parametrization, cell.prepared()
+    assert isinstance(prepared, tuple)
+    eye = ops.eye(10, dtype=cell.compute_dtype)
+    matrix = to_numpy(cell.recurrent_matrix())
+    # Each layer rounds cosines and products once, of entries of 1 at most.
+    close = 4 * EPSILON[cell.compute_dtype]
+    for step, expected in (
+        (given.apply, matrix),
+        (given.apply_transposed, matrix.T),
+    ):
+        found = to_numpy(ops.cast(step(eye, prepared), "float32"))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=close)
+        assert np.max(np.abs(found.T @ found - np.eye(10))) <= 2 * close

@@ -8,6 +8,11 @@ import torch
 
 from keras_urnn._backend.automatic_gradients import pullback
 
+# A CPU differentiates a structured map for so many states at once. The tensors in
+# between then stay in its cache: with two layers of `Givens` at 1,024 units that takes
+# half the time of all states of a block at once. Chosen by hand between 128 and 8,192.
+_ROWS = 256
+
 
 class Gradients:
     """The gradients of the inputs and of the weights, block by block.
@@ -63,6 +68,11 @@ class Gradients:
         if self.structure is None:
             self.sums_of_map[0].add_product(h, delta)
             return
+        rows = len(h) if h.is_cuda else _ROWS
+        for pair in zip(h.split(rows), delta.split(rows), strict=True):
+            self._add_to_structure(*pair)
+
+    def _add_to_structure(self, h: Any, delta: Any) -> None:
         mapped = partial(self.structure.apply, h)
         found = pullback(lambda tensors: mapped(tuple(tensors)), self.tensors, delta)
         _add_each(self.sums_of_map, found)

@@ -1,7 +1,7 @@
 """Contractive matrices from two orthogonal ones and bounded singular values."""
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -74,11 +74,11 @@ class BoundedSVD(Parametrization):
     """
 
     sets = ("contractive",)
-    systems: ClassVar[str] = "Spectral-RNN"
-    reaches: ClassVar[str] = "singular values strictly inside (0, `max_norm`)"
-    parameters: ClassVar[str] = "n²"
-    cost: ClassVar[str] = "O(n³) a sequence, O(n²) a step"
-    paper: ClassVar[str] = "[Zhang et al., 2018](https://arxiv.org/abs/1803.09327)"
+    systems = "Spectral-RNN"
+    reaches = "singular values strictly inside (0, `max_norm`)"
+    parameters = "n²"
+    cost = "O(n³) a sequence, O(n²) a step"
+    paper = "[Zhang et al., 2018](https://arxiv.org/abs/1803.09327)"
 
     def __init__(self, left: Any = "cayley", right: Any = "cayley") -> None:
         self.left = _factor("left", left)

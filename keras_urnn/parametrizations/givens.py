@@ -1,7 +1,7 @@
 """Products of layers of Givens rotations: the EUNN's map."""
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -26,9 +26,9 @@ from keras_urnn.parametrizations.rotations import (
     neighbours,
 )
 
-# A step by layers takes as long as a product with the matrix at about `_CROSSOVER * L`
-# states.
-_CROSSOVER = 128
+# From so many states for each layer on, a step by layers is the cheaper one: see the
+# docstring of `Givens`. If it is too low, steps are slower than with the matrix.
+WIDTH_PER_LAYER = 256
 
 
 @register
@@ -68,8 +68,11 @@ class Givens(Parametrization):
     `n` layers and with up to 3. With 4 to `n / 2` layers it may miss those with angles
     that are 0, and in float32 more than some 8 layers, because the entries that tell
     the angles are products of `L` sines.
-    Cost: O(nL) a time step if that is cheaper than a dense product, else O(n²L) a
-    sequence and O(n²) a step. Parameters: about nL/2.
+    Cost: O(n²L) a sequence and O(n²) a step, with memory of O(n²L) for the gradient;
+    O(nL) a step for layers of `256 L` units or more, where that is the cheaper one.
+    With two layers and a batch of 128 a training step then takes 0.6 of the time with a
+    dense matrix at 512 units, and 0.3 at 1,024, on PyTorch; 0.7 and 0.3 on JAX (on one
+    core of a CPU). Parameters: about nL/2.
 
     A `recurrent_regularizer` acts on the angles.
 
@@ -99,11 +102,11 @@ class Givens(Parametrization):
     """
 
     sets = ("unitary",)
-    systems: ClassVar[str] = "EUNN, EURNN"
-    reaches: ClassVar[str] = "O(n) with n layers, a part of it with fewer"
-    parameters: ClassVar[str] = "about n capacity / 2; n log₂(n) / 2 with `fft`"
-    cost: ClassVar[str] = "O(n capacity) a step with few layers"
-    paper: ClassVar[str] = "[Jing et al., 2017](https://arxiv.org/abs/1612.05231)"
+    systems = "EUNN, EURNN"
+    reaches = "O(n) with n layers, a part of it with fewer"
+    parameters = "about nL/2 with L layers"
+    cost = "O(n²L) a sequence, O(n²) a step; O(nL) a step for few in a wide layer"
+    paper = "[Jing et al., 2017](https://arxiv.org/abs/1612.05231)"
 
     def __init__(self, capacity: int | None = None, layout: str = "tunable") -> None:
         self.layout = _check_layout(layout)
@@ -130,8 +133,8 @@ class Givens(Parametrization):
         )
 
     def is_structured(self) -> bool:
-        """Whether there are few layers for the width; the class says how few."""
-        return bool(self.cell.width >= _CROSSOVER * len(self._layers))
+        """Whether there are few layers for the width: the class says how few."""
+        return bool(self.cell.width >= WIDTH_PER_LAYER * len(self._layers))
 
     def prepare(self) -> Any:
         """The factors of all layers and `D`; the matrix, where that is cheaper."""
@@ -205,6 +208,8 @@ class Givens(Parametrization):
         self.cell.recurrent_signs.assign(found.signs)
 
     def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
+        if self.capacity is not None and self.capacity > len(matrix):
+            return f"a matrix of {len(matrix)} states, with its {self.capacity} layers"
         found = self._decomposed(matrix)
         if _is_reached(found, dtype):
             return None

@@ -29,12 +29,9 @@ from tests.helpers import (
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def is_unitary(name: str) -> bool:
-    return "unitary" in COMPUTED[name].sets
-
-
 def kind_of(name: str) -> Any:
-    return ku.UnitaryRNN if is_unitary(name) else ku.ContractiveRNN
+    unitary = "unitary" in COMPUTED[name].sets
+    return ku.UnitaryRNN if unitary else ku.ContractiveRNN
 
 
 def layer_with(name: str, **arguments: Any) -> Any:
@@ -151,7 +148,7 @@ def test_training_with_averaged_weights_stays_on_the_set(name: str) -> None:
     assert np.max(np.abs(to_numpy(layer.recurrent_matrix()) - before)) > 1e-3
     assert len(history["unitarity_error"]) == len(history["spectral_norm"]) == 3
     norms = history["spectral_norm"]
-    if is_unitary(name):
+    if kind_of(name) is ku.UnitaryRNN:
         assert norms == pytest.approx([1.0] * 3, abs=1e-5)
     else:
         assert max(norms) < layer.max_norm
