@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from keras_urnn._backend.engines import compiles_with_xla, writes_out
+from keras_urnn._backend.engines import compiles_loops, compiles_with_xla
 
 Step: TypeAlias = Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
 
@@ -31,9 +31,10 @@ def scan(
 ) -> tuple[Any, tuple[Any, ...]]:
     """`carry, (outputs[t], ...) = step(carry, (inputs[t], ...))` for each `t`.
 
-    `keras.ops.scan` takes no tuples of outputs on TensorFlow. There the steps of an
-    `inner` loop are written out unless XLA compiles them: each round of TensorFlow's
-    own loop costs as much as ten small operations.
+    `keras.ops.scan` takes no tuples of outputs on TensorFlow, and has no gradient under
+    XLA there. The steps of an `inner` loop are written out unless XLA compiles them:
+    each round of TensorFlow's own loop costs as much as ten small operations. PyTorch
+    has no loop of its own, and takes inner loops only.
 
     Args:
         step: function of a carry and a tuple of slices. It returns the next carry and
@@ -60,8 +61,7 @@ def scan(
     """
     length = inputs[0].shape[0]
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
-    in_python = keras.config.backend() == "torch" or (short and writes_out())
-    if length == 1 or in_python:
+    if length == 1 or (short and not compiles_loops()):
         return _written_out(step, carry, inputs, outputs, reverse)
     if keras.config.backend() == "jax":
         import jax

@@ -5,6 +5,7 @@ import math
 from keras import ops
 
 from keras_urnn._backend import full_precision, matmul
+from keras_urnn._backend.loops import scan
 from keras_urnn.linalg.iterations import Tensor
 
 # The Taylor polynomial takes matrices of this norm. Its first term that is left out is
@@ -46,10 +47,8 @@ def skew_exponential(a: Tensor) -> Tensor:
     with full_precision():
         scale, is_needed = _scaling(a)
         e = _taylor(a * scale, _DEGREES[ops.dtype(a)])
-        for k in range(len(_LIMITS) - 1):
-            e = ops.where(is_needed[k], 2.0 * e + matmul(e, e), e)
-            if k % _SQUARINGS_PER_CORRECTION == _SQUARINGS_PER_CORRECTION - 1:
-                e = _corrected(e)
+        rounds = ops.reshape(is_needed[:-1], (-1, _SQUARINGS_PER_CORRECTION))
+        e, _ = scan(_squared, e, [rounds], outputs=0, inner=True)
     return ops.eye(a.shape[-1], dtype=a.dtype) + e
 
 
@@ -79,6 +78,14 @@ def _taylor(a: Tensor, degree: int) -> Tensor:
         for power, c in zip(powers, coefficients[first : first + size], strict=False):
             found = found + c * power
     return found
+
+
+def _squared(e: Tensor, rounds: tuple[Tensor]) -> tuple[Tensor, tuple[()]]:
+    """`E` after five squarings, those that are needed, and a correction."""
+    (are_needed,) = rounds
+    for k in range(_SQUARINGS_PER_CORRECTION):
+        e = ops.where(are_needed[k], 2.0 * e + matmul(e, e), e)
+    return _corrected(e), ()
 
 
 def _corrected(e: Tensor) -> Tensor:
