@@ -60,8 +60,11 @@ def scan(
     """
     length = inputs[0].shape[0]
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
-    in_python = keras.config.backend() == "torch" or (short and writes_out())
-    if length == 1 or in_python:
+    if keras.config.backend() == "torch":
+        from keras_urnn._backend import torch_loop
+
+        return torch_loop.loop(step, carry, inputs, reverse=reverse)
+    if length == 1 or (short and writes_out()):
         return _written_out(step, carry, inputs, outputs, reverse)
     if keras.config.backend() == "jax":
         import jax
