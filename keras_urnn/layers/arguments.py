@@ -46,7 +46,8 @@ activation: string, callable or None. Any Keras activation, or None for the
     identity. `"relu"` is the paper's: it can switch states off exactly.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
-    each optimizer step, `"cayley"` and `"givens"` compute it from other weights.
+    each optimizer step, `"cayley"` or `"givens"` computes it from other
+    weights.
 """
 
 CONTRACTIVE: Final = """
@@ -55,8 +56,8 @@ activation: string, callable or None. Any Keras activation, or None for the
 max_norm: number in (0, 1]. The largest spectral norm of the recurrent matrix.
     Below 1 the step is a contraction.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
-    the recurrent matrix is kept contractive: `"projection"` projects it after each
-    optimizer step, `"bounded_svd"` computes it from other weights.
+    the recurrent matrix is kept contractive: `"projection"` projects it after
+    each optimizer step, `"bounded_svd"` computes it from other weights.
 """
 
 OF_CELLS: Final = """

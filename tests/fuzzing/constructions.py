@@ -29,6 +29,22 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Projection": (ku.parametrizations.Projection, {"method": given.METHOD}),
     "Cayley": (ku.parametrizations.Cayley, {"negative_ones": given.SIGNS}),
+    "Givens": (
+        ku.parametrizations.Givens,
+        {"capacity": given.CAPACITY, "layout": given.LAYOUT},
+    ),
+    "BoundedSVD": (
+        ku.parametrizations.BoundedSVD,
+        {"left": given.FACTOR, "right": given.FACTOR},
+    ),
+    "Haar": (ku.initializers.Haar, {"group": given.GROUP, "seed": given.SEED}),
+    "Henaff": (ku.initializers.Henaff, {"seed": given.SEED}),
+    "CayleyAngles": (ku.initializers.CayleyAngles, {"seed": given.SEED}),
+    "Cycle": (ku.initializers.Cycle, {}),
+    "ContractiveInitializer": (
+        ku.initializers.ContractiveInitializer,
+        {"norm": given.MAX_NORM, "seed": given.SEED},
+    ),
 }
 
 
