@@ -1,5 +1,6 @@
 """Givens rotations: what their layers give, and the angles of a matrix."""
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from keras import ops
 
 import keras_urnn as ku
+from keras_urnn._backend import gradients
 from keras_urnn.linalg import EPSILON
+from keras_urnn.linalg.rotation_layers import product as product_of_layers
 from keras_urnn.parametrizations import Givens, givens
 from keras_urnn.parametrizations.rotations import (
     butterflies,
@@ -254,3 +257,32 @@ def test_layers_are_orthogonal_in_half_precision(
         found = to_numpy(ops.cast(step(eye, prepared), "float32"))
         np.testing.assert_allclose(found, expected, rtol=0, atol=close)
         assert np.max(np.abs(found.T @ found - np.eye(10))) <= 2 * close
+
+
+def test_gradients_of_many_layers_are_those_of_dense_products() -> None:
+    n = 70  # more layers than TensorFlow writes out
+    C = normal(n, n, seed=1)
+    with precision("float64"):
+        cell = ku.UnitaryRNNCell(
+            n, parametrization="givens", recurrent_initializer="identity"
+        )
+        cell.build((None, 2))
+        cell.recurrent_angles.assign(normal(n * (n - 1) // 2))
+        *factors, _ = cell.parametrization._factors()
+        towards = ops.convert_to_tensor(C)
+        found = gradients(lambda of: ops.sum(towards * product_of_layers(*of)))(factors)
+        found = [to_numpy(one) for one in found]
+        factors = [to_numpy(one) for one in factors]
+    states, layers = np.arange(n), np.zeros((n, n, n))
+    # Where a layer has its factors as a matrix: of a state, its next, the one before.
+    places = [((states + step) % n, states) for step in (0, 1, -1)]
+    for factor, (row, column) in zip(factors, places, strict=True):
+        layers[:, row, column] += factor
+    before = list(accumulate(layers, np.matmul, initial=np.eye(n)))
+    behind = list(accumulate(layers[::-1], lambda a, b: b @ a, initial=np.eye(n)))
+    for k in range(n):
+        expected = before[k].T @ C @ behind[n - 1 - k].T
+        for one, place in zip(found, places, strict=True):
+            # Some n roundings of numbers of about 10.
+            right = expected[place]
+            np.testing.assert_allclose(one[k], right, rtol=0, atol=10 * n * EPS)

@@ -110,6 +110,9 @@ def test_the_others_are_refused_by_name() -> None:
         Haar("SU")
     with pytest.raises(ValueError, match=r'`shape` must be of an even size with.*"U"'):
         Haar("U")((3, 3))
+    for seed in (-1, 2**31, 1.5, True, "1", {}, {"class_name": "Haar"}):
+        with pytest.raises(ValueError, match=r"`seed` must be None, an integer in \[0"):
+            Henaff(seed)
     with pytest.raises(ValueError, match=r"`norm` must be a number in \(0, 1\]"):
         ContractiveInitializer(1.5)
 

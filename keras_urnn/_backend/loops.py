@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from keras_urnn._backend.engines import compiles_loops, compiles_with_xla
+from keras_urnn._backend.engines import compiles_with_xla, writes_out
 
 Step: TypeAlias = Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
 
@@ -61,7 +61,11 @@ def scan(
     """
     length = inputs[0].shape[0]
     short = inner and length is not None and length <= _LONGEST_WRITTEN_OUT
-    if length == 1 or (short and not compiles_loops()):
+    if keras.config.backend() == "torch":
+        from keras_urnn._backend import torch_loop
+
+        return torch_loop.loop(step, carry, inputs, reverse=reverse)
+    if length == 1 or (short and writes_out()):
         return _written_out(step, carry, inputs, outputs, reverse)
     if keras.config.backend() == "jax":
         import jax

@@ -1,6 +1,6 @@
 """What the initializers may be asked for, and what an error says of the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,25 @@ def checked(shape: Sequence[int], dtype: Any) -> tuple[int, str, str]:
         expected = "a floating dtype: " + ", ".join(linalg.EPSILON)
         raise _checks.error("dtype", expected, dtype, "It is that of the matrix.")
     return sizes[0], found, "float64" if found == "float64" else "float32"
+
+
+def seeded(make: Callable[..., Any], seed: Any) -> Any:
+    """One of Keras' own initializers, which knows what a seed is, or raise."""
+    expected = "None, an integer in [0, 2**31) or a keras.random.SeedGenerator"
+    problem = _checks.error("seed", expected, seed, "It decides what is drawn.")
+    if _checks.is_integer(seed):
+        seed = int(seed)
+        if not 0 <= seed < 2**31:  # as on JAX, which has none below 0
+            raise problem
+    elif not isinstance(seed, dict | keras.random.SeedGenerator | None):
+        raise problem
+    try:
+        inner = make(seed=seed)
+    except (AttributeError, KeyError, TypeError, ValueError) as cause:
+        raise problem from cause  # a dict that is no config of a generator
+    if not isinstance(inner.seed, int | keras.random.SeedGenerator):
+        raise problem
+    return inner
 
 
 def seed_of(inner: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A random matrix of a given spectral norm."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 
 from keras_urnn import _checks
 from keras_urnn._serialization import register
-from keras_urnn.initializers.arguments import checked, seed_of
+from keras_urnn.initializers.arguments import checked, seed_of, seeded
 from keras_urnn.linalg import Tensor
 
 
@@ -32,8 +33,9 @@ class ContractiveInitializer(keras.initializers.Initializer):
             `None`.
 
     Raises:
-        ValueError: for a norm outside of (0, 1], and in a call for a shape that is not
-            `(n, n)` or a dtype that is not of floating-point numbers.
+        ValueError: for a norm outside of (0, 1] or what is no seed, and in a call for
+            a shape that is not `(n, n)` or a dtype that is not of floating-point
+            numbers.
 
     Example:
         ```python
@@ -44,7 +46,7 @@ class ContractiveInitializer(keras.initializers.Initializer):
 
     def __init__(self, norm: float = 0.999, seed: Any = None) -> None:
         self.norm = _checks.max_norm(norm, "norm")
-        self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+        self._normal = seeded(partial(keras.initializers.RandomNormal, 0.0, 1.0), seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         n, dtype, wide = checked(shape, dtype)

@@ -1,6 +1,7 @@
 """Random matrices of a group, each as likely as any other."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 
 from keras_urnn import _checks, linalg
 from keras_urnn._serialization import register
-from keras_urnn.initializers.arguments import checked, seed_of
+from keras_urnn.initializers.arguments import checked, seed_of, seeded
 from keras_urnn.linalg import Tensor
 
 GROUPS = ("O", "SO", "U")
@@ -42,9 +43,9 @@ class Haar(keras.initializers.Initializer):
             draws an integer. Defaults to `None`.
 
     Raises:
-        ValueError: for another group, and in a call for a shape that is not `(n, n)`,
-            with an even `n` for `"U"`, or a dtype that is not of floating-point
-            numbers.
+        ValueError: for another group or what is no seed, and in a call for a shape that
+            is not `(n, n)`, with an even `n` for `"U"`, or a dtype that is not of
+            floating-point numbers.
 
     Example:
         ```python
@@ -59,7 +60,7 @@ class Haar(keras.initializers.Initializer):
     def __init__(self, group: str = "O", seed: Any = None) -> None:
         advice = "It is the group of the matrices."
         self.group = _checks.one_of("group", group, GROUPS, advice)
-        self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+        self._normal = seeded(partial(keras.initializers.RandomNormal, 0.0, 1.0), seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         n, dtype, wide = checked(shape, dtype)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from keras_urnn._backend import cos_and_sin
 from keras_urnn._serialization import register
-from keras_urnn.initializers.arguments import checked, seed_of
+from keras_urnn.initializers.arguments import checked, seed_of, seeded
 from keras_urnn.linalg import Tensor
 
 
@@ -32,8 +33,8 @@ class Henaff(keras.initializers.Initializer):
             `None`.
 
     Raises:
-        ValueError: in a call, for a shape that is not `(n, n)` or a dtype that is not
-            of floating-point numbers.
+        ValueError: for what is no seed, and in a call for a shape that is not `(n, n)`
+            or a dtype that is not of floating-point numbers.
 
     Example:
         ```python
@@ -47,7 +48,9 @@ class Henaff(keras.initializers.Initializer):
     """
 
     def __init__(self, seed: Any = None) -> None:
-        self._uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=seed)
+        self._uniform = seeded(
+            partial(keras.initializers.RandomUniform, -1.0, 1.0), seed
+        )
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         n, dtype, wide = checked(shape, dtype)
@@ -78,8 +81,8 @@ class CayleyAngles(keras.initializers.Initializer):
             `None`.
 
     Raises:
-        ValueError: in a call, for a shape that is not `(n, n)` or a dtype that is not
-            of floating-point numbers.
+        ValueError: for what is no seed, and in a call for a shape that is not `(n, n)`
+            or a dtype that is not of floating-point numbers.
 
     Example:
         ```python
@@ -94,7 +97,9 @@ class CayleyAngles(keras.initializers.Initializer):
     """
 
     def __init__(self, seed: Any = None) -> None:
-        self._uniform = keras.initializers.RandomUniform(0.0, 1.0, seed=seed)
+        self._uniform = seeded(
+            partial(keras.initializers.RandomUniform, 0.0, 1.0), seed
+        )
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         n, dtype, wide = checked(shape, dtype)

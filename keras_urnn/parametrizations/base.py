@@ -239,15 +239,11 @@ def initializers(
 
 
 def _numbers_in(tensor: Tensor) -> Array | None:
-    """A tensor in NumPy; `None` while shapes are inferred, and it holds no numbers.
-
-    What `initializers` gives in the meantime is NaN.
-    """
+    """A tensor in NumPy; `None` while shapes are inferred, and it holds no numbers."""
     try:
-        value = np.asarray(ops.convert_to_numpy(tensor), "float64")
+        return np.asarray(ops.convert_to_numpy(tensor), "float64")
     except (TypeError, NotImplementedError):
         return None
-    return value if np.all(np.isfinite(value)) else None
 
 
 def _nearest(value: Array, constraint: Any, field: str) -> Array:

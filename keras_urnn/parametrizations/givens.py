@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_urnn import _checks, linalg
 from keras_urnn._backend import cos_and_sin, matmul
-from keras_urnn._backend.loops import scan
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.rotation_layers import product, turned, turned_back
 from keras_urnn.parametrizations.base import (
     Array,
     Parametrization,
@@ -68,8 +68,8 @@ class Givens(Parametrization):
     `n` layers and with up to 3. With 4 to `n / 2` layers it may miss those with angles
     that are 0, and in float32 more than some 8 layers, because the entries that tell
     the angles are products of `L` sines.
-    Cost: O(n²L) a sequence and O(n²) a step, with memory of O(n²L) for the gradient;
-    O(nL) a step for layers of `256 L` units or more, where that is the cheaper one.
+    Cost: O(n²L) a sequence and O(n²) a step; O(nL) a step for layers of `256 L` units
+    or more, where that is the cheaper one.
     With two layers and a batch of 128 a training step then takes 0.6 of the time with a
     dense matrix at 512 units, and 0.3 at 1,024, on PyTorch; 0.7 and 0.3 on JAX (on one
     core of a CPU). Parameters: about nL/2.
@@ -150,7 +150,7 @@ class Givens(Parametrization):
             return matmul(h, prepared)
         *factors, signs = prepared
         for k, layer in enumerate(self._layers):
-            h = _turned(h, layer.stride, *factors[3 * k : 3 * k + 3])
+            h = turned(h, layer.stride, *factors[3 * k : 3 * k + 3])
         return h * signs
 
     def apply_transposed(self, h: Tensor, prepared: Any) -> Tensor:
@@ -159,9 +159,7 @@ class Givens(Parametrization):
         *factors, signs = prepared
         h = h * signs
         for k, layer in reversed(list(enumerate(self._layers))):
-            own, following, preceding = factors[3 * k : 3 * k + 3]
-            # The angle negated.
-            h = _turned(h, layer.stride, own, -following, -preceding)
+            h = turned_back(h, layer.stride, *factors[3 * k : 3 * k + 3])
         return h
 
     def matrix(self) -> Tensor:
@@ -170,11 +168,7 @@ class Givens(Parametrization):
         return ops.cast(R, self.cell.variable_dtype)
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What a state is multiplied by, its next one, its previous one; and `D`.
-
-        Of shape `(L, n)`, but for `D`: the layers map `h_i` to
-        `own_i h_i + following_i h_{i + stride} + preceding_i h_{i - stride}`.
-        """
+        """Those of all layers, of shape `(L, n)`, as `turned` takes them; and `D`."""
         cell = self.cell
         dtype = "float64" if cell.variable_dtype == "float64" else "float32"
         angles = ops.cast(cell.recurrent_angles, dtype)
@@ -191,15 +185,11 @@ class Givens(Parametrization):
     def _product(self, factors: Any) -> Tensor:
         """`R`: all layers applied to the unit matrix."""
         *of_layers, signs = factors
-        R = ops.eye(self.cell.width, dtype=signs.dtype)
         if self.layout == "tunable":
-
-            def step(R: Tensor, row: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
-                return _turned(R, 1, *row), ()
-
-            return scan(step, R, of_layers, outputs=0, inner=True)[0] * signs
+            return product(*of_layers) * signs
+        R = ops.eye(self.cell.width, dtype=signs.dtype)
         for layer, *row in zip(self._layers, *map(ops.unstack, of_layers), strict=True):
-            R = _turned(R, layer.stride, *row)
+            R = turned(R, layer.stride, *row)
         return R * signs
 
     def set_matrix(self, matrix: Array) -> None:
@@ -252,14 +242,6 @@ class Givens(Parametrization):
 def _is_reached(found: Decomposition, dtype: str) -> bool:
     # Half of what law L3 allows: the other half is for the angles rounded to `dtype`.
     return found.distance <= 2.0 * len(found.signs) * linalg.EPSILON[dtype]
-
-
-def _turned(
-    h: Tensor, stride: int, own: Tensor, following: Tensor, preceding: Tensor
-) -> Tensor:
-    """`h G`. Both neighbours are read, as one of the two factors is 0."""
-    after, before = ops.roll(h, -stride, axis=-1), ops.roll(h, stride, axis=-1)
-    return h * own + after * following + before * preceding
 
 
 def _places(layers: list[Layer], n: int) -> tuple[Array, Array]:

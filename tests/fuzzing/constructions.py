@@ -49,16 +49,20 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Givens": (
         ku.parametrizations.Givens,
-        {"capacity": given.REFLECTIONS, "layout": given.LAYOUT},
+        {"capacity": given.CAPACITY, "layout": given.LAYOUT},
     ),
     "BoundedSVD": (
         ku.parametrizations.BoundedSVD,
         {"left": given.FACTOR, "right": given.FACTOR},
     ),
-    **{
-        name: (getattr(ku.initializers, name), arguments)
-        for name, arguments in given.STARTS.items()
-    },
+    "Haar": (ku.initializers.Haar, {"group": given.GROUP, "seed": given.SEED}),
+    "Henaff": (ku.initializers.Henaff, {"seed": given.SEED}),
+    "CayleyAngles": (ku.initializers.CayleyAngles, {"seed": given.SEED}),
+    "Cycle": (ku.initializers.Cycle, {}),
+    "ContractiveInitializer": (
+        ku.initializers.ContractiveInitializer,
+        {"norm": given.MAX_NORM, "seed": given.SEED},
+    ),
     "ModReLU": (
         ku.activations.ModReLU,
         {
