@@ -9,9 +9,8 @@ from keras_urnn import parametrizations
 from keras_urnn._backend import matmul
 from keras_urnn.activations import cells as activations
 from keras_urnn.activations.base import CellActivation
-from keras_urnn.activations.modrelu import twice
 from keras_urnn.layers import cell_checks, shapes
-from keras_urnn.layers.complex_inputs import is_complex, real_product
+from keras_urnn.layers.complex_inputs import is_complex, real_product, twice
 from keras_urnn.layers.signatures import argument_names
 from keras_urnn.linalg import Tensor
 
