@@ -18,6 +18,7 @@ from keras_urnn.activations.modrelu import (
 )
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence.derivatives import DERIVATIVES, elementwise_name
+from keras_urnn.recurrence.products import summed
 
 Tensors = tuple[Tensor, ...]
 
@@ -88,7 +89,8 @@ def _read_complex(h: Tensor, trained: Sequence[Tensor]) -> Tensors:
     # `|h|`, at least `b`, is known to its rounding only. Below that `|z|` is not known,
     # and a quotient by what is left of it, maybe 0, would not be finite.
     rounding = linalg.EPSILON[keras.backend.standardize_dtype(h.dtype)] * bias
-    of_z = _at_least_tiny(_larger(modulus - bias, rounding))
+    of_z = modulus - bias
+    of_z = ops.where(of_z < rounding, rounding, of_z) + _tiny(square)
     ratio = ops.cast(modulus / of_z, h.dtype)
     u = pairs * ops.cast(inverse, h.dtype)
     return u, (1.0 - ratio) * u, ratio
@@ -96,17 +98,12 @@ def _read_complex(h: Tensor, trained: Sequence[Tensor]) -> Tensors:
 
 def _inverse_root(square: Tensor) -> Tensor:
     """`1 / |z|`; a large number at 0, which is multiplied by 0."""
-    return ops.rsqrt(_at_least_tiny(square))
+    return ops.rsqrt(square + _tiny(square))
 
 
-def _at_least_tiny(a: Tensor) -> Tensor:
-    tiny = np.finfo(keras.backend.standardize_dtype(a.dtype)).tiny
-    return _larger(a, ops.full_like(a, tiny))
-
-
-def _larger(a: Tensor, b: Tensor) -> Tensor:
-    # Not `ops.maximum`, which takes float64 to float32 on JAX. NaN stays.
-    return ops.where(a < b, b, a)
+def _tiny(tensor: Tensor) -> float:
+    """The smallest normal number: added to others, it keeps only 0 from being 0."""
+    return float(np.finfo(keras.backend.standardize_dtype(tensor.dtype)).tiny)
 
 
 def _differentiate_complex(g: Tensor, u: Tensor, rest: Tensor, ratio: Tensor) -> Tensor:
@@ -118,7 +115,8 @@ def _differentiate_complex(g: Tensor, u: Tensor, rest: Tensor, ratio: Tensor) ->
 
 def _sum_along(delta: Tensor, u: Tensor, *_: Tensor) -> Tensors:
     """The gradient of the complex bias, `Σ ⟨δ, u⟩`."""
-    return (ops.sum(pairs_of(delta) * u, axis=(0, 1, 2)),)
+    along = sum_of_parts(pairs_of(delta) * u)
+    return (summed(along[..., 0, :]),)
 
 
 TRAINED: dict[str, Rule] = {
@@ -126,7 +124,7 @@ TRAINED: dict[str, Rule] = {
         apply=lambda z, trained: real_modrelu(z, *trained),
         read=lambda h, trained: (h,),
         differentiate=lambda g, h: ops.where(h != 0.0, g, ops.zeros_like(g)),
-        to_trained=lambda delta, h: (ops.sum(delta * ops.sign(h), axis=(0, 1)),),
+        to_trained=lambda delta, h: (summed(delta * ops.sign(h)),),
     ),
     "complex modrelu": Rule(
         apply=_apply_complex,
