@@ -18,38 +18,24 @@ class Gradients:
     """The gradients of the inputs and of the weights, block by block.
 
     Args:
-        settings: those of the recurrence, with the structure of its map.
-        rule: that of the activation.
+        structure: that of the map from state to state, or None.
         x: the inputs.
-        weights: the kernel, the bias, the tensors of the map and the weights of the
-            activation.
-        needed: of `x`, of the kernel, the bias, the initial state, the tensors of the
-            map and the weights of the activation, whether each needs a gradient.
+        weights: the kernel, the bias and the tensors of the map.
+        needed: of `x`, of the kernel, the bias, the initial state and the tensors of
+            the map, whether each needs a gradient.
     """
 
     def __init__(
-        self,
-        settings: Any,
-        rule: Any,
-        x: Any,
-        weights: Sequence[Any],
-        needed: Sequence[bool],
+        self, structure: Any, x: Any, weights: Sequence[Any], needed: Sequence[bool]
     ) -> None:
-        self.structure, self.rule = settings.structure, rule
-        kernel, _, *others = weights
-        self.tensors, _ = settings.split(others)
+        self.structure = structure
+        kernel, _, *self.tensors = weights
         self.kernel_back, self.needed = kernel.t(), needed
         self.to_x = torch.empty_like(x) if needed[0] else None
         self.sums = [_Sum(weight) for weight in weights]
-        self.sums_of_map, self.sums_of_activation = settings.split(self.sums[2:])
 
-    def add(
-        self, first: int, last: int, x: Any, rows: Any, read: Any, deltas: Any
-    ) -> None:
-        """Add a block, from its inputs, its states and the `δ` of its steps.
-
-        `read` is what the rule has read of the states that the steps gave.
-        """
+    def add(self, first: int, last: int, x: Any, rows: Any, deltas: Any) -> None:
+        """Add a block, from its inputs, its states and the `δ` of its steps."""
         units, features = deltas.shape[-1], x.flatten(0, 1)
         delta = deltas.view(-1, units)
         if self.to_x is not None:
@@ -61,12 +47,11 @@ class Gradients:
             self.sums[1].add(delta.sum(0))
         if any(self.needed[4:]):
             self._add_to_map(rows[:-1].view(-1, units), delta)
-        _add_each(self.sums_of_activation, self.rule.to_trained(deltas, *read))
 
     def _add_to_map(self, h: Any, delta: Any) -> None:
         """The gradient of `h R`, one row for each step and sequence."""
         if self.structure is None:
-            self.sums_of_map[0].add_product(h, delta)
+            self.sums[2].add_product(h, delta)
             return
         rows = len(h) if h.is_cuda else _ROWS
         for pair in zip(h.split(rows), delta.split(rows), strict=True):
@@ -75,15 +60,11 @@ class Gradients:
     def _add_to_structure(self, h: Any, delta: Any) -> None:
         mapped = partial(self.structure.apply, h)
         found = pullback(lambda tensors: mapped(tuple(tensors)), self.tensors, delta)
-        _add_each(self.sums_of_map, found)
+        for total, one in zip(self.sums[2:], found, strict=True):
+            total.add(one)
 
     def results(self) -> tuple[Any, ...]:
         return self.to_x, *(one.result() for one in self.sums)
-
-
-def _add_each(sums: Sequence["_Sum"], found: Sequence[Any]) -> None:
-    for total, one in zip(sums, found, strict=True):
-        total.add(one)
 
 
 class _Sum:

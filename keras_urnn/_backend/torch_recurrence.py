@@ -96,23 +96,25 @@ class _Recurrence(torch.autograd.Function):
         # Read once: `torch.utils.checkpoint` refuses a second time.
         mask, states, x, kernel, bias, start, *tensors = ctx.saved_tensors
         settings, step = ctx.settings, _Step(ctx.settings, kernel, bias, tensors)
-        of = torch_maps.backward(settings.structure, settings.split(tensors)[0])
+        of_map, _ = settings.split(tensors)
+        of = torch_maps.backward(settings.structure, of_map)
         blocks = _blocks(len(x), settings.block)
         longest = min(settings.block, len(x))
         deltas = x.new_empty(longest, *start.shape)
         states_of_block = _StatesOfBlock(states, ctx.starts, step, longest)
-        weights, needed = (kernel, bias, *tensors), ctx.needs_input_grad[2:]
-        sums = Gradients(settings, step.rule, x, weights, needed)
+        weights, needed = (kernel, bias, *of_map), ctx.needs_input_grad[2:]
+        sums = Gradients(settings.structure, x, weights, needed)
         g = x.new_zeros(start.shape) if to_last is None else to_last.clone()
         for i, (first, last) in reversed(list(enumerate(blocks))):
             inputs, inside = x[first:last], _cut(mask, first, last)
             rows = states_of_block(i, first, last, inputs, inside)
             given = _cut(to_states, first, last), inside
-            delta, read = deltas[: last - first], step.rule.read(rows[1:])
-            g = _walk_back(g, read, *given, step, of, delta)
-            sums.add(first, last, inputs, rows, read, delta)
+            delta = deltas[: last - first]
+            g = _walk_back(g, rows, *given, step, of, delta)
+            sums.add(first, last, inputs, rows, delta)
         to_x, to_kernel, to_bias, *to_tensors = sums.results()
-        return None, None, to_x, to_kernel, to_bias, g, *to_tensors
+        to_trained = step.rule.to_trained() if step.rule.to_trained else ()
+        return None, None, to_x, to_kernel, to_bias, g, *to_tensors, *to_trained
 
 
 def _blocks(steps: int, block: int) -> list[tuple[int, int]]:
@@ -165,31 +167,29 @@ class _Step:
 
 def _walk_back(
     g: Any,
-    read: tuple[Any, ...],
+    states: Any,
     upstream: Any,
     mask: Any,
     step: _Step,
     of: Any,
     deltas: Any,
 ) -> Any:
-    """Fill `deltas` from the last step to the first; the gradient of the state before.
+    """Fill `deltas` from the last step to the first; the gradient of `states[0]`.
 
-    `read` is what the rule reads of the states that the steps gave, `of` is what the
-    map is made of: see `torch_maps.backward`.
+    `of` is what the map is made of: see `torch_maps.backward`.
     """
-    rows = list(zip(*(one.unbind(0) for one in read), strict=True))
-    outs = deltas.unbind(0)
+    rows, outs = states.unbind(0), deltas.unbind(0)
     given = None if upstream is None else upstream.unbind(0)
     differentiate, back, add_back = step.rule.differentiate, *step.map[1:]
     for t in reversed(range(len(outs))):
         if given is not None:
             g.add_(given[t])
         delta = outs[t]
-        differentiate(g, *rows[t], delta)
         if mask is None:
+            differentiate(g, rows[t + 1], delta)
             g = back(delta, of, out=g)
         else:
-            delta.masked_fill_(~mask[t], 0.0)
+            differentiate(g.masked_fill(~mask[t], 0.0), rows[t + 1], delta)
             g = add_back(g.masked_fill_(mask[t], 0.0), delta, of)
     return g
 

@@ -14,20 +14,18 @@ class Rule(NamedTuple):
 
     Attributes:
         apply: `apply(z)` replaces `z` by `h = φ(z)` in place.
-        differentiate: `differentiate(g, *read, out)` puts `φ'(z) g` in `out`.
+        differentiate: `differentiate(g, h, out)` puts `φ'(z) g` in `out`.
         plain: `plain(z)` returns `φ(z)`, in operations that autograd knows. None if
             `apply` does, once.
-        read: function of the states of some steps. It returns a tuple of tensors, what
-            `differentiate` reads of them. Defaults to the states themselves.
-        to_trained: function of `δ` and of what was read, for some steps. It returns the
-            gradients of the weights of the activation. Defaults to none.
+        to_trained: function without arguments. It returns the gradients of the weights
+            of the activation, summed over all calls of `differentiate`. None if there
+            are no weights.
     """
 
     apply: Callable[[Any], Any]
-    differentiate: Callable[..., Any]
+    differentiate: Callable[[Any, Any, Any], Any]
     plain: Callable[[Any], Any] | None = None
-    read: Callable[[Any], tuple[Any, ...]] = lambda h: (h,)
-    to_trained: Callable[..., tuple[Any, ...]] = lambda delta, h: ()
+    to_trained: Callable[[], tuple[Any, ...]] | None = None
 
 
 def _inside(low: float, high: float, slope: float) -> Callable[[Any, Any, Any], Any]:

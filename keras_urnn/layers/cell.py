@@ -9,9 +9,8 @@ from keras_urnn import parametrizations
 from keras_urnn._backend import matmul
 from keras_urnn.activations import cells as activations
 from keras_urnn.activations.base import CellActivation
-from keras_urnn.activations.modrelu import twice
 from keras_urnn.layers import cell_checks, shapes
-from keras_urnn.layers.complex_inputs import is_complex, real_product
+from keras_urnn.layers.complex_inputs import is_complex, real_product, twice
 from keras_urnn.layers.signatures import argument_names
 from keras_urnn.linalg import Tensor
 
@@ -47,17 +46,15 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         self.activation = activations.of_cell(
             activation, self.field, units, self.dtype_policy
         )
-        self.output_size = self.width
-        self.state_size: Any = self.width
         self.output_units = cell_checks.output_units(output_units, self.width)
         self.learn_initial_state = cell_checks.learn_initial_state(learn_initial_state)
         self.resting_state = cell_checks.resting_state(resting_state, self.width)
         self.state_scale = cell_checks.state_scale(state_scale, self.width)
-        if self.output_units is not None:
-            # Two states, so that the output is `states[0]`: Keras on JAX takes
-            # `states[0]` for the previous output at a masked step.
-            self.state_size = [self.output_units, self.width - self.output_units]
-            self.output_size = self.output_units
+        m = self.output_units
+        # Two states with `output_units`, so that the output is `states[0]`: Keras on
+        # JAX takes `states[0]` for the previous output at a masked step.
+        self.state_size: Any = self.width if m is None else [m, self.width - m]
+        self.output_size = self.width if m is None else m
 
     @property
     def field(self) -> str:

@@ -12,6 +12,11 @@ def is_complex(tensor: Tensor) -> bool:
     return keras.backend.standardize_dtype(tensor.dtype).startswith("complex")
 
 
+def twice(numbers: Tensor) -> Tensor:
+    """A real number for each complex one, for both of its parts."""
+    return ops.concatenate([numbers, numbers], axis=-1)
+
+
 def real_product(x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     """Real factors of `x K`, which for `K` as `[A | B]` is `[Re x K | Im x K]`.
 

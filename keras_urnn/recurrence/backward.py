@@ -117,11 +117,10 @@ class Backward:
         (back, sums, after), masked = carry, len(self.masks)
         inputs, kept, earlier = row[: masked + 1], row[masked + 1], row[masked + 2 :]
         states = self.recompute(kept, inputs) if self.settings.recompute else kept
-        read = self._read(states)
-        back, delta = self._walk_back(back, read, earlier)
+        back, delta = self._walk_back(back, states, earlier)
         # The loop does not wait for these: XLA computes them beside the next block's.
         to_map = maps.gradients(self.structure, self.tensors, states, delta)
-        to_trained = self._to_trained(delta, read, after)
+        to_trained = self._to_trained(delta, states, after)
         found = (kernel_gradient(inputs[0], delta), *to_map, *to_trained)
         sums = tuple(
             total + ops.cast(one, self.wide)
@@ -134,31 +133,34 @@ class Backward:
         return self.rule.read(states, self.trained)
 
     def _to_trained(
-        self, delta: Tensor, read: Tensors, after: Tensors
+        self, delta: Tensor, states: Tensor, after: Tensors
     ) -> tuple[Tensor, ...]:
         """The gradients of the weights of the activation, summed over a block.
 
-        Row `t` of `read` is of the state that the step before `t` gave, so that `δ_t`
-        goes with row `t + 1`, and the last `δ` with the state after the block.
+        Row `t` of `states` is what the step before `t` gave, so that `δ_t` goes with
+        row `t + 1`, and the last `δ` with the state after the block.
         """
         if not self.trained:
             return ()
-        last = self._read(after[0][None])
         parts = [
-            self.rule.to_trained(delta[:-1], *(one[1:] for one in read)),
-            self.rule.to_trained(delta[-1:], *last),
+            self.rule.to_trained(delta[:-1], *self._read(states[1:])),
+            self.rule.to_trained(delta[-1:], *self._read(after[0][None])),
         ]
         return tuple(a + b for a, b in zip(*parts, strict=True))
 
     def _walk_back(
-        self, back: tuple[Tensor, ...], read: Tensors, earlier: Sequence[Tensor]
+        self, back: tuple[Tensor, ...], states: Tensor, earlier: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """What `back` is for the block before this one, and `δ` of each step.
 
-        Row `t` of `read` is what was read of the state before step `t`. So the round of
-        step `t` has `δ_t` in its carry, and makes `δ_{t-1}` of it. States and `δ` are
-        then rows of one product, without a copy that is moved by a step.
+        Row `t` of `states` is the state before step `t`. So the round of step `t` has
+        `δ_t` in its carry, and makes `δ_{t-1}` of it. States and `δ` are then rows of
+        one product, without a copy that is moved by a step.
         """
+        # What is read of them is computed for the whole block where steps are written
+        # out, each operation apart; XLA fuses it with the step.
+        at_once = self.settings.written_out
+        read = self._read(states) if at_once else (states,)
         reads = len(read)
 
         def step(
@@ -168,7 +170,8 @@ class Backward:
             others = row[reads:]
             mask, upstream = others[: len(held)], others[len(held) :]
             g = sum((*held, *upstream), start=self.back(delta))
-            earlier_delta = self.rule.differentiate(g, *row[:reads])
+            of_state = row[:reads] if at_once else self._read(row[0])
+            earlier_delta = self.rule.differentiate(g, *of_state)
             return passed_on(earlier_delta, g, mask), (delta,)
 
         rows = (*read, *earlier)

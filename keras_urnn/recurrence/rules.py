@@ -4,19 +4,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_urnn import linalg
 from keras_urnn._backend.derivatives import derivative
 from keras_urnn.activations.modrelu import (
     ModReLU,
-    complex_modrelu,
-    modulus_and_inverse,
+    pairs_of,
     real_modrelu,
-    twice,
+    squared_modulus,
+    sum_of_parts,
 )
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence.derivatives import DERIVATIVES, elementwise_name
+from keras_urnn.recurrence.products import summed
 
 Tensors = tuple[Tensor, ...]
 
@@ -63,36 +65,58 @@ def _elementwise(name: str) -> Rule:
     )
 
 
+def _apply_complex(z: Tensor, trained: Sequence[Tensor]) -> Tensor:
+    """What `complex_modrelu` computes, in fewer operations.
+
+    Their gradient is not 0 at 0, and is not used.
+    """
+    pairs = pairs_of(z)
+    square = squared_modulus(pairs)
+    scale = ops.relu(1.0 + ops.cast(trained[0], square.dtype) * _inverse_root(square))
+    return ops.reshape(pairs * ops.cast(scale, z.dtype), ops.shape(z))
+
+
 def _read_complex(h: Tensor, trained: Sequence[Tensor]) -> Tensors:
     """What `_differentiate_complex` needs of the states `h = z / |z| (|z| + b)`.
 
     With `u = h / |h| = z / |z|` and `|z| = |h| - b` these are `u`, `(1 - ρ) u` and
     `ρ = |h| / |z|`, all of them 0 where `h` is.
     """
-    modulus, inverse = modulus_and_inverse(h)
-    of_z = modulus - ops.cast(trained[0], modulus.dtype)
-    # `|h|` is known to its rounding only. Below that `|z|` is not known, and a quotient
-    # by what is left of it, maybe 0, would not be finite.
-    least = linalg.EPSILON[keras.backend.standardize_dtype(h.dtype)] * modulus
-    of_z = ops.where(of_z > least, of_z, least)
-    is_zero = modulus <= 0.0
-    zero, one = ops.zeros_like(modulus), ops.ones_like(modulus)
-    ratio = ops.where(is_zero, zero, modulus / ops.where(is_zero, one, of_z))
-    u = h * twice(ops.cast(inverse, h.dtype))
-    ratio = twice(ops.cast(ratio, h.dtype))
+    pairs = pairs_of(h)
+    square = squared_modulus(pairs)
+    inverse, bias = _inverse_root(square), ops.cast(trained[0], square.dtype)
+    modulus = square * inverse
+    # `|h|`, at least `b`, is known to its rounding only. Below that `|z|` is not known,
+    # and a quotient by what is left of it, maybe 0, would not be finite.
+    rounding = linalg.EPSILON[keras.backend.standardize_dtype(h.dtype)] * bias
+    of_z = modulus - bias
+    of_z = ops.where(of_z < rounding, rounding, of_z) + _tiny(square)
+    ratio = ops.cast(modulus / of_z, h.dtype)
+    u = pairs * ops.cast(inverse, h.dtype)
     return u, (1.0 - ratio) * u, ratio
+
+
+def _inverse_root(square: Tensor) -> Tensor:
+    """`1 / |z|`; a large number at 0, which is multiplied by 0."""
+    return ops.rsqrt(square + _tiny(square))
+
+
+def _tiny(tensor: Tensor) -> float:
+    """The smallest normal number: added to others, it keeps only 0 from being 0."""
+    return float(np.finfo(keras.backend.standardize_dtype(tensor.dtype)).tiny)
 
 
 def _differentiate_complex(g: Tensor, u: Tensor, rest: Tensor, ratio: Tensor) -> Tensor:
     """`δ = ρ g + (1 - ρ) u ⟨g, u⟩`: along `u` the slope is 1, across it `ρ`."""
-    re, im = ops.split(g * u, 2, axis=-1)
-    return ratio * g + rest * twice(re + im)
+    pairs = pairs_of(g)
+    delta = ratio * pairs + rest * sum_of_parts(pairs * u)
+    return ops.reshape(delta, ops.shape(g))
 
 
 def _sum_along(delta: Tensor, u: Tensor, *_: Tensor) -> Tensors:
     """The gradient of the complex bias, `Σ ⟨δ, u⟩`."""
-    re, im = ops.split(ops.sum(delta * u, axis=(0, 1)), 2, axis=-1)
-    return (re + im,)
+    along = sum_of_parts(pairs_of(delta) * u)
+    return (summed(along[..., 0, :]),)
 
 
 TRAINED: dict[str, Rule] = {
@@ -100,10 +124,10 @@ TRAINED: dict[str, Rule] = {
         apply=lambda z, trained: real_modrelu(z, *trained),
         read=lambda h, trained: (h,),
         differentiate=lambda g, h: ops.where(h != 0.0, g, ops.zeros_like(g)),
-        to_trained=lambda delta, h: (ops.sum(delta * ops.sign(h), axis=(0, 1)),),
+        to_trained=lambda delta, h: (summed(delta * ops.sign(h)),),
     ),
     "complex modrelu": Rule(
-        apply=lambda z, trained: complex_modrelu(z, *trained),
+        apply=_apply_complex,
         read=_read_complex,
         differentiate=_differentiate_complex,
         to_trained=_sum_along,

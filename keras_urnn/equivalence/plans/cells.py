@@ -1,7 +1,6 @@
 """Theorem 1 for one cell: the unitary cell that takes its place."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,8 +111,8 @@ def _plan_unitary(cell: Any, parametrization: Parametrization | None) -> Plan:
         None if cell.bias is None else found.bias,
         found.initial_state if cell.learn_initial_state else None,
     )
-    set_all = partial(_set_all, weights, cell)
-    return Plan(UnitaryRNNCell.from_config(config), [set_all])
+    new = UnitaryRNNCell.from_config(config)
+    return Plan(new, [lambda built: _set_all(weights, cell, built)])
 
 
 def _set_all(weights: CellWeights, old: Any, new: Any) -> None:
