@@ -41,7 +41,7 @@ else:
         raise AttributeError(f"module 'keras_urnn' has no attribute {name!r}")
 
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 __all__ = [
     "ContractiveProjection",
