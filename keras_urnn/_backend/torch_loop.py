@@ -1,4 +1,4 @@
-"""A loop over the first axis of tensors on PyTorch, without gradients."""
+"""A loop over the first axis of tensors on PyTorch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,9 @@ def loop(
     step: Any, carry: Any, inputs: Sequence[Any], *, reverse: bool
 ) -> tuple[Any, tuple[Any, ...]]:
     """What `loops.scan` does, with the outputs written in place.
+
+    The carry has its gradient. Outputs are for passes that have a derivative of their
+    own.
 
     Small tensors kept from each round would lie between the large ones that are freed,
     whose memory could then not be used again: 0.5 GB for 512 rounds of 1 MB.

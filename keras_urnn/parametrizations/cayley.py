@@ -89,8 +89,14 @@ class Cayley(SkewMap):
           `rebase_every`
     """
 
-    systems = "scoRNN; the step of the full-capacity uRNN with `rebase_every=1`"
-    reaches = "O(n), but for each D a set of measure 0; all of it with `rebase_every`"
+    systems = (
+        'scoRNN; scuRNN with `field="complex"`; the step of the full-capacity uRNN with '
+        "`rebase_every=1`"
+    )
+    reaches = (
+        "O(n), but for each D a set of measure 0; all of it with `rebase_every`; U(n)"
+    )
+    parameters = "n(n-1)/2; n² + n if complex"
     paper = "[Helfrich et al., 2018](https://arxiv.org/abs/1707.09520)"
 
     def __init__(

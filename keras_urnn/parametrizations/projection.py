@@ -56,9 +56,9 @@ class Projection(Parametrization):
     """
 
     sets = ("unitary", "contractive")
-    systems = "the RNNs of the paper"
-    reaches = "O(n); every contractive matrix"
-    parameters = "n²"
+    systems = 'the RNNs of the paper; full-capacity uRNN with `field="complex"`'
+    reaches = "O(n), U(n); every contractive matrix"
+    parameters = "n²; 2n² if complex"
     cost = "O(n³) an optimizer step, O(n²) a step"
     paper = "[Emami et al., 2019](https://arxiv.org/abs/1910.13672)"
 
