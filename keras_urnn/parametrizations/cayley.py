@@ -90,8 +90,8 @@ class Cayley(SkewMap):
     """
 
     systems = (
-        'scoRNN; scuRNN with `field="complex"`; the step of the full-capacity uRNN with '
-        "`rebase_every=1`"
+        'scoRNN; scuRNN with `field="complex"`; the step of the full-capacity uRNN '
+        "with `rebase_every=1`"
     )
     reaches = (
         "O(n), but for each D a set of measure 0; all of it with `rebase_every`; U(n)"
