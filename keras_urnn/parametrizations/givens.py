@@ -134,7 +134,7 @@ class Givens(Parametrization):
 
     def is_structured(self) -> bool:
         """Whether there are few layers for the width: the class says how few."""
-        return WIDTH_PER_LAYER * len(self._layers) <= self.cell.width
+        return bool(self.cell.width >= WIDTH_PER_LAYER * len(self._layers))
 
     def prepare(self) -> Any:
         """The factors of all layers and `D`; the matrix, where that is cheaper."""
@@ -163,7 +163,9 @@ class Givens(Parametrization):
         return h
 
     def matrix(self) -> Tensor:
-        return ops.cast(self._product(self._factors()), self.cell.variable_dtype)
+        structured = self.is_structured()
+        R = self._product(self._factors()) if structured else self.prepare()
+        return ops.cast(R, self.cell.variable_dtype)
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Those of all layers, of shape `(L, n)`, as `turned` takes them; and `D`."""
