@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_urnn import linalg
@@ -90,20 +89,20 @@ def _read_complex(h: Tensor, trained: Sequence[Tensor]) -> Tensors:
     # and a quotient by what is left of it, maybe 0, would not be finite.
     rounding = linalg.EPSILON[keras.backend.standardize_dtype(h.dtype)] * bias
     of_z = modulus - bias
-    of_z = ops.where(of_z < rounding, rounding, of_z) + _tiny(square)
-    ratio = ops.cast(modulus / of_z, h.dtype)
+    of_z = ops.where(of_z < rounding, rounding, of_z)
+    ratio = ops.cast(modulus / _one_at_zero(of_z, square), h.dtype)
     u = pairs * ops.cast(inverse, h.dtype)
     return u, (1.0 - ratio) * u, ratio
 
 
 def _inverse_root(square: Tensor) -> Tensor:
-    """`1 / |z|`; a large number at 0, which is multiplied by 0."""
-    return ops.rsqrt(square + _tiny(square))
+    """`1 / |z|`, and 1 at 0, which is multiplied by 0."""
+    return ops.rsqrt(_one_at_zero(square, square))
 
 
-def _tiny(tensor: Tensor) -> float:
-    """The smallest normal number: added to others, it keeps only 0 from being 0."""
-    return float(np.finfo(keras.backend.standardize_dtype(tensor.dtype)).tiny)
+def _one_at_zero(tensor: Tensor, square: Tensor) -> Tensor:
+    """Another divisor where a square is 0, so that second derivatives are finite."""
+    return ops.where(square <= 0.0, ops.ones_like(tensor), tensor)
 
 
 def _differentiate_complex(g: Tensor, u: Tensor, rest: Tensor, ratio: Tensor) -> Tensor:
