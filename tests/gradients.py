@@ -84,3 +84,16 @@ def second_derivative(function: Callable[[Any], Any], at: Array) -> Array:
             value = function(a)
         squares = tf.reduce_sum(inner.gradient(value, a) ** 2)
     return outer.gradient(squares, a).numpy()
+
+
+def differences(value: Any, array: Array, step: float = 1e-6) -> Array:
+    """Central differences of a number by the entries of an array that it reads."""
+    found = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        start, ends = array[index], []
+        for sign in (1.0, -1.0):
+            array[index] = start + sign * step
+            ends.append(value())
+        array[index] = start
+        found[index] = (ends[0] - ends[1]) / (2.0 * step)
+    return found

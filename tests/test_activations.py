@@ -11,6 +11,7 @@ from keras import ops
 import keras_urnn as ku
 from keras_urnn import _backend
 from keras_urnn.activations import OPLU, ModReLU, modrelu
+from tests import gradients
 from tests.helpers import (
     BATCH,
     FEATURES,
@@ -87,7 +88,7 @@ def test_modrelu_has_the_gradients_of_differences_and_none_at_zero(field: str) -
         at = [to_numpy(layer.bias), z]
         found = gradient(value, at)
         for one, array in zip(found, at, strict=True):
-            expected = differences(lambda: number(value, at), array)
+            expected = gradients.differences(lambda: number(value, at), array)
             np.testing.assert_allclose(one, expected, rtol=0, atol=1e-8)
         at[1][:] = 0.0
         for one in gradient(value, at):
@@ -104,19 +105,6 @@ def number(value: Any, arrays: list[Array]) -> float:
 
 def gradient(value: Any, arrays: list[Array]) -> list[Array]:
     return [to_numpy(one) for one in _backend.gradients(value)(tensors(arrays))]
-
-
-def differences(value: Any, array: Array, step: float = 1e-6) -> Array:
-    """Central differences of a number by the entries of an array that it reads."""
-    found = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        start, ends = array[index], []
-        for sign in (1.0, -1.0):
-            array[index] = start + sign * step
-            ends.append(value())
-        array[index] = start
-        found[index] = (ends[0] - ends[1]) / (2.0 * step)
-    return found
 
 
 def test_complex_modrelu_commutes_with_a_change_of_phase() -> None:

@@ -5,13 +5,22 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_urnn as ku
 from keras_urnn import _backend, linalg
+from tests.helpers import PARAMETRIZATIONS
 
 BACKEND = keras.backend.backend()
 PROJECTIONS = [
     linalg.polar_factor,
     lambda w: linalg.clip_singular_values(w, 0.9),
 ]
+MAPS_BY_PRODUCTS = (
+    "cayley",
+    "cayley of complex numbers",
+    "exponential",
+    "householder",
+    "bounded_svd",
+)
 
 
 def observe_products(monkeypatch, look):
@@ -72,6 +81,23 @@ def test_tensorflow_multiplies_in_float64_where_tf32_may_be_used(project, monkey
         assert _backend.product_dtype("float32") == "float32"
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(True)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow has no local switch")
+@pytest.mark.parametrize("name", MAPS_BY_PRODUCTS)
+def test_tensorflow_multiplies_maps_in_float64_where_tf32_may_be_used(
+    name, monkeypatch
+):
+    import tensorflow as tf
+
+    row = PARAMETRIZATIONS[name]
+    kind = ku.UnitaryRNNCell if "unitary" in row.sets else ku.ContractiveRNNCell
+    cell = kind(3, row.activation, parametrization=row.make())
+    cell.build((None, 2))
+    assert ops.dtype(cell.parametrization.prepare()) == "float32", "no GPU here"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert ops.dtype(cell.parametrization.prepare()) == "float64"
+    assert ops.dtype(cell.recurrent_matrix()) == "float32"
 
 
 def test_half_precision_is_worked_in_float32():

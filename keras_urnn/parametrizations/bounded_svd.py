@@ -18,6 +18,7 @@ from keras_urnn.parametrizations.base import (
     initial_matrix,
     initializers,
 )
+from keras_urnn.parametrizations.skew import working_dtype
 
 # The singular values of the initial matrix are put into this range, times `max_norm`.
 # The time that a state is remembered is about 1 / (1 - sigmoid(s)) steps, which a step
@@ -99,7 +100,7 @@ class BoundedSVD(Parametrization):
 
     def prepare(self) -> Tensor:
         cell = self.cell
-        dtype = "float64" if cell.variable_dtype == "float64" else "float32"
+        dtype = working_dtype(cell)
         U, V = (ops.cast(one.matrix(), dtype) for one in (self.left, self.right))
         sigma = cell.max_norm * ops.sigmoid(ops.cast(cell.recurrent_singular, dtype))
         with full_precision():

@@ -11,6 +11,7 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import embedding, parts_of
 from keras_urnn.linalg.iterations import newton_schulz_step
 from keras_urnn.parametrizations.base import Array, initial_matrix, initializers
+from keras_urnn.parametrizations.skew import working_dtype
 
 
 def add_weights(cell: Any) -> None:
@@ -41,7 +42,7 @@ def set_weights(cell: Any, matrix: Array) -> None:
 
 def matrix_from(cell: Any) -> Tensor:
     """`R = (I + A)⁻¹ (I - A) D`, as a real matrix, in float32 at least."""
-    dtype = "float64" if cell.variable_dtype == "float64" else "float32"
+    dtype = working_dtype(cell)
     skew = _skew(ops.cast(cell.recurrent_skew, dtype))
     eye = ops.eye(cell.width, dtype=dtype)
     with full_precision():

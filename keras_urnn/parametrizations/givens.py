@@ -1,6 +1,5 @@
 """Products of layers of Givens rotations: the EUNN's map."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,7 @@ from keras_urnn._backend import cos_and_sin, matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.rotation_layers import product, turned, turned_back
-from keras_urnn.parametrizations.base import (
-    Array,
-    Parametrization,
-    initial_matrix,
-    initializers,
-)
+from keras_urnn.parametrizations.base import Array, Parametrization
 from keras_urnn.parametrizations.rotations import (
     Decomposition,
     Layer,
@@ -25,6 +19,7 @@ from keras_urnn.parametrizations.rotations import (
     decomposed,
     neighbours,
 )
+from keras_urnn.parametrizations.signed_weights import add_signed_weights
 
 # From so many states for each layer on, a step by layers is the cheaper one: see the
 # docstring of `Givens`. If it is too low, steps are slower than with the matrix.
@@ -115,22 +110,8 @@ class Givens(Parametrization):
     def build(self, cell: Any) -> None:
         self._layers = self._layers_of(cell.width)
         self._cell = cell
-        start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
-        angles, signs = initializers(2, start, self._raw_start)
-        cell.recurrent_angles = cell.add_weight(
-            shape=(sum(len(layer.first) for layer in self._layers),),
-            name="recurrent_angles",
-            initializer=angles,
-            regularizer=cell.recurrent_regularizer,
-            autocast=False,
-        )
-        cell.recurrent_signs = cell.add_weight(
-            shape=(cell.width,),
-            name="recurrent_signs",
-            initializer=signs,
-            trainable=False,
-            autocast=False,
-        )
+        shape = (sum(len(layer.first) for layer in self._layers),)
+        add_signed_weights(cell, "recurrent_angles", shape, self._raw_start)
 
     def is_structured(self) -> bool:
         """Whether there are few layers for the width: the class says how few."""

@@ -10,7 +10,7 @@ from keras_urnn.parametrizations.base import Array, initial_matrix, initializers
 def add_signed_weights(
     cell: Any,
     name: str,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     weights: Callable[[Array], tuple[Array, Array]],
 ) -> None:
     """Create the raw weights of a map, and the diagonal `D` of signs, not trained.

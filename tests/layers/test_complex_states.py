@@ -142,23 +142,10 @@ def test_all_gradients_are_those_of_differences(fused: bool, mask: Any) -> None:
 
         assert len(found) == 5
         for weight, gradient in zip(weights, found, strict=True):
-            expected = differences(error, weight)
+            expected = gradients.differences(error, weight)
             # Of central differences: step² and eps / step.
             np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-8)
             assert np.max(np.abs(expected)) > 1e-3
-
-
-def differences(value: Any, array: Array, step: float = 1e-6) -> Array:
-    """Central differences of a number by the entries of an array that it reads."""
-    found = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        start, ends = array[index], []
-        for sign in (1.0, -1.0):
-            array[index] = start + sign * step
-            ends.append(value())
-        array[index] = start
-        found[index] = (ends[0] - ends[1]) / (2.0 * step)
-    return found
 
 
 def complex_sequences(dtype: str = "complex64") -> Array:
