@@ -36,7 +36,7 @@ import numpy as np
 import runs
 import tasks
 import trials
-from files import RunError, check, one_sentence, write_json
+from files import check, one_sentence, write_json
 from flags import fill_in, positive, seed
 from pixels import DATASETS
 from systems import SYSTEMS
@@ -72,22 +72,16 @@ def journal_of(folder: Path) -> trials.Journal:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train what is missing; return what all that is in the directory says."""
-    journal = journal_of(arguments.output)
+    output, journal = arguments.output, journal_of(arguments.output)
     if arguments.plot_only:
-        settings = runs.settings_of(arguments.output)
+        settings = runs.settings_of(output)
     else:
         settings = run_settings(arguments)
-        journal.check(settings)
-        runs.claim(arguments.output, settings)
         learn = partial(comparing.learn, settings=settings, data_dir=arguments.data_dir)
-        with runs.alone(arguments.output):
-            trials.run(learn, wanted(arguments), journal, arguments.jobs)
-    rows = list(journal.latest().values())
-    if not rows:
-        raise RunError(
-            f"--output {arguments.output} holds no finished trial. Run the same "
-            "command without --plot-only first."
+        trials.run_in(
+            output, settings, learn, wanted(arguments), journal, arguments.jobs
         )
+    rows = trials.all_rows(output, journal)
     return {"script": "examples/compare.py", "settings": settings, "means": means(rows)}
 
 

@@ -87,26 +87,23 @@ def journal_of(folder: Path) -> trials.Journal:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run what is missing; return the means of all that is in the directory."""
-    journal = journal_of(arguments.output)
+    output, journal = arguments.output, journal_of(arguments.output)
     if arguments.plot_only:
-        settings = runs.settings_of(arguments.output)
+        settings = runs.settings_of(output)
     else:
         settings = run_settings(arguments)
         check_split(arguments)
-        trials.check_engine(arguments.engine)
-        journal.check(settings)
-        runs.claim(arguments.output, settings)
         learn = partial(synthetic_learning.learn, settings=settings)
-        with runs.alone(arguments.output):
-            trials.run(
-                learn, wanted(arguments), journal, arguments.jobs, arguments.engine
-            )
-    rows = list(journal.latest().values())
-    if not rows:
-        raise RunError(
-            f"--output {arguments.output} holds no finished trial. Run the same "
-            "command without --plot-only first."
+        trials.run_in(
+            output,
+            settings,
+            learn,
+            wanted(arguments),
+            journal,
+            arguments.jobs,
+            arguments.engine,
         )
+    rows = trials.all_rows(output, journal)
     return {
         "script": "examples/synthetic.py",
         "settings": settings,

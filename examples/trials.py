@@ -169,6 +169,38 @@ def run(
     return [rows[_key(trial)] for trial in trials]
 
 
+def run_in(
+    output: Path,
+    settings: dict[str, Any],
+    function: Callable[[Trial], dict[str, Any]],
+    trials: list[Trial],
+    journal: Journal,
+    jobs: int,
+    engine: str = "local",
+) -> None:
+    """Run what the journal of a directory lacks, as `run` does, and nobody else there.
+
+    Raises:
+        RunError: when the directory has other settings, or another run is in it.
+    """
+    check_engine(engine)
+    journal.check(settings)
+    runs.claim(output, settings)
+    with runs.alone(output):
+        run(function, trials, journal, jobs, engine)
+
+
+def all_rows(output: Path, journal: Journal) -> list[Row]:
+    """Return the last row of each trial of a directory, or raise if there is none."""
+    rows = list(journal.latest().values())
+    if not rows:
+        raise RunError(
+            f"--output {output} holds no finished trial. Run the same command without "
+            "--plot-only first."
+        )
+    return rows
+
+
 def _run(function: Callable[[Trial], dict[str, Any]], trial: Trial) -> Row:
     return {"trial": trial, **function(trial)}
 
