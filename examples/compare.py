@@ -43,7 +43,7 @@ from systems import SYSTEMS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"delay": 20, "width": 32, "steps": 300, "every": 50},
-    "full": {"delay": 200, "width": 128, "steps": 2000, "every": 50},
+    "full": {"delay": 200, "width": 64, "steps": 2000, "every": 50},
 }
 JOURNAL = "trials.jsonl"
 GROUP = ("task", "delay", "system", "width")  # what seeds have in common

@@ -70,7 +70,7 @@ def learn(
         ],
         "baseline": task.baseline,
         "loss": task.loss,
-        "parameters": model.count_params(),
+        "parameters": sum(math.prod(one.shape) for one in model.trainable_weights),
         "seconds": round(seconds, 1),
         "settings": settings,
         "environment": machine.environment(),
