@@ -138,6 +138,19 @@ def test_rank_deficient_matrices_get_one_of_the_nearest(rank, method):
     assert np.trace(q.T @ w) == pytest.approx(nuclear, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize("dtype", dtypes())
+def test_singular_values_of_all_sizes_and_zero_get_one_of_the_nearest(dtype):
+    rng = np.random.default_rng(10)
+    sizes = 10.0 ** rng.uniform(-8.0, 0.0, (500, 1, 6))
+    sizes *= np.arange(6) < rng.integers(0, 7, (500, 1, 1))  # the rank is 0 to 6
+    w = (rng.normal(size=(500, 8, 6)) * sizes) @ rng.normal(size=(500, 6, 6))
+    q, rounding = apply(linalg.polar_factor, w, dtype=dtype), linalg.EPSILON[dtype]
+    assert gram_error(q) <= 40 * rounding
+    nuclear = np.sum(np.linalg.svd(w, compute_uv=False), axis=-1)
+    found = np.sum(q * w, axis=(-2, -1))
+    assert np.all(nuclear - found <= 100 * rounding * nuclear)
+
+
 def test_newton_schulz_alone_says_nan_where_the_rank_is_deficient():
     assert np.all(
         np.isnan(apply(linalg.polar_factor, np.ones((3, 3)), "newton_schulz"))

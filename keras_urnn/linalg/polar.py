@@ -35,8 +35,9 @@ def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
         matrix: tensor of shape `(..., rows, columns)`.
         method: `"newton_schulz"` iterates `X ← X + X (I - XᵀX) / 2` after scaling
             if needed: matrix products only, but NaN if the rank is deficient to
-            rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, and the SVD if
-            that does not converge. Defaults to `"auto"`.
+            rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, and where that
+            does not converge it replaces the singular values of 0 and goes on.
+            Defaults to `"auto"`.
 
     Returns:
         A tensor of the shape and dtype of `matrix`.
@@ -70,9 +71,32 @@ def _from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
         ops.all(frobenius(defect) < 1.0), lambda: x, lambda: scaled_to_unit(x)
     )
     factor, converged = newton_schulz(scaled)
-    if method == "auto":
-        return ops.cond(ops.all(converged), lambda: factor, lambda: _svd_polar(scaled))
-    return ops.where(converged, factor, math.nan)
+    if method == "newton_schulz":
+        return ops.where(converged, factor, math.nan)
+
+    return ops.cond(
+        ops.all(converged),
+        lambda: factor,
+        lambda: newton_schulz(_with_full_rank(factor))[0],
+    )
+
+
+def _with_full_rank(x: Tensor) -> Tensor:
+    """`X` with other singular values in (0, 1] instead of those near 0.
+
+    Those near 1 stay, with their vectors. `(I - XXᵀ) M (I - XᵀX)` maps the space of the
+    others onto their images by a matrix `M` which has nothing to do with `X`, so that
+    its rank is full there. This takes products only: compiling an SVD takes XLA longer
+    than all of a training step.
+    """
+    rows, columns = x.shape[-2:]
+    i, j = (ops.arange(1, size + 1, dtype=x.dtype) for size in (rows, columns))
+    # Frequencies at multiples of the golden ratio are at least 1 / (√5 columns) apart.
+    # By the large sieve ‖cos(2π φ i j)‖² is then at most rows + √5 columns.
+    size = math.sqrt(rows + math.sqrt(5.0) * columns)
+    mixing = ops.cos(math.pi * (1.0 + math.sqrt(5.0)) * i[:, None] * j) / size
+    outside = mixing - matmul(x, matmul(ops.swapaxes(x, -1, -2), mixing))
+    return x + matmul(outside, gram_defect(x))
 
 
 def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_urnn._backend.loops import scan
+from keras_urnn._backend.loops import scan, traced_once
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import maps
 from keras_urnn.recurrence.products import flat_matmul, kernel_gradient
@@ -89,7 +89,8 @@ class Backward:
         back = passed_on(delta, to_end, at_end)
         sums = tuple(ops.zeros(one.shape, dtype=self.wide) for one in self.weights)
         carry: Any = (back, sums, (end,) if self.trained else ())
-        block, to_x = self._block, []
+        apart, to_x = self.settings.apart, []
+        block = traced_once(self._block) if apart else self._block
         for segment in reversed(segments):
             carry, (to_inputs, deltas) = scan(
                 block,

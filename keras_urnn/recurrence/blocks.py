@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_urnn._backend.loops import scan
+from keras_urnn._backend.loops import scan, traced_once
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import maps
 from keras_urnn.recurrence.backward import Backward, split
@@ -147,6 +147,8 @@ class Blocks:
             end, (before, *after) = self._block_states(h, inputs, weights, wanted)
             return end, (h if self.settings.recompute else before, *after)
 
+        if self.settings.apart:
+            block = traced_once(block)
         ahead, found = self.settings.ahead, []
         for segment in inputs:
             h, one = scan(

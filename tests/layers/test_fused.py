@@ -11,6 +11,7 @@ from keras import ops
 
 import keras_urnn as ku
 from keras_urnn import recurrence
+from keras_urnn._backend.loops import scan
 from keras_urnn.layers import fusing
 from keras_urnn.recurrence import blocks, products, schedule
 from tests import gradients
@@ -591,6 +592,29 @@ def assert_second_derivatives(
         found = gradients.second_derivative(fused, x)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
         assert np.max(np.abs(expected)) > 1e-4
+
+
+def test_blocks_that_are_compiled_apart_are_traced_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if keras.config.backend() == "torch":
+        pytest.skip("blocks that XLA compiles apart")
+    monkeypatch.setattr(schedule, "_OVERLAP_WIDTH", UNITS)
+    traced: list[bool] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        traced.append(options.get("inner", False))
+        return scan(*args, **options)
+
+    monkeypatch.setattr(blocks, "scan", counted)
+    counts = []
+    for steps in (128, 256):  # 2 blocks, and 4
+        model = keras.Sequential([keras.Input((steps, FEATURES)), ku.UnitaryRNN(UNITS)])
+        compile_model(model, "sgd", "mse", jit_compile=True)
+        model.train_on_batch(np.zeros((2, steps, FEATURES)), np.zeros((2, UNITS)))
+        counts.append(sum(traced))
+        traced.clear()
+    assert counts[0] == counts[1]
 
 
 def test_xla_makes_room_for_a_block_as_its_loop_begins(
