@@ -64,6 +64,8 @@ def check_held(parametrization: Any, cell: type[Any]) -> None:
     name, kind = type(parametrization).__name__, cell.__name__
     if cell.recurrent_set not in parametrization.sets:
         expected = f"one that holds {cell.recurrent_set} matrices, as {kind} does"
+        if cell.recurrent_set in type(parametrization).sets:
+            name += f" with {parametrization.get_config()}"  # an option rules it out
         found = f"{name}, which holds {' and '.join(parametrization.sets)} ones"
         advice = 'Choose "projection", or another cell.'
         raise _checks.error("parametrization", expected, found, advice)

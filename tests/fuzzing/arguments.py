@@ -20,6 +20,7 @@ RECURRENT = [*INITIALIZERS, ku.initializers.Cycle(), ku.initializers.Haar("U")]
 PARAMETRIZATIONS = [
     "projection",
     ku.parametrizations.Projection("svd"),
+    ku.parametrizations.Projection(tangent=True),
     "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
     ku.parametrizations.Cayley(rebase_every=1),

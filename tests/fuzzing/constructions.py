@@ -32,7 +32,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Projection": (
         ku.parametrizations.Projection,
-        {"method": given.METHOD, "field": given.FIELD},
+        {"method": given.METHOD, "field": given.FIELD, "tangent": given.flag},
     ),
     "Cayley": (
         ku.parametrizations.Cayley,
