@@ -25,6 +25,8 @@ def obstacle(layer: Any) -> str | None:
         return "`unroll=True` asks for Keras' own loop"
     if has_own_step(cell):
         return f"{type(cell).__name__} has a step of its own"
+    if cell.skip is not None:
+        return "with `skip` no derivative of `activation` can be read from the state"
     if readable_name(cell.activation) is None:
         names = ", ".join([*DERIVATIVES, "modrelu"])
         return f"the derivative of `activation` is read from the state only for {names}"
