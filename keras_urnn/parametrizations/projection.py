@@ -76,7 +76,7 @@ class Projection(Parametrization):
           2008, sections 3.6 and 4.1, the tangent part and the step back to the set
     """
 
-    sets = ("unitary", "contractive")
+    sets: tuple[str, ...] = ("unitary", "contractive")
     systems = 'the RNNs of the paper; full-capacity uRNN with `field="complex"`'
     reaches = "O(n), U(n); every contractive matrix"
     parameters = "n²; 2n² if complex"

@@ -268,7 +268,7 @@ FULL_AND_HALF = ("float32", "mixed_float16")
 def beta_of(layer: Any) -> float:
     """`β` as a step has it. (NumPy takes no single number of TensorFlow's bfloat16.)"""
     _, (beta, *_) = layer.cell.prepared()
-    return float(ops.cast(beta, "float32"))
+    return float(to_numpy(ops.cast(beta, "float32")))
 
 
 @pytest.mark.parametrize(
