@@ -46,7 +46,7 @@ state_scale: sequence of as many positive numbers, or None. With a scale `d`
 skip: number in (0, 1), `keras_urnn.Skip` or None. With a number `β` the step is
     `h_t = (1-β) h_{t-1} @ R + β φ(h_{t-1} @ V + x_t @ K + b)`, so that no
     activation stops what is remembered; `Skip` has options. It goes with
-    neither `resting_state` nor `state_scale`. Such layers run Keras' own loop.
+    neither `resting_state` nor `state_scale`.
 """
 
 UNITARY: Final = """

@@ -12,6 +12,7 @@ from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import embedding
+from keras_urnn.parametrizations.skew import working_dtype
 
 
 @register
@@ -32,7 +33,8 @@ class Skip:
 
     for all times and weights, to rounding. `(1-β)^t` of a state comes through `R` after
     `t` steps, so that `β` is best about one over the number of steps to remember, or
-    less. Recurrent dropout drops states before `V` only.
+    less. Recurrent dropout drops states before `V` only. The fused recurrence of
+    `UnitaryRNN` takes a skip, with activations that have no weights.
 
     Args:
         beta: number in (0, 1). The part `β` of the activation; where it is trained, the
@@ -101,10 +103,11 @@ class Skip:
 
     def prepare(self, cell: Any) -> tuple[Tensor, ...]:
         """`β`, and `V` if there is one: what a step needs of the weights."""
+        dtype = working_dtype(cell)
         if cell.skip_logit is None:
-            beta = ops.convert_to_tensor(self.beta, cell.compute_dtype)
+            beta = ops.convert_to_tensor(self.beta, dtype)
         else:
-            beta = ops.sigmoid(ops.convert_to_tensor(cell.skip_logit))
+            beta = ops.sigmoid(ops.cast(cell.skip_logit, dtype))
         if cell.skip_kernel is None:
             return (beta,)
         kernel = ops.convert_to_tensor(cell.skip_kernel)

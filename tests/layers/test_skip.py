@@ -44,6 +44,11 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
         4,
     ),
 }
+# What a layer is given, and the same in NumPy.
+ACTIVATIONS: dict[str, tuple[Any, Callable[[Array], Array]]] = {
+    "fused": ("relu", lambda z: np.maximum(z, 0.0)),
+    "loop": (smooth, smooth),
+}
 # A case compiles for seconds: one backend is enough for two of them.
 each_case = pytest.mark.parametrize(
     "case",
@@ -58,7 +63,7 @@ MASK = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
 MASK[:, 0] = True  # before the first output there is none to repeat
 
 
-def layer_of(case: str, activation: Any = smooth, **options: Any) -> Any:
+def layer_of(case: str, activation: Any = "relu", **options: Any) -> Any:
     """The built layer of a case, with weights none of which is zero."""
     kind, arguments, _ = CASES[case]
     return randomized(
@@ -99,6 +104,7 @@ def states_of(
     beta = layer.skip.beta
     if "skip_logit" in weights:
         beta = 1.0 / (1.0 + np.exp(-weights["skip_logit"]))
+    activation = smooth if layer.activation is smooth else ACTIVATIONS["fused"][1]
     V = weights.get("skip_kernel", np.zeros((UNITS, UNITS)))
     if start is None:
         start = weights.get("initial_state", np.zeros(UNITS))
@@ -107,17 +113,21 @@ def states_of(
     for t in range(x.shape[1]):
         z = h @ V + x[:, t] @ weights["kernel"] + weights["bias"]
         turned = h @ weights["recurrent_kernel"]
-        new = (1.0 - beta) * turned + beta * smooth(z)
+        new = (1.0 - beta) * turned + beta * activation(z)
         h = new if mask is None else np.where(mask[:, t, None], new, h)
         states.append(h)
     return np.stack(states, axis=1)
 
 
 @each_case
-def test_outputs_final_state_and_gradients_are_those_of_the_equation(case: str) -> None:
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_outputs_final_state_and_gradients_are_those_of_the_equation(
+    case: str, name: str
+) -> None:
     x, y = sequences(), normal(BATCH, STEPS, UNITS, seed=9).astype("float32")
     with precision("float64"):
-        layer = layer_of(case)
+        layer = layer_of(case, ACTIVATIONS[name][0])
+        assert layer.uses_fused_recurrence == (name == "fused")
         inputs = keras.Input((STEPS, FEATURES))
         model = keras.Model(inputs, layer(inputs)[0])
         weights = weights_of(layer)
@@ -142,6 +152,7 @@ def test_outputs_final_state_and_gradients_are_those_of_the_equation(case: str) 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "unroll": {"unroll": True},
+    "checkpoints": {"checkpoint_every": 3},
     "computed": {"parametrization": "cayley"},
     "output-units": {"output_units": 2},
     "two-batches": {"stateful": True},
@@ -173,11 +184,21 @@ def test_states_are_those_of_the_equation_in_each_layer(option: str, mask: Any) 
     assert np.ptp(shown) > 0.1, "the premise: the outputs differ from each other"
 
 
-@pytest.mark.parametrize("dense", [True, pytest.param(False, marks=pytest.mark.once)])
-def test_complex_states_are_those_in_complex_numbers(dense: bool) -> None:
+@pytest.mark.parametrize(
+    ("activation", "dense"),
+    [
+        ("modrelu", True),
+        pytest.param("modrelu", False, marks=pytest.mark.once),
+        pytest.param(None, True, marks=pytest.mark.once),
+    ],
+)
+def test_complex_states_are_those_in_complex_numbers(
+    activation: Any, dense: bool
+) -> None:
     skip = ku.Skip(0.3, trainable=True, dense=dense)
     parametrization = ku.parametrizations.Projection(field="complex")
-    layer = ku.UnitaryRNN(3, "modrelu", parametrization=parametrization, skip=skip)
+    layer = ku.UnitaryRNN(3, activation, parametrization=parametrization, skip=skip)
+    assert layer.uses_fused_recurrence == (activation is None)
     cell, x = randomized(layer).cell, sequences()
     K, R, b = map(as_complex, (cell.kernel, cell.recurrent_kernel, cell.bias))
     V = as_complex(cell.skip_kernel) if dense else np.zeros((3, 3))
@@ -185,8 +206,10 @@ def test_complex_states_are_those_in_complex_numbers(dense: bool) -> None:
     h = np.zeros((BATCH, 3))
     for t in range(STEPS):
         z = h @ V + x[:, t] @ K + b
-        active = np.maximum(np.abs(z) + to_numpy(cell.activation.bias), 0.0)
-        h = (1.0 - beta) * (h @ R) + beta * active * z / np.abs(z)
+        if activation is not None:
+            modulus = np.abs(z) + to_numpy(cell.activation.bias)
+            z = np.maximum(modulus, 0.0) * z / np.abs(z)
+        h = (1.0 - beta) * (h @ R) + beta * z
     expected = np.concatenate([h.real, h.imag], axis=-1)
     np.testing.assert_allclose(
         to_numpy(layer(x)), expected, rtol=0, atol=TOLERANCE["float32"]
@@ -312,7 +335,21 @@ def test_a_number_stands_for_a_fixed_skip_with_v() -> None:
         "bias",
         "skip_kernel",
     ]
-    assert layer.plain_recurrence_reason.startswith("with `skip` no derivative")
+
+
+LOOPS: dict[str, tuple[dict[str, Any], str]] = {
+    "another function": ({"activation": smooth}, "the derivative of `activation`"),
+    "weights": ({"activation": "modrelu"}, "with `skip` an activation with weights"),
+    "dropout": ({"recurrent_dropout": 0.1}, "`recurrent_dropout` changes"),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", LOOPS)
+def test_what_is_not_fused_says_why(name: str) -> None:
+    arguments, reason = LOOPS[name]
+    layer = ku.UnitaryRNN(**{"units": UNITS, "skip": 0.1, **arguments})
+    assert layer.plain_recurrence_reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", [ku.UnitaryRNN, ku.UnitaryRNNCell])
@@ -343,10 +380,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "dropout": (
         {"skip": ku.Skip(0.1, dense=False), "recurrent_dropout": 0.5},
         r"`recurrent_dropout` must be 0 with skip=.*Received: recurrent_dropout=0\.5",
-    ),
-    "checkpoints": (
-        {"skip": 0.1, "checkpoint_every": 5},
-        r"`checkpoint_every` must be None where with `skip` no.*checkpoint_every=5",
     ),
 }
 
