@@ -228,8 +228,11 @@ def test_a_cell_steps_by_itself_as_in_its_layer() -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("size", [1.0, 100.0])
 @pytest.mark.parametrize("first", [0.0, 10.0])
-def test_a_bounded_activation_bounds_the_state(size: float, first: float) -> None:
-    layer = layer_of("trained", "tanh")
+@pytest.mark.parametrize("unroll", [False, True], ids=["fused", "loop"])
+def test_a_bounded_activation_bounds_the_state(
+    size: float, first: float, unroll: bool
+) -> None:
+    layer = layer_of("trained", "tanh", unroll=unroll)
     for seed, weight in enumerate(layer.cell.weights):
         if not weight.name.startswith("recurrent_"):
             weight.assign(size * normal(*weight.shape, seed=seed))
