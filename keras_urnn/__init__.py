@@ -16,6 +16,7 @@ from keras_urnn.constraints import ContractiveProjection, UnitaryProjection
 from keras_urnn.layers import (
     ContractiveRNN,
     ContractiveRNNCell,
+    Skip,
     UnitaryRNN,
     UnitaryRNNCell,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "ContractiveRNN",
     "ContractiveRNNCell",
     "EquivalenceReport",
+    "Skip",
     "UnitaryProjection",
     "UnitaryRNN",
     "UnitaryRNNCell",

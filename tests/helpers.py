@@ -38,6 +38,7 @@ class Row(NamedTuple):
             enough for what all rows are tested for.
         fewest: the least number of units that it can be made for.
         activation: an activation of the numbers of its field.
+        sees: what an optimizer sees of the gradient for a weight, all of it by default.
     """
 
     make: Callable[[], Any]
@@ -47,6 +48,16 @@ class Row(NamedTuple):
     is_variant: bool = False
     fewest: int = 1
     activation: str = "relu"
+    sees: Callable[[Array, Array], Array] = lambda weight, gradient: gradient
+
+
+def tangent_part(matrix: Array, gradient: Array) -> Array:
+    """`G - R (Rᴴ G + Gᴴ R) / 2` of a gradient `G`: real, or complex as `[Re | Im]`."""
+    n = len(matrix)
+    is_real = matrix.shape == (n, n)
+    R, G = (a if is_real else a[:, :n] + 1j * a[:, n:] for a in (matrix, gradient))
+    part = G - R @ (R.conj().T @ G + G.conj().T @ R) / 2.0
+    return part if is_real else np.hstack([part.real, part.imag])
 
 
 # A new parametrization is one new row here: the laws and the layers' tests run on it.
@@ -57,6 +68,17 @@ PARAMETRIZATIONS: dict[str, Row] = {
         lambda: ku.parametrizations.Projection(field="complex"),
         ("unitary", "contractive"),
         activation="modrelu",
+    ),
+    "projection of gradients": Row(
+        lambda: ku.parametrizations.Projection(tangent=True),
+        is_variant=True,
+        sees=tangent_part,
+    ),
+    "projection of gradients of complex numbers": Row(
+        lambda: ku.parametrizations.Projection(field="complex", tangent=True),
+        is_variant=True,
+        activation="modrelu",
+        sees=tangent_part,
     ),
     "cayley": Row(ku.parametrizations.Cayley),
     "cayley of complex numbers": Row(

@@ -1,5 +1,6 @@
 """The fuzz and the certificate hunt in short: `make fuzz` runs them at length."""
 
+import re
 import time
 import warnings
 
@@ -55,7 +56,11 @@ def test_200_calls_raise_nothing_but_value_and_type_errors(capsys):
 @pytest.mark.once
 def test_a_seed_and_an_index_decide_a_call():
     indices = [3, 5, 9, 12]
-    first, second = ([str(calls.call_of(1, i)) for i in indices] for _ in range(2))
+    first, second = (
+        # Without the addresses of objects.
+        [re.sub(" at 0x[0-9a-f]+", "", str(calls.call_of(1, i))) for i in indices]
+        for _ in range(2)
+    )
     assert first == second
     assert len(set(first)) == len(indices)
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import keras
 
+# Before the name of an activation that acts on the second half of a state only.
+ON_SECOND_HALF = "identity, then "
+
 
 def derivative(activation: str) -> Callable[[Any, Any], Any] | None:
     """`φ'(z) g` as a function of `g` and `h = φ(z)`, or None where there is none."""

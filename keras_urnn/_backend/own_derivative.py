@@ -34,8 +34,9 @@ def with_derivative(
         # XLA has none for a loop whose number of rounds depends on the numbers.
         return function(tf.stop_gradient(tensor)), partial(derivative, tensor)
 
-    result: Callable[[Any], Any] = tf.custom_gradient(with_gradient)
-    return result
+    of_tensor = tf.custom_gradient(with_gradient)
+    # Outside of graphs TensorFlow refuses a function that reads a variable itself.
+    return lambda tensor: of_tensor(tf.convert_to_tensor(tensor))
 
 
 def _with_tangent(

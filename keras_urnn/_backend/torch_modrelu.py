@@ -5,11 +5,14 @@ from typing import Any
 
 import torch
 
-from keras_urnn._backend.torch_rules import RULES, Rule
+from keras_urnn._backend.derivatives import ON_SECOND_HALF
+from keras_urnn._backend.torch_rules import RULES, Rule, on_second_half
 
 
 def rule_of(activation: str, trained: Sequence[Any]) -> Rule:
     """The rule of an activation, with its weights."""
+    if activation.startswith(ON_SECOND_HALF):
+        return on_second_half(RULES[activation.removeprefix(ON_SECOND_HALF)])
     return TRAINED[activation](*trained) if trained else RULES[activation]
 
 

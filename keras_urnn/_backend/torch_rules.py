@@ -63,3 +63,22 @@ RULES = {
         _inside(0.0, 1.0, _SIXTH),
     ),
 }
+
+
+def on_second_half(rule: Rule) -> Rule:
+    """An elementwise `φ` on the second half of a state, the identity on the first."""
+
+    def apply(z: Any) -> None:
+        rule.apply(z[..., z.shape[-1] // 2 :])
+
+    def differentiate(g: Any, h: Any, out: Any) -> None:
+        n = h.shape[-1] // 2
+        out[..., :n].copy_(g[..., :n])
+        rule.differentiate(g[..., n:], h[..., n:], out[..., n:])
+
+    def plain(z: Any) -> Any:
+        first, second = z.chunk(2, dim=-1)
+        # A copy: PyTorch lets no part of a tensor that was split be changed in place.
+        return torch.cat([first, (rule.plain or rule.apply)(second.clone())], dim=-1)
+
+    return Rule(apply, differentiate, plain)

@@ -43,6 +43,10 @@ state_scale: sequence of as many positive numbers, or None. With a scale `d`
     the step is `h_t = φ((x_t @ K + b)∘d + ((h_{t-1} - c)∘d) @ R) / d`: for
     ReLU the same as a step with `diag(d) @ R @ diag(1/d)`, which may be
     expansive. Converted layers use it.
+skip: number in (0, 1), `keras_urnn.Skip` or None. With a number `β` the step is
+    `h_t = (1-β) h_{t-1} @ R + β φ(h_{t-1} @ V + x_t @ K + b)`, so that no
+    activation stops what is remembered; `Skip` has options. It goes with
+    neither `resting_state` nor `state_scale`.
 """
 
 UNITARY: Final = """

@@ -12,6 +12,7 @@ from keras_urnn.activations.base import CellActivation
 from keras_urnn.layers import cell_checks, shapes
 from keras_urnn.layers.complex_inputs import is_complex, real_product, twice
 from keras_urnn.layers.signatures import argument_names
+from keras_urnn.layers.skip import skip_of
 from keras_urnn.linalg import Tensor
 
 
@@ -33,6 +34,7 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         learn_initial_state: bool,
         resting_state: Any,
         state_scale: Any,
+        skip: Any,
         **kwargs: Any,
     ) -> None:
         units = cell_checks.units(units)
@@ -50,6 +52,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
         self.learn_initial_state = cell_checks.learn_initial_state(learn_initial_state)
         self.resting_state = cell_checks.resting_state(resting_state, self.width)
         self.state_scale = cell_checks.state_scale(state_scale, self.width)
+        self.skip = skip_of(skip)
+        cell_checks.check_skip(self)
         m = self.output_units
         # Two states with `output_units`, so that the output is `states[0]`: Keras on
         # JAX takes `states[0]` for the previous output at a masked step.
@@ -92,6 +96,8 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+        if self.skip is not None:
+            self.skip.build(self)
         self.learned_initial_state = None
         if self.learn_initial_state:
             self.learned_initial_state = self.add_weight(
@@ -109,11 +115,14 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
     def prepared(self) -> Any:
         """What a step needs of the recurrent map, in the dtype of the step.
 
-        A layer computes it once per sequence, and passes it to the step.
+        With a skip it is a pair, of that and of what the skip needs. A layer computes
+        it once per sequence, and passes it to the step.
         """
+        tensors = self.parametrization.prepare()
+        if self.skip is not None:
+            tensors = (tensors, self.skip.prepare(self))
         return keras.tree.map_structure(
-            lambda tensor: ops.cast(tensor, self.compute_dtype),
-            self.parametrization.prepare(),
+            lambda tensor: ops.cast(tensor, self.compute_dtype), tensors
         )
 
     def call(
@@ -133,8 +142,10 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             sequence = sequence * input_mask
         # h_t = φ(x_t K + b + (h_{t-1} - c) R), or with a scale d
         # h_t = φ((x_t K + b)∘d + ((h_{t-1} - c)∘d) R) / d
+        # or with a skip h_t = (1-β) h_{t-1} R + β φ(h_{t-1} V + x_t K + b)
         if self.resting_state is not None:
             h = h - ops.convert_to_tensor(self.resting_state, self.compute_dtype)
+        whole = h
         if training and state_mask is not None:
             h = h * state_mask
         x = ops.cast(sequence, self.compute_dtype)
@@ -145,8 +156,12 @@ class StructuredRNNCell(keras.layers.SimpleRNNCell):
             d = ops.convert_to_tensor(self.state_scale, dtype=self.compute_dtype)
             z, h = z * d, h * d
         prepared = self.prepared() if prepared is None else prepared
-        z = z + self.parametrization.apply(h, prepared)
-        h = z if self.activation is None else self.activation(z)
+        if self.skip is None:
+            z = z + self.parametrization.apply(h, prepared)
+            h = z if self.activation is None else self.activation(z)
+        else:
+            turned = self.parametrization.apply(whole, prepared[0])
+            h = self.skip.step(self, turned, h, z, prepared[1])
         if self.state_scale is not None:
             h = h / d
 

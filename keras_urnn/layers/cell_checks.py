@@ -64,6 +64,8 @@ def check_held(parametrization: Any, cell: type[Any]) -> None:
     name, kind = type(parametrization).__name__, cell.__name__
     if cell.recurrent_set not in parametrization.sets:
         expected = f"one that holds {cell.recurrent_set} matrices, as {kind} does"
+        if cell.recurrent_set in type(parametrization).sets:
+            name += f" with {parametrization.get_config()}"  # an option rules it out
         found = f"{name}, which holds {' and '.join(parametrization.sets)} ones"
         advice = 'Choose "projection", or another cell.'
         raise _checks.error("parametrization", expected, found, advice)
@@ -117,3 +119,30 @@ def state_scale(value: Any, width: int) -> list[float] | None:
     if min(scale) <= 0.0:
         raise _checks.error("state_scale", "positive", value, advice)
     return scale
+
+
+def check_skip(cell: Any) -> None:
+    """Refuse what a cell with a skip has no meaning, or no promise, for."""
+    if cell.skip is None:
+        return
+    conversions = "Layers converted by theorem 1 use it, and they have no skip."
+    advice = {
+        "resting_state": f"{conversions} `learn_initial_state` starts elsewhere, too.",
+        "state_scale": conversions,
+    }
+    for name, way_out in advice.items():
+        if getattr(cell, name) is not None:
+            expected = f"None with skip={cell.skip}"
+            raise _checks.error(name, expected, getattr(cell, name), way_out)
+    if cell.recurrent_dropout and not cell.skip.dense:
+        expected = f"0 with skip={cell.skip}"
+        way_out = "It drops states before `V`, and `dense=True` makes one."
+        dropped = cell.recurrent_dropout
+        raise _checks.error("recurrent_dropout", expected, dropped, way_out)
+    if cell.recurrent_set == "contractive" and cell.skip.dense:
+        expected = f"None or a Skip with dense=False in a {type(cell).__name__}"
+        way_out = (
+            "A dense `V` has any norm, and the step would be no contraction. Choose "
+            "`dense=False`, or a unitary cell."
+        )
+        raise _checks.error("skip", expected, cell.skip, way_out)

@@ -33,7 +33,8 @@ class ContractiveRNNCell(StructuredRNNCell):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    ‖R‖₂ ≤ max_norm
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
-    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`; a `skip`
+    (`keras_urnn.Skip`) takes the state past `φ`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     The arguments are described in `keras_urnn/layers/arguments.py`.
@@ -89,6 +90,7 @@ class ContractiveRNNCell(StructuredRNNCell):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        skip: Any = None,
         **kwargs: Any,
     ) -> None:
         arguments = given(locals())
@@ -116,7 +118,8 @@ class ContractiveRNN(StructuredRNN):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    ‖R‖₂ ≤ max_norm
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
-    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`; a `skip`
+    (`keras_urnn.Skip`) takes the state past `φ`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     The arguments are described in `keras_urnn/layers/arguments.py`.
@@ -179,6 +182,7 @@ class ContractiveRNN(StructuredRNN):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        skip: Any = None,
         checkpoint_every: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,17 +1,20 @@
 """When a layer takes the fused recurrence, and how it does."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_urnn.activations.base import CellActivation
+from keras_urnn.layers import fused_skip
 from keras_urnn.layers.cell import StructuredRNNCell
 from keras_urnn.layers.complex_inputs import real_product
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import (
     DERIVATIVES,
+    ON_SECOND_HALF,
     Structure,
     fused_recurrence,
     readable_name,
@@ -28,6 +31,8 @@ def obstacle(layer: Any) -> str | None:
     if readable_name(cell.activation) is None:
         names = ", ".join([*DERIVATIVES, "modrelu"])
         return f"the derivative of `activation` is read from the state only for {names}"
+    if cell.skip is not None and isinstance(cell.activation, CellActivation):
+        return "with `skip` an activation with weights is not fused"
     if cell.recurrent_dropout:
         return "`recurrent_dropout` changes the recurrent matrix per sequence"
     if cell.resting_state is not None:
@@ -76,9 +81,13 @@ def inner_loop(
         # pass still reads.
         start = ops.copy(start)
     structure, tensors = _recurrent_map(cell)
-    activation = readable_name(cell.activation)
+    activation, bias = readable_name(cell.activation), _bias(cell)
     assert activation is not None  # `obstacle` refuses the others
-    inputs = (sequences, kernel, _bias(cell), tensors, start, _trained(cell))
+    if cell.skip is not None:
+        activation = ON_SECOND_HALF + activation
+        kernel, bias = map(fused_skip.after_zeros, (kernel, bias))
+        start = fused_skip.before_zeros(start)
+    inputs = (sequences, kernel, bias, tensors, start, _trained(cell))
     *inputs, trained = keras.tree.map_structure(
         lambda value: ops.cast(value, dtype), inputs
     )
@@ -91,6 +100,9 @@ def inner_loop(
         return_sequences=layer.return_sequences,
         checkpoint_every=layer.checkpoint_every,
     )
+    if cell.skip is not None:
+        join = partial(fused_skip.joined, cell=cell, tensors=inputs[3])
+        last, states = join(last), None if states is None else join(states)
     ends = cell.split_state(last)
     outputs = ends[0][:, None] if states is None else cell.split_state(states)[0]
     return ends[0], outputs, ends
@@ -114,6 +126,8 @@ def _recurrent_map(cell: Any) -> tuple[Structure | None, tuple[Tensor, ...]]:
 
     With a scale `d` inside, `R` is `diag(d) R diag(1/d)`.
     """
+    if cell.skip is not None:
+        return fused_skip.map_of(cell)
     if cell.parametrization.is_structured():
         return _structure(cell), tuple(cell.prepared())
     matrix = cell.recurrent_matrix()

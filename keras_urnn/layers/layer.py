@@ -58,6 +58,7 @@ class StructuredRNN(keras.layers.RNN):
     learn_initial_state = of_cell("learn_initial_state")
     resting_state = of_cell("resting_state")
     state_scale = of_cell("state_scale")
+    skip = of_cell("skip")
 
     def __init__(
         self, *, activity_regularizer: Any, checkpoint_every: int | None, **kwargs: Any

@@ -25,7 +25,8 @@ class UnitaryRNNCell(StructuredRNNCell):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    RᵀR = R Rᵀ = I
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
-    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`; a `skip`
+    (`keras_urnn.Skip`) takes the state past `φ`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     The arguments are described in `keras_urnn/layers/arguments.py`.
@@ -80,6 +81,7 @@ class UnitaryRNNCell(StructuredRNNCell):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        skip: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**given(locals()))
@@ -101,7 +103,8 @@ class UnitaryRNN(StructuredRNN):
         h_t = φ(h_{t-1} @ R + x_t @ K + b),    RᵀR = R Rᵀ = I
 
     in row vectors, `R` being the transpose of the paper's `W`, `K` of its `F`.
-    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`.
+    With a `resting_state` `c` it takes `h_{t-1} - c` in place of `h_{t-1}`; a `skip`
+    (`keras_urnn.Skip`) takes the state past `φ`.
     Cost: O(units²) a step, and O(units³) once per optimizer step.
 
     The arguments are described in `keras_urnn/layers/arguments.py`.
@@ -162,6 +165,7 @@ class UnitaryRNN(StructuredRNN):
         learn_initial_state: bool = False,
         resting_state: Any = None,
         state_scale: Any = None,
+        skip: Any = None,
         checkpoint_every: int | None = None,
         **kwargs: Any,
     ) -> None:

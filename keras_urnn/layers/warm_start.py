@@ -19,6 +19,7 @@ def from_simple_rnn(
     config = layer.get_config()
     config |= {"seed": layer.cell.seed, "recurrent_constraint": None, **arguments}
     _check_weights(layer, config)
+    _check_step(config)
     new = kind(**config)
     advice = "The states of `layer` are; complex ones start from initializers."
     check_real(new.cell.parametrization, advice)
@@ -52,6 +53,13 @@ def _check_simple_rnn(layer: Any) -> None:
             f"`layer` must be built. Received: {layer.name!r} without weights. "
             "Call it on data, or `build` it with an input shape."
         )
+
+
+def _check_step(config: dict[str, Any]) -> None:
+    """Refuse a skip: the recurrent kernel of `layer` is inside of its activation."""
+    if config.get("skip") is not None:
+        advice = "The step of `layer` has none. Train a layer with it from the start."
+        raise _checks.error("skip", "None for a warm start", config["skip"], advice)
 
 
 def _check_weights(layer: keras.layers.SimpleRNN, config: dict[str, Any]) -> None:

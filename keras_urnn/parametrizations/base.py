@@ -52,7 +52,7 @@ class Parametrization(ABC):
     - L6. A round trip through the config and a `.keras` file gives a bit-equal matrix.
     """
 
-    sets: ClassVar[tuple[str, ...]]
+    sets: tuple[str, ...]  # an option may rule one of them out
     systems: ClassVar[str]
     reaches: ClassVar[str]
     parameters: ClassVar[str]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_urnn._backend.derivatives import ON_SECOND_HALF
 from keras_urnn._backend.engines import own_engine
 from keras_urnn.linalg import Tensor
 from keras_urnn.recurrence import blocks
@@ -12,7 +13,13 @@ from keras_urnn.recurrence.maps import Structure
 from keras_urnn.recurrence.rules import readable_name
 from keras_urnn.recurrence.schedule import block_length
 
-__all__ = ["DERIVATIVES", "Structure", "fused_recurrence", "readable_name"]
+__all__ = [
+    "DERIVATIVES",
+    "ON_SECOND_HALF",
+    "Structure",
+    "fused_recurrence",
+    "readable_name",
+]
 
 
 def fused_recurrence(
@@ -59,7 +66,8 @@ def fused_recurrence(
         tensors: what the map `h R` is made of. Without a structure one tensor, `R` of
             shape `(width, width)`.
         start: tensor `h_0` of shape `(batch, width)`.
-        activation: string, `φ`: what `readable_name` calls it.
+        activation: string, `φ`: what `readable_name` calls it. After `ON_SECOND_HALF`
+            it acts on the second half of a state, and the identity on the first.
         trained: the weights of `φ`, tensors. Defaults to `()`.
         structure: functions of `h` and `tensors` for `h R` and `h Rᵀ`, or None for
             products with the matrix. Defaults to `None`.

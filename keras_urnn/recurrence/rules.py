@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_urnn import linalg
-from keras_urnn._backend.derivatives import derivative
+from keras_urnn._backend.derivatives import ON_SECOND_HALF, derivative
 from keras_urnn.activations.modrelu import (
     ModReLU,
     pairs_of,
@@ -44,6 +44,8 @@ class Rule(NamedTuple):
 
 def rule_of(name: str) -> Rule:
     """The rule of an activation, by what `readable_name` calls it."""
+    if name.startswith(ON_SECOND_HALF):
+        return _on_second_half(_elementwise(name.removeprefix(ON_SECOND_HALF)))
     return TRAINED[name] if name in TRAINED else _elementwise(name)
 
 
@@ -62,6 +64,23 @@ def _elementwise(name: str) -> Rule:
         differentiate=derivative(name) or DERIVATIVES[name],
         to_trained=lambda delta, h: (),
     )
+
+
+def _on_second_half(rule: Rule) -> Rule:
+    """An elementwise `φ` on the second half of a state, the identity on the first."""
+
+    def apply(z: Tensor, trained: Sequence[Tensor]) -> Tensor:
+        first, second = ops.split(z, 2, axis=-1)
+        return ops.concatenate([first, rule.apply(second, trained)], axis=-1)
+
+    def read(h: Tensor, trained: Sequence[Tensor]) -> Tensors:
+        return rule.read(h[..., h.shape[-1] // 2 :], trained)
+
+    def differentiate(g: Tensor, *of_state: Tensor) -> Tensor:
+        first, second = ops.split(g, 2, axis=-1)
+        return ops.concatenate([first, rule.differentiate(second, *of_state)], axis=-1)
+
+    return Rule(apply, read, differentiate, rule.to_trained)
 
 
 def _apply_complex(z: Tensor, trained: Sequence[Tensor]) -> Tensor:

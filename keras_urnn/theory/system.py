@@ -81,6 +81,10 @@ def check_cell(cell: Any) -> None:
     if getattr(cell, "field", "real") == "complex":
         advice = "The theorems are about states that are real numbers."
         raise _checks.error("cell", "of real states", f"{cell.name}: complex", advice)
+    if getattr(cell, "skip", None) is not None:
+        advice = "The theorems are about states that are all inside of the activation."
+        found = f"{cell.name}: skip={cell.skip}"
+        raise _checks.error("cell", "a cell without a skip", found, advice)
 
 
 def check_activation(cell: Any, activation: str, advice: str) -> None:

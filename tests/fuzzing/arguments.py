@@ -20,6 +20,7 @@ RECURRENT = [*INITIALIZERS, ku.initializers.Cycle(), ku.initializers.Haar("U")]
 PARAMETRIZATIONS = [
     "projection",
     ku.parametrizations.Projection("svd"),
+    ku.parametrizations.Projection(tangent=True),
     "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
     ku.parametrizations.Cayley(rebase_every=1),
@@ -55,6 +56,7 @@ CELL: dict[str, Maker] = {
     "learn_initial_state": flag,
     "resting_state": one_of(None, None, [0.5], [0.0, 1.0]),
     "state_scale": one_of(None, None, [2.0], [0.5, 1.0]),
+    "skip": one_of(None, None, None, 0.1, ku.Skip(0.5, True, dense=False)),
     "name": one_of(None, "cell"),
     "dtype": one_of(None, "float32", "mixed_bfloat16"),
     "trainable": flag,
@@ -71,6 +73,7 @@ LAYER: dict[str, Maker] = {
     "checkpoint_every": one_of(None, None, 2),
 }
 MAX_NORM = one_of(0.9, 0.999, 1.0, 1)
+BETA = one_of(0.1, 0.999, np.float32(0.5))
 SIGNS = one_of(None, 0, 1, 2)
 REBASE = one_of(None, 1, 10)
 REFLECTIONS = one_of(None, 1, 2, 5)

@@ -22,6 +22,15 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "UnitaryRNN": (ku.UnitaryRNN, given.LAYER),
     "ContractiveRNN": (ku.ContractiveRNN, {**given.LAYER, "max_norm": given.MAX_NORM}),
+    "Skip": (
+        ku.Skip,
+        {
+            "beta": given.BETA,
+            "trainable": given.flag,
+            "dense": given.flag,
+            "kernel_initializer": given.CELL["kernel_initializer"],
+        },
+    ),
     "UnitaryProjection": (
         ku.UnitaryProjection,
         {"method": given.METHOD, "field": given.FIELD},
@@ -32,7 +41,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Projection": (
         ku.parametrizations.Projection,
-        {"method": given.METHOD, "field": given.FIELD},
+        {"method": given.METHOD, "field": given.FIELD, "tangent": given.flag},
     ),
     "Cayley": (
         ku.parametrizations.Cayley,
@@ -76,13 +85,21 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+NEEDED = {"units": 2, "beta": 0.5}  # the arguments without a default
+
+
+def needed(good: dict[str, Any]) -> dict[str, Any]:
+    """The least arguments that an object is made from."""
+    return {name: value for name, value in NEEDED.items() if name in good}
+
+
 def constructor(name: str) -> Row:
     kind, good = CONSTRUCTED[name]
 
     def make(draw: Draw) -> Call:
         arguments = given.spoilt(draw, good)
-        if "units" in good and draw.chance(0.95):
-            arguments.setdefault("units", 2)
+        if draw.chance(0.95):
+            arguments = {**needed(good), **arguments}
         return Call(name, kind, (), arguments)
 
     return make
@@ -107,7 +124,7 @@ def round_trip(name: str) -> Row:
 
     def make(draw: Draw) -> Call:
         kind, good = CONSTRUCTED[name]
-        arguments = {"units": 2} if "units" in good else {}
+        arguments = needed(good)
         arguments |= given.spoilt(draw, good)
         return Call(f"{name}, to a config and back", there_and_back, (kind, arguments))
 
@@ -145,7 +162,7 @@ def _instance(draw: Draw, name: str) -> Any:
     """An object of good arguments: where two of them don't fit, of the defaults."""
     kind, good = CONSTRUCTED[name]
     arguments = {key: make(draw) for key, make in good.items() if draw.chance(0.3)}
-    base = {"units": 2} if "units" in good else {}
+    base = needed(good)
     try:
         return kind(**{**base, **arguments})
     except ValueError:

@@ -40,7 +40,10 @@ def everything() -> Any:
             ku.ContractiveRNN(UNITS, output_units=2, return_sequences=True)
         ),
         keras.layers.RNN(
-            [ku.UnitaryRNNCell(UNITS), ku.ContractiveRNNCell(UNITS, output_units=3)]
+            [
+                ku.UnitaryRNNCell(UNITS, skip=ku.Skip(0.2, trainable=True)),
+                ku.ContractiveRNNCell(UNITS, output_units=3),
+            ]
         ),
     ]
     value = inputs

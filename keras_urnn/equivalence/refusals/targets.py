@@ -59,7 +59,7 @@ def check_cell(cell: Any, name: str) -> None:
 def check_learned(cell: Any, name: str) -> None:
     """Raise unless `cell` is built, and its weights are finite."""
     check_built(cell, name)
-    check_real_states(cell, name)
+    check_step(cell, name)
     check_precision(cell.weights, name)
     if not all(np.all(np.isfinite(to_float64(w))) for w in cell.weights):
         advice = "Training has diverged; lower the learning rate or clip gradients."
@@ -73,14 +73,20 @@ def check_built(cell: Any, name: str) -> None:
         raise refusal("built", name, "no weights", advice)
 
 
-def check_real_states(cell: Any, name: str) -> None:
-    """Raise for a cell of complex states, of which theorem 1 says nothing."""
+def check_step(cell: Any, name: str) -> None:
+    """Raise for complex states and for a skip, of which theorem 1 says nothing."""
     if getattr(cell, "field", "real") == "complex":
         advice = (
             "Theorem 1 and its proof are about states that are real numbers, each with "
             "an activation of its own. Copy such a layer by its config and weights."
         )
         raise refusal("of real states", name, "complex states", advice)
+    if getattr(cell, "skip", None) is not None:
+        advice = (
+            "Theorem 1 and its proof are about steps whose state is all inside of the "
+            "activation. Copy such a layer by its config and weights."
+        )
+        raise refusal("without a skip", name, f"skip={cell.skip}", advice)
 
 
 def check_precision(weights: Sequence[Any], name: str) -> None:

@@ -17,7 +17,7 @@ from keras_urnn.equivalence.refusals.targets import (
     check_built,
     check_cell,
     check_learned,
-    check_real_states,
+    check_step,
     refusal,
 )
 from keras_urnn.equivalence.refusals.theorem_1 import check_convertible
@@ -44,7 +44,7 @@ def certify_layers(
     for cell in cells_of(original):
         check_learned(cell, original.name)
     for cell in cells_of(converted):
-        check_real_states(cell, converted.name)
+        check_step(cell, converted.name)
     features = cells_of(original)[0].kernel.shape[0]
     entering = bounds.of_layer(original.name, features)
     seen = checked_readouts(readouts, (cells_of(original), cells_of(converted)))

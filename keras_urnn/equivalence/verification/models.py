@@ -15,7 +15,7 @@ from keras_urnn.equivalence.ranges.cells import cells_of
 from keras_urnn.equivalence.refusals.targets import (
     NotCoveredError,
     check_learned,
-    check_real_states,
+    check_step,
 )
 from keras_urnn.equivalence.verification.cell_pair import CellPair, claims
 from keras_urnn.equivalence.verification.comparison import rounding_tolerance
@@ -41,7 +41,7 @@ def certify_models(
             check_learned(cell, path)
     for path, layer in leaves(converted):
         for cell in cells_of(layer) if is_converted(layer) else []:
-            check_real_states(cell, path)
+            check_step(cell, path)
     first, matching = _original_first(original, converted)
     found, tolerance = Evidence(), None
     try:
