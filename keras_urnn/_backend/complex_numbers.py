@@ -83,7 +83,8 @@ def reordered(z: Any, order: Any, inverse: Any) -> Any:
 
     Args:
         z: tensor.
-        order, inverse: NumPy arrays of integers, permutations.
+        order: NumPy array of integers, a permutation.
+        inverse: NumPy array, the one that undoes it.
     """
 
     def with_gradient(z: Any) -> tuple[Any, Any]:
