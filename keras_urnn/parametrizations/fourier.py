@@ -47,8 +47,8 @@ class Fourier(Parametrization):
 
         R = D₁ F R₁ᵀ Πᵀ D₂ F⁻¹ R₂ᵀ D₃,    R_kᵀ = I - 2 v̄_k v_kᵀ / ‖v_k‖²
 
-    Reached are the matrices of this form only, which for 7 units and more are a set of
-    dimension 7n - 6 in the n² dimensions of U(n). There is no formula for the weights
+    Reached are the matrices of this form only, which for 6 units and more are a set of
+    dimension 7n - 7 in the n² dimensions of U(n). There is no formula for the weights
     of a matrix: `assign` and `initialize` take the one that the cell has already, and
     refuse all others. Set the weights themselves, `cell.recurrent_phases` with `θ` of
     shape `(3, n)` and `cell.recurrent_vectors` with `v` as `[Re | Im]` of shape
@@ -95,7 +95,7 @@ class Fourier(Parametrization):
     sets = ("unitary",)
     field = "complex"
     systems = "uRNN"
-    reaches = "a set of dimension 7n - 6 in U(n), from 7 units on"
+    reaches = "a set of dimension 7n - 7 in U(n), from 6 units on"
     parameters = "7n"
     cost = "O(n² log n) a sequence, O(n²) a step; O(n log n) a step in a wide layer"
     paper = "[Arjovsky et al., 2016](https://arxiv.org/abs/1511.06464)"

@@ -138,8 +138,8 @@ def assert_equal(make: Callable[[], tuple[Any, Any]], states: States) -> None:
         model, layer = make()
         y = normal(BATCH, STEPS, layer.cell.width, seed=1).astype("float32")
         for seed, weight in enumerate(layer.trainable_weights):
-            if weight.constraint is None:
-                weight.assign(0.7 * normal(*weight.shape, seed=seed))
+            value = 0.7 * normal(*weight.shape, seed=seed)
+            weight.assign(weight.constraint(value) if weight.constraint else value)
         weights = weights_of(layer)
         trained = [weight.name for weight in layer.trainable_weights]
         found, state = map(to_numpy, layer(x))
