@@ -51,6 +51,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
         ku.parametrizations.Givens,
         {"capacity": given.CAPACITY, "layout": given.LAYOUT},
     ),
+    "Fourier": (ku.parametrizations.Fourier, {"seed": given.NUMPY_SEED}),
     "BoundedSVD": (
         ku.parametrizations.BoundedSVD,
         {"left": given.FACTOR, "right": given.FACTOR},
