@@ -75,29 +75,8 @@ def reflected(z: Any, u: Any) -> Any:
     return z - 2.0 * along * u
 
 
-def reordered(z: Any, order: Any, inverse: Any) -> Any:
-    """The columns `order` of rows of shape `(rows, n)`, all of them once.
-
-    The gradient is put in order by the inverse permutation. By themselves the backends
-    would add its columns to zeros, which takes longer than the rest of the step.
-
-    Args:
-        z: tensor.
-        order: NumPy array of integers, a permutation.
-        inverse: NumPy array, the one that undoes it.
-    """
-
-    def with_gradient(z: Any) -> tuple[Any, Any]:
-        def gradient(*given: Any, upstream: Any = None) -> Any:
-            # PyTorch is given `z`, and the gradient by its name.
-            return _columns(given[0] if upstream is None else upstream, inverse)
-
-        return _columns(z, order), gradient
-
-    return keras.ops.custom_gradient(with_gradient)(z)
-
-
-def _columns(z: Any, order: Any) -> Any:
+def columns(z: Any, order: Any) -> Any:
+    """The columns `order`, a NumPy array of integers, of rows of shape `(rows, n)`."""
     if keras.config.backend() == "torch":
         import torch
 

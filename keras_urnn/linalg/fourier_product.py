@@ -13,12 +13,12 @@ import numpy.typing as npt
 from keras import ops
 
 from keras_urnn._backend.complex_numbers import (
+    columns,
     complex_rows,
     fft,
     inverse_fft,
     real_rows,
     reflected,
-    reordered,
 )
 from keras_urnn.linalg.iterations import Tensor
 
@@ -51,7 +51,7 @@ def multiplied(h: Tensor, phases: Tensor, vectors: Tensor, by: Permutation) -> T
     """
     z, (d1, d2, d3), (u1, u2) = _as_complex(h, phases, vectors)
     z = reflected(fft(z * d1), u1)
-    z = inverse_fft(reordered(z, *by) * d2)
+    z = inverse_fft(columns(z, by.order) * d2)
     return ops.cast(real_rows(reflected(z, u2) * d3), h.dtype)
 
 
@@ -65,8 +65,8 @@ def multiplied_back(
     z, diagonals, (u1, u2) = _as_complex(h, phases, vectors)
     d1, d2, d3 = map(ops.conj, diagonals)
     z = fft(reflected(z * d3, u2)) * d2
-    z = reordered(z, by.inverse, by.order)
-    return ops.cast(real_rows(inverse_fft(reflected(z, u1)) * d1), h.dtype)
+    z = reflected(columns(z, by.inverse), u1)
+    return ops.cast(real_rows(inverse_fft(z) * d1), h.dtype)
 
 
 def _as_complex(*rows: Tensor) -> tuple[Any, list[Any], list[Any]]:
