@@ -63,7 +63,9 @@ def structured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("structured", [False, True])
-@pytest.mark.parametrize("n", [1, 2, 5, 8])
+@pytest.mark.parametrize(
+    "n", [1, 5, *(pytest.param(n, marks=pytest.mark.once) for n in (2, 8))]
+)
 def test_it_is_the_formula_of_its_docstring(
     n: int, structured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_l4_few_units_reach_a_set_of_all_dimensions(n: int) -> None:
     assert jacobian_rank(n) == n**2
 
 
+@pytest.mark.once
 def test_assign_takes_the_matrix_that_the_weights_give_already() -> None:
     cell = cell_with(5)
     own = to_numpy(cell.recurrent_matrix())

@@ -23,6 +23,9 @@ from keras_urnn._backend.complex_numbers import (
 from keras_urnn.linalg.iterations import Tensor
 
 
+Factors = tuple[Tensor, Tensor]
+
+
 class Permutation(NamedTuple):
     """The columns that rows are put in order by, and those that undo it."""
 
@@ -39,30 +42,28 @@ def permutation(seed: int, n: int) -> Permutation:
     return Permutation(order, np.argsort(order))
 
 
-def multiplied(h: Tensor, phases: Tensor, vectors: Tensor, by: Permutation) -> Tensor:
+def multiplied(h: Tensor, factors: Factors, by: Permutation) -> Tensor:
     """`h R`, in the dtype of `h`; it is computed in float32 at least.
 
     Args:
         h: tensor `[Re | Im]` of shape `(rows, 2n)`.
-        phases: the diagonals of `D₁`, `D₂` and `D₃`, as `[cos θ | sin θ]`, of shape
-            `(3, 2n)`.
-        vectors: the unit vectors of `R₁` and `R₂`, `[Re | Im]`, of shape `(2, 2n)`.
+        factors: the diagonals of `D₁`, `D₂` and `D₃`, as `[cos θ | sin θ]` of shape
+            `(3, 2n)`, and the unit vectors of `R₁` and `R₂`, `[Re | Im]` of shape
+            `(2, 2n)`.
         by: the permutation, `(h Πᵀ)_j = h_{order[j]}`.
     """
-    z, (d1, d2, d3), (u1, u2) = _as_complex(h, phases, vectors)
+    z, (d1, d2, d3), (u1, u2) = _as_complex(h, *factors)
     z = reflected(fft(z * d1), u1)
     z = inverse_fft(columns(z, by.order) * d2)
     return ops.cast(real_rows(reflected(z, u2) * d3), h.dtype)
 
 
-def multiplied_back(
-    h: Tensor, phases: Tensor, vectors: Tensor, by: Permutation
-) -> Tensor:
+def multiplied_back(h: Tensor, factors: Factors, by: Permutation) -> Tensor:
     """`h Rᵀ`: by the factors' conjugate transposes, from the last to the first.
 
     The transpose of an embedding is that of the conjugate transpose.
     """
-    z, diagonals, (u1, u2) = _as_complex(h, phases, vectors)
+    z, diagonals, (u1, u2) = _as_complex(h, *factors)
     d1, d2, d3 = map(ops.conj, diagonals)
     z = fft(reflected(z * d3, u2)) * d2
     z = reflected(columns(z, by.inverse), u1)

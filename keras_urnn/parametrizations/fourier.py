@@ -13,6 +13,7 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import embedding
 from keras_urnn.linalg.directions import directions
 from keras_urnn.linalg.fourier_product import (
+    Factors,
     multiplied,
     multiplied_back,
     permutation,
@@ -134,18 +135,18 @@ class Fourier(Parametrization):
     def apply(self, h: Tensor, prepared: Any) -> Tensor:
         if not isinstance(prepared, tuple):
             return matmul(h, prepared)
-        return multiplied(h, *prepared, self._permutation)
+        return multiplied(h, prepared, self._permutation)
 
     def apply_transposed(self, h: Tensor, prepared: Any) -> Tensor:
         if not isinstance(prepared, tuple):
             return matmul(h, ops.transpose(prepared))
-        return multiplied_back(h, *prepared, self._permutation)
+        return multiplied_back(h, prepared, self._permutation)
 
     def matrix(self) -> Tensor:
         dtype = self.cell.variable_dtype
         return ops.cast(self._product(self._factors()), dtype)
 
-    def _factors(self) -> tuple[Tensor, Tensor]:
+    def _factors(self) -> Factors:
         cell, dtype = self.cell, _working_dtype(self.cell)
         angles = ops.cast(cell.recurrent_phases, dtype)
         phases = ops.concatenate(cos_and_sin(angles), axis=-1)
@@ -153,10 +154,10 @@ class Fourier(Parametrization):
         vectors = ops.cast(cell.recurrent_vectors, dtype)
         return phases, directions(vectors, axis=-1, of_zero=first)
 
-    def _product(self, factors: Any) -> Tensor:
+    def _product(self, factors: Factors) -> Tensor:
         """`R`: all factors applied to the unit matrix, `[I | 0]`."""
         eye = ops.eye(self.cell.units, self.cell.width, dtype=factors[0].dtype)
-        return embedding(multiplied(eye, *factors, self._permutation))
+        return embedding(multiplied(eye, factors, self._permutation))
 
     def set_matrix(self, matrix: Array) -> None:
         """Nothing is to set: `obstruction` lets the present matrix pass only."""

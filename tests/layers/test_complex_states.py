@@ -33,7 +33,9 @@ EACH: dict[str, Any] = {
     **{name: partial(make, field="complex") for name, make in MAPS.items()},
     "fourier": ku.parametrizations.Fourier,
 }
-each_map = pytest.mark.parametrize("name", EACH)
+each_map = pytest.mark.parametrize(
+    "name", [*MAPS, pytest.param("fourier", marks=pytest.mark.once)]
+)
 each_full_map = pytest.mark.parametrize("name", MAPS)
 MASK = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
 MASK[:, 0] = True  # before the first output there is none to repeat
