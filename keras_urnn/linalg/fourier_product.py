@@ -22,7 +22,6 @@ from keras_urnn._backend.complex_numbers import (
 )
 from keras_urnn.linalg.iterations import Tensor
 
-
 Factors = tuple[Tensor, Tensor]
 
 
