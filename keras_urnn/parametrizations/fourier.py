@@ -90,7 +90,9 @@ class Fourier(Parametrization):
         ```
 
     Reference:
-        - [Arjovsky et al., 2016](https://arxiv.org/abs/1511.06464), eq. (6)
+        - [Arjovsky et al., 2016](https://arxiv.org/abs/1511.06464)
+        - [Wisdom et al., 2016](https://arxiv.org/abs/1611.00035), what it misses: they
+          count all 7n weights as dimensions
     """
 
     sets = ("unitary",)

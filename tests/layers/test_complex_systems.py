@@ -23,7 +23,7 @@ def reflection(v: Array) -> Array:
 
 
 def urnn(weights: Weights) -> Array:
-    """`W = D₃ R₂ F⁻¹ D₂ Π R₁ F D₁` acts on columns, equation (6) of the paper."""
+    """`W = D₃ R₂ F⁻¹ D₂ Π R₁ F D₁` acts on columns in the paper."""
     D1, D2, D3 = (np.diag(np.exp(1j * row)) for row in weights["recurrent_phases"])
     R1, R2 = map(reflection, complex_of(weights["recurrent_vectors"]))
     k = np.arange(UNITS)
