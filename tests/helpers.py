@@ -37,6 +37,8 @@ class Row(NamedTuple):
         is_variant: whether it is another row with an option, so that one backend is
             enough for what all rows are tested for.
         fewest: the least number of units that it can be made for.
+        has_inverse: whether it finds the weights of each matrix that it gives. If not,
+            its initial matrix is none that is drawn, either.
         activation: an activation of the numbers of its field.
         sees: what an optimizer sees of the gradient for a weight, all of it by default.
     """
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     is_thin: bool = False
     is_variant: bool = False
     fewest: int = 1
+    has_inverse: bool = True
     activation: str = "relu"
     sees: Callable[[Array, Array], Array] = lambda weight, gradient: gradient
 
@@ -132,6 +135,13 @@ PARAMETRIZATIONS: dict[str, Row] = {
         ),
         is_thin=True,
         is_variant=True,
+    ),
+    "fourier": Row(
+        ku.parametrizations.Fourier,
+        missed=(np.eye(8, dtype="complex128"), r"entries .* away .* no formula"),
+        is_thin=True,
+        has_inverse=False,
+        activation="modrelu",
     ),
     "bounded_svd": Row(
         ku.parametrizations.BoundedSVD,

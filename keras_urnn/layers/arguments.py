@@ -20,7 +20,8 @@ kernel_initializer: initializer of the input kernel `K`, for complex states of
     `[Re | Im]`.
 recurrent_initializer: initializer of the recurrent matrix, for complex states
     of `[Re | Im]`. What it gives is projected; `"orthogonal"` draws from the
-    Haar measure, of the unitary group for complex states.
+    Haar measure, of the unitary group for complex states. With
+    `parametrization="fourier"` it draws other weights than a matrix.
 bias_initializer: initializer of the bias.
 kernel_regularizer: regularizer of the input kernel.
 recurrent_regularizer: regularizer of the recurrent kernel.
@@ -56,9 +57,9 @@ activation: string, callable or None. Any Keras activation, `"modrelu"` or
     exactly. Complex states take `"modrelu"` or None.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
-    each optimizer step, `"cayley"`, `"exponential"`, `"householder"` and
-    `"givens"` compute it from other weights. One with `field="complex"` makes
-    the states complex.
+    each optimizer step, `"cayley"`, `"exponential"`, `"householder"`,
+    `"givens"` and `"fourier"` compute it from other weights. One with
+    `field="complex"`, and `"fourier"`, make the states complex.
 """
 
 CONTRACTIVE: Final = """

@@ -9,6 +9,7 @@ from keras_urnn.parametrizations.base import Parametrization
 from keras_urnn.parametrizations.bounded_svd import BoundedSVD
 from keras_urnn.parametrizations.cayley import Cayley
 from keras_urnn.parametrizations.exponential import Exponential
+from keras_urnn.parametrizations.fourier import Fourier
 from keras_urnn.parametrizations.givens import Givens
 from keras_urnn.parametrizations.householder import Householder
 from keras_urnn.parametrizations.projection import Projection
@@ -17,6 +18,7 @@ __all__ = [
     "BoundedSVD",
     "Cayley",
     "Exponential",
+    "Fourier",
     "Givens",
     "Householder",
     "Parametrization",
@@ -30,6 +32,7 @@ NAMES: dict[str, type[Parametrization]] = {
     "exponential": Exponential,
     "householder": Householder,
     "givens": Givens,
+    "fourier": Fourier,
     "bounded_svd": BoundedSVD,
 }
 
@@ -39,9 +42,9 @@ def get(identifier: Any) -> Parametrization:
 
     Args:
         identifier: a name (`"projection"`, `"cayley"`, `"exponential"`,
-            `"householder"`, `"givens"` or `"bounded_svd"`), an instance, which is
-            copied, or the dict that
-            `keras.saving.serialize_keras_object` makes of one.
+            `"householder"`, `"givens"`, `"fourier"` or `"bounded_svd"`), an instance,
+            which is copied, or the dict that `keras.saving.serialize_keras_object`
+            makes of one.
 
     Returns:
         A `Parametrization`.

@@ -210,7 +210,7 @@ def initial_matrix(cell: Any, constraint: Any) -> Tensor:
     """
     shape = (cell.units, cell.width)
     dtype = "float64" if cell.variable_dtype == "float64" else "float32"
-    start = constraint(_checked_start(cell.recurrent_initializer, shape, dtype))
+    start = constraint(checked_start(cell.recurrent_initializer, shape, dtype))
     return embedding(start) if cell.field == "complex" else start
 
 
@@ -275,7 +275,7 @@ def _checked_embedding(value: Array, dtype: str) -> Array:
     return nearest
 
 
-def _checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
+def checked_start(initializer: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
     """The matrix that an initializer returns for this shape, or raise."""
     try:
         start = initializer(shape, dtype=dtype)

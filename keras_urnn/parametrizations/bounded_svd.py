@@ -176,6 +176,10 @@ def _factor(argument: str, identifier: Any) -> Parametrization:
             f"{type(found).__name__}, which holds {' and '.join(found.sets)} ones"
         )
         raise _checks.error(argument, expected, received, 'Choose "cayley".')
+    if found.field != "real":
+        received = f"{type(found).__name__} of {found.field} ones"
+        advice = 'Choose "cayley": the states are real.'
+        raise _checks.error(argument, "of real numbers", received, advice)
     return found
 
 

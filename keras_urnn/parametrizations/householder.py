@@ -9,6 +9,7 @@ from keras_urnn import _checks, linalg
 from keras_urnn._backend import full_precision, matmul
 from keras_urnn._serialization import register
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.directions import directions
 from keras_urnn.linalg.iterations import newton_schulz_step
 from keras_urnn.parametrizations.base import Array, Parametrization
 from keras_urnn.parametrizations.reflections import reflections_of
@@ -144,7 +145,9 @@ class Householder(Parametrization):
 
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
         cell, dtype = self.cell, working_dtype(self.cell)
-        U = _directions(ops.cast(cell.recurrent_vectors, dtype))
+        lower = ops.tril(ops.cast(cell.recurrent_vectors, dtype))
+        # The columns from the diagonal on. One of zeros stands for the unit vector.
+        U = directions(lower, axis=0, of_zero=ops.eye(*lower.shape, dtype=dtype))
         half = 0.5 * ops.eye(U.shape[1], dtype=dtype)
         with full_precision():
             S = half + ops.triu(matmul(ops.transpose(U), U), k=1)
@@ -171,20 +174,6 @@ class Householder(Parametrization):
 
     def get_config(self) -> dict[str, Any]:
         return {"reflections": self.reflections, "determinant": self.determinant}
-
-
-def _directions(vectors: Tensor) -> Tensor:
-    """The columns from the diagonal on, of norm 1.
-
-    A column of zeros stands for that of the unit matrix. Dividing by the largest entry
-    first keeps the norm of a column of any size within the dtype.
-    """
-    lower = ops.tril(vectors)
-    largest = ops.stop_gradient(ops.max(ops.abs(lower), axis=0, keepdims=True))
-    eye = ops.eye(*vectors.shape, dtype=vectors.dtype)
-    is_zero = largest == 0.0
-    scaled = ops.where(is_zero, eye, lower / ops.where(is_zero, 1.0, largest))
-    return scaled / ops.sqrt(ops.sum(ops.square(scaled), axis=0, keepdims=True))
 
 
 def _product(U: Tensor, solved: Tensor, signs: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Givens(capacity=2),
     ku.parametrizations.Givens(layout="fft"),
     ku.parametrizations.Projection(field="complex"),
+    ku.parametrizations.Fourier(seed=1),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),
@@ -85,6 +86,7 @@ LAYOUT = one_of("tunable", "fft")
 FACTOR = one_of("cayley", "projection", ku.parametrizations.Givens(1))
 GROUP = one_of("O", "SO", "U")
 SEED = one_of(None, 0, 3, keras.random.SeedGenerator(1))
+NUMPY_SEED = one_of(0, 3, np.int64(4), 2**32 - 1)
 
 
 def spoilt(draw: Draw, good: Mapping[str, Maker]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ NAMES = (
     "exponential",
     "householder",
     "givens",
+    "fourier",
     "bounded_svd",
 )
 
@@ -48,7 +49,9 @@ def main() -> None:
 def make_layer(name: str) -> Any:
     unitary = "unitary" in ku.parametrizations.get(name).sets
     kind = ku.UnitaryRNN if unitary else ku.ContractiveRNN
-    layer = kind(4, parametrization=name, return_sequences=True)
+    is_complex = ku.parametrizations.get(name).field == "complex"
+    activation = "modrelu" if is_complex else "relu"
+    layer = kind(4, activation, parametrization=name, return_sequences=True)
     return keras.Sequential([keras.Input((None, 3)), layer])
 
 

@@ -1,5 +1,6 @@
 """Layers of complex states, against the recurrence in complex numbers in NumPy."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,21 @@ MAPS: dict[str, Any] = {
     "projection": ku.parametrizations.Projection,
     "cayley": ku.parametrizations.Cayley,
 }
-each_map = pytest.mark.parametrize("name", MAPS)
+EACH: dict[str, Any] = {
+    **{name: partial(make, field="complex") for name, make in MAPS.items()},
+    "fourier": ku.parametrizations.Fourier,
+}
+each_map = pytest.mark.parametrize(
+    "name", [*MAPS, pytest.param("fourier", marks=pytest.mark.once)]
+)
+each_full_map = pytest.mark.parametrize("name", MAPS)
 MASK = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
 MASK[:, 0] = True  # before the first output there is none to repeat
 each_masked = pytest.mark.parametrize("mask", [None, MASK], ids=["all-steps", "masked"])
 
 
 def layer_with(name: str = "projection", **options: Any) -> Any:
-    parametrization = MAPS[name](field="complex")
+    parametrization = EACH[name]()
     arguments = {"activation": "modrelu", "learn_initial_state": True, **options}
     return ku.UnitaryRNN(UNITS, parametrization=parametrization, **arguments)
 
@@ -292,7 +300,7 @@ def test_a_contractive_one_has_the_nearest_matrix_of_its_norm() -> None:
 
 
 @pytest.mark.once
-@each_map
+@each_full_map
 def test_the_default_start_has_the_haar_measure(name: str) -> None:
     # Of U(1) and U(2): the mean of |tr Q^k|² is min(k, n).
     for units in (1, 2):
@@ -302,7 +310,7 @@ def test_the_default_start_has_the_haar_measure(name: str) -> None:
                 units,
                 "modrelu",
                 recurrent_initializer=keras.initializers.Orthogonal(seed=seed),
-                parametrization=MAPS[name](field="complex"),
+                parametrization=EACH[name](),
             )
             cell.build((None, 1))
             Q = as_complex(to_numpy(cell.recurrent_matrix())[:units])
@@ -313,7 +321,7 @@ def test_the_default_start_has_the_haar_measure(name: str) -> None:
         assert np.abs(np.mean(traces)) < 0.2
 
 
-@each_map
+@each_full_map
 def test_a_matrix_is_given_in_either_form(name: str) -> None:
     layer = built(layer_with(name))
     parametrization = layer.cell.parametrization

@@ -1,6 +1,7 @@
 """Each system of the literature is what its paper says, in plain float64 NumPy."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,7 +10,12 @@ import pytest
 import scipy.linalg
 
 import keras_urnn as ku
-from keras_urnn.parametrizations import Cayley, Exponential, Householder
+from keras_urnn.parametrizations import (
+    BoundedSVD,
+    Cayley,
+    Exponential,
+    Householder,
+)
 from tests import gradients
 from tests.helpers import (
     BATCH,
@@ -23,6 +29,8 @@ from tests.helpers import (
 )
 
 Weights = dict[str, Array]
+States = Callable[[Weights, Array], Array]  # of all steps, from weights and inputs
+MAX_NORM = 0.9  # of Spectral-RNN
 
 
 def skew(raw: Array) -> Array:
@@ -49,11 +57,17 @@ def dtriv(weights: Weights) -> Array:
     return weights["recurrent_base"] @ scipy.linalg.expm(A)
 
 
-def ornn(weights: Weights) -> Array:
+def ornn(weights: Weights, part: str = "") -> Array:
     product = np.eye(UNITS)
-    for v in np.tril(weights["recurrent_vectors"]).T:
+    for v in np.tril(weights[f"{part}recurrent_vectors"]).T:
         product = product @ (np.eye(UNITS) - 2.0 * np.outer(v, v) / (v @ v))
-    return product @ np.diag(weights["recurrent_signs"])
+    return product @ np.diag(weights[f"{part}recurrent_signs"])
+
+
+def spectral_rnn(weights: Weights) -> Array:
+    U, V = (ornn(weights, part) for part in ("left_", "right_"))
+    sigmoid = 1.0 / (1.0 + np.exp(-weights["recurrent_singular"]))
+    return U @ np.diag(MAX_NORM * sigmoid) @ V.T
 
 
 SYSTEMS: dict[str, tuple[Callable[[], Any], Callable[[Weights], Array]]] = {
@@ -63,6 +77,7 @@ SYSTEMS: dict[str, tuple[Callable[[], Any], Callable[[Weights], Array]]] = {
     "oRNN": (Householder, ornn),
     "CWY, 3 reflections": (lambda: Householder(3), ornn),
     "CWY, 1 reflection": (lambda: Householder(1), ornn),
+    "Spectral-RNN": (lambda: BoundedSVD(Householder(3), Householder(2)), spectral_rnn),
 }
 
 
@@ -87,15 +102,20 @@ def differences(loss: Callable[[Weights], float], weights: Weights, name: str) -
     return gradient
 
 
-def model_of(parametrization: Any) -> tuple[Any, Any]:
+def model_of(parametrization: Any, **options: Any) -> tuple[Any, Any]:
     """A model of one layer whose outputs are all states, and the layer."""
-    layer = ku.UnitaryRNN(
+    is_unitary = "unitary" in parametrization.sets
+    make = (
+        ku.UnitaryRNN if is_unitary else partial(ku.ContractiveRNN, max_norm=MAX_NORM)
+    )
+    layer = make(
         UNITS,
         parametrization=parametrization,
         recurrent_initializer=keras.initializers.Orthogonal(seed=2),
         bias_initializer=keras.initializers.RandomNormal(seed=3),
         return_sequences=True,
         return_state=True,
+        **options,
     )
     inputs = keras.Input((STEPS, FEATURES))
     return keras.Model(inputs, layer(inputs)[0]), layer
@@ -111,24 +131,24 @@ def weights_of(layer: Any) -> Weights:
     return {weight.name: to_numpy(weight) for weight in layer.weights}
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_outputs_final_state_and_gradients_are_those_of_the_paper(name: str) -> None:
-    make, matrix = SYSTEMS[name]
-    x, y = data()
+def assert_equal(make: Callable[[], tuple[Any, Any]], states: States) -> None:
+    """Outputs, final state and all gradients of a model are those of an oracle."""
+    x, _ = data()
     with precision("float64"):
-        model, layer = model_of(make())
+        model, layer = make()
+        y = normal(BATCH, STEPS, layer.cell.width, seed=1).astype("float32")
         for seed, weight in enumerate(layer.trainable_weights):
-            weight.assign(0.7 * normal(*weight.shape, seed=seed))
+            value = 0.7 * normal(*weight.shape, seed=seed)
+            weight.assign(weight.constraint(value) if weight.constraint else value)
         weights = weights_of(layer)
         trained = [weight.name for weight in layer.trainable_weights]
         found, state = map(to_numpy, layer(x))
         computed = gradients.of_error(model, x, y)
 
     def loss(weights: Weights) -> float:
-        error = outputs(weights, matrix(weights), x) - y
-        return float(np.mean(error**2))
+        return float(np.mean((states(weights, x) - y) ** 2))
 
-    expected = outputs(weights, matrix(weights), x)
+    expected = states(weights, x)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
     np.testing.assert_allclose(state, expected[:, -1], rtol=0, atol=1e-13)
     for weight, gradient in zip(trained, computed, strict=True):
@@ -136,6 +156,15 @@ def test_outputs_final_state_and_gradients_are_those_of_the_paper(name: str) -> 
         by_differences = differences(loss, weights, weight)
         np.testing.assert_allclose(gradient, by_differences, rtol=0, atol=1e-8)
         assert np.max(np.abs(gradient)) > 1e-4
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_outputs_final_state_and_gradients_are_those_of_the_paper(name: str) -> None:
+    make, matrix = SYSTEMS[name]
+    assert_equal(
+        lambda: model_of(make()),
+        lambda weights, x: outputs(weights, matrix(weights), x),
+    )
 
 
 # The map around a base, and after how many steps the base moves: dtriv, and the
