@@ -76,6 +76,16 @@ PARAMETRIZATIONS: dict[str, Row] = {
     "exponential with a base": Row(
         lambda: ku.parametrizations.Exponential(rebase_every=2), is_variant=True
     ),
+    "exponential of complex numbers": Row(
+        lambda: ku.parametrizations.Exponential(field="complex"),
+        is_variant=True,
+        activation="modrelu",
+    ),
+    "exponential of complex numbers with a base": Row(
+        lambda: ku.parametrizations.Exponential(rebase_every=2, field="complex"),
+        is_variant=True,
+        activation="modrelu",
+    ),
     "householder": Row(ku.parametrizations.Householder),
     "householder of determinant 1": Row(
         lambda: ku.parametrizations.Householder(determinant=1),

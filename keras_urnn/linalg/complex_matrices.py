@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_urnn._backend import matmul
 from keras_urnn.linalg.iterations import Tensor
 
 
@@ -25,6 +26,42 @@ def embedding(parts: Any) -> Any:
 def parts_of(matrix: Any) -> Any:
     """`[A | B]` of an embedding, a tensor or an array."""
     return matrix[..., : matrix.shape[-2] // 2, :]
+
+
+def stored(matrix: Any, field: str) -> Any:
+    """What is kept of a matrix: `[A | B]` of an embedding, all of a real one."""
+    return parts_of(matrix) if field == "complex" else matrix
+
+
+def whole(parts: Any, field: str) -> Any:
+    """The matrix of which this is kept."""
+    return embedding(parts) if field == "complex" else parts
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two square matrices, real ones or both `[A | B]`.
+
+    Of complex ones it takes half as many operations as that of their embeddings.
+    """
+    return matmul(a, embedding(b) if _is_complex(b) else b)
+
+
+def adjoint(a: Tensor) -> Tensor:
+    """The (conjugate) transpose of a square matrix, a real one or `[A | B]`."""
+    if not _is_complex(a):
+        return ops.transpose(a)
+    re, im = ops.split(a, 2, axis=-1)
+    return ops.concatenate([ops.transpose(re), -ops.transpose(im)], axis=-1)
+
+
+def identity_like(a: Tensor) -> Tensor:
+    """The unit matrix of the shape of a square matrix, a real one or `[A | B]`."""
+    rows, columns = a.shape
+    return ops.eye(rows, columns, dtype=a.dtype)
+
+
+def _is_complex(a: Tensor) -> bool:
+    return bool(a.shape[-1] != a.shape[-2])
 
 
 def nearest_parts(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -42,7 +42,10 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
             "rebase_every": given.REBASE,
         },
     ),
-    "Exponential": (ku.parametrizations.Exponential, {"rebase_every": given.REBASE}),
+    "Exponential": (
+        ku.parametrizations.Exponential,
+        {"rebase_every": given.REBASE, "field": given.FIELD},
+    ),
     "Householder": (
         ku.parametrizations.Householder,
         {"reflections": given.REFLECTIONS, "determinant": given.DETERMINANT},
