@@ -38,6 +38,13 @@ def whole(parts: Any, field: str) -> Any:
     return embedding(parts) if field == "complex" else parts
 
 
+def of_real(a: Tensor, field: str) -> Tensor:
+    """A real matrix as what is kept of one of a field: `[A | 0]` of a complex one."""
+    if field == "real":
+        return a
+    return ops.concatenate([a, ops.zeros_like(a)], axis=-1)
+
+
 def product(a: Tensor, b: Tensor) -> Tensor:
     """The product of two square matrices, real ones or both `[A | B]`.
 
