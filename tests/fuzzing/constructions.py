@@ -52,7 +52,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "Givens": (
         ku.parametrizations.Givens,
-        {"capacity": given.CAPACITY, "layout": given.LAYOUT},
+        {"capacity": given.CAPACITY, "layout": given.LAYOUT, "field": given.FIELD},
     ),
     "BoundedSVD": (
         ku.parametrizations.BoundedSVD,

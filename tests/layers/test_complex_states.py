@@ -29,6 +29,7 @@ MAPS: dict[str, Any] = {
     "projection": ku.parametrizations.Projection,
     "cayley": ku.parametrizations.Cayley,
     "exponential": ku.parametrizations.Exponential,
+    "givens": ku.parametrizations.Givens,
 }
 each_map = pytest.mark.parametrize("name", MAPS)
 MASK = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
@@ -101,6 +102,7 @@ OPTIONS = [
     ("projection", {}),
     ("projection", {"unroll": True}),
     pytest.param("exponential", {}, marks=pytest.mark.once),
+    pytest.param("givens", {}, marks=pytest.mark.once),
     pytest.param("projection", {"use_bias": False}, marks=pytest.mark.once),
     pytest.param("projection", {"checkpoint_every": 3}, marks=pytest.mark.once),
 ]
