@@ -23,6 +23,7 @@ from tests.helpers import (
     to_numpy,
 )
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 UNITS = 3
 WIDTH = 2 * UNITS
 MAPS: dict[str, Any] = {
@@ -250,6 +251,19 @@ def test_saved_loaded_and_cloned_it_is_the_same(name: str, tmp_path: Path) -> No
     expected = to_numpy(model(sequences()))
     for copy in (keras.models.load_model(tmp_path / "model.keras"), cloned):
         np.testing.assert_array_equal(to_numpy(copy(sequences())), expected)
+
+
+@pytest.mark.parametrize("name", ["exponential", "givens"])
+def test_golden_file_gives_its_outputs_on_every_backend(name: str) -> None:
+    # Made once under TensorFlow, by golden/make_golden.py.
+    model = keras.models.load_model(GOLDEN / f"complex_{name}.keras")
+    data = np.load(GOLDEN / f"complex_{name}.npz")
+    (layer,) = model.layers
+    assert type(layer.cell.parametrization) is MAPS[name]
+    assert layer.cell.field == "complex"
+    np.testing.assert_allclose(
+        to_numpy(model(data["x"])), data["y"], rtol=0, atol=TOLERANCE["float32"]
+    )
 
 
 @each_map

@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 
 import keras_urnn as ku
-from keras_urnn.parametrizations import Cayley, Exponential, Householder
+from keras_urnn.parametrizations import Cayley, Exponential, Givens, Householder
 from tests import gradients
 from tests.helpers import (
     BATCH,
@@ -87,10 +87,11 @@ def differences(loss: Callable[[Weights], float], weights: Weights, name: str) -
     return gradient
 
 
-def model_of(parametrization: Any) -> tuple[Any, Any]:
+def model_of(parametrization: Any, activation: str = "relu") -> tuple[Any, Any]:
     """A model of one layer whose outputs are all states, and the layer."""
     layer = ku.UnitaryRNN(
         UNITS,
+        activation,
         parametrization=parametrization,
         recurrent_initializer=keras.initializers.Orthogonal(seed=2),
         bias_initializer=keras.initializers.RandomNormal(seed=3),
@@ -132,6 +133,76 @@ def test_outputs_final_state_and_gradients_are_those_of_the_paper(name: str) -> 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
     np.testing.assert_allclose(state, expected[:, -1], rtol=0, atol=1e-13)
     for weight, gradient in zip(trained, computed, strict=True):
+        # Of central differences: step² and eps / step.
+        by_differences = differences(loss, weights, weight)
+        np.testing.assert_allclose(gradient, by_differences, rtol=0, atol=1e-8)
+        assert np.max(np.abs(gradient)) > 1e-4
+
+
+def as_complex(parts: Array) -> Array:
+    re, im = np.split(parts, 2, axis=-1)
+    return re + 1j * im
+
+
+def eunn(weights: Weights, pairs: list[list[tuple[int, int]]]) -> Array:
+    """`G_1 G_2 ... D`: the paper's rotations by `-θ` and `φ`, as they act on rows."""
+    R, k = np.eye(UNITS, dtype="complex128"), 0
+    for layer in pairs:
+        for a, b in layer:
+            theta, phi = weights["recurrent_angles"][:, k]
+            cos, sin, turn = np.cos(-theta), np.sin(-theta), np.exp(1j * phi)
+            G = np.eye(UNITS, dtype="complex128")
+            G[a, a], G[a, b] = turn * cos, -turn * sin
+            G[b, a], G[b, b] = sin, cos
+            R, k = R @ G, k + 1
+    return R @ np.diag(np.exp(1j * weights["recurrent_phases"]))
+
+
+def complex_outputs(weights: Weights, R: Array, x: Array) -> Array:
+    """`h_t = modReLU(h_{t-1} R + x_t K + b)` for all steps, as `[Re | Im]`."""
+    K, b = as_complex(weights["kernel"]), as_complex(weights["bias"])
+    h, states = np.zeros((len(x), UNITS)), []
+    for t in range(x.shape[1]):
+        z = h @ R + x[:, t] @ K + b
+        size = np.abs(z)
+        h = z / size * np.maximum(size + weights["modrelu"], 0.0)
+        states.append(np.concatenate([h.real, h.imag], axis=-1))
+    return np.stack(states, axis=1)
+
+
+EUNN: dict[str, tuple[dict[str, Any], list[list[tuple[int, int]]]]] = {
+    "tunable": ({"capacity": 2}, [[(0, 1), (2, 3)], [(1, 2), (3, 4)]]),
+    "fft": ({"layout": "fft"}, [[(0, 4)], [(0, 2), (1, 3)], [(0, 1), (2, 3)]]),
+}
+
+
+@pytest.mark.parametrize("name", EUNN)
+def test_the_eunn_is_that_of_the_paper(name: str) -> None:
+    options, pairs = EUNN[name]
+    x, y = data()[0], normal(BATCH, STEPS, 2 * UNITS, seed=1).astype("float32")
+    with precision("float64"):
+        given = Givens(field="complex", **options)
+        model, layer = model_of(given, activation="modrelu")
+        trained = layer.trainable_weights
+        for seed, weight in enumerate(trained):
+            weight.assign(0.7 * normal(*weight.shape, seed=seed))
+        # modReLU's bias, below 0, so that it switches states off.
+        trained[-1].assign(-np.abs(to_numpy(trained[-1])))
+        names = [weight.path.split("/")[-1] for weight in trained]
+        names[-1] = "modrelu"
+        weights = dict(zip(names, map(to_numpy, trained), strict=True))
+        found, state = map(to_numpy, layer(x))
+        computed = gradients.of_error(model, x, y)
+
+    def loss(weights: Weights) -> float:
+        error = complex_outputs(weights, eunn(weights, pairs), x) - y
+        return float(np.mean(error**2))
+
+    expected = complex_outputs(weights, eunn(weights, pairs), x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(state, expected[:, -1], rtol=0, atol=1e-13)
+    assert np.any(expected == 0.0), "the premise: some states are switched off"
+    for weight, gradient in zip(names, computed, strict=True):
         # Of central differences: step² and eps / step.
         by_differences = differences(loss, weights, weight)
         np.testing.assert_allclose(gradient, by_differences, rtol=0, atol=1e-8)
