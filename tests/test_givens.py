@@ -339,7 +339,7 @@ def test_few_layers_in_a_wide_cell_are_steps_of_their_own() -> None:
 @pytest.fixture
 def structured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Narrow layers, too, step by layers of rotations."""
-    monkeypatch.setattr(givens, "WIDTH_PER_LAYER", 1)
+    monkeypatch.setattr(givens, "UNITS_PER_LAYER", 1)
 
 
 @each_few

@@ -4,78 +4,96 @@ A layer maps `h_i` to
 `own_i h_i + following_i h_{i + stride} + preceding_i h_{i - stride}`, where one of the
 last two factors is 0, and both are for a state without a partner.
 
-Of complex states, rows `[Re | Im]`, a layer turns each number by a phase first. Its
-factors then are five: those of a rotation, which are the same for both parts of a
-number, and two for the phases `φ`, the rows `[cos φ | cos φ]` and `[-sin φ | sin φ]`.
+Of complex states a layer turns each number by a phase `φ` first, and has two factors
+more, `cos φ` and `sin φ`. States are passed in parts, a tuple: `(h,)` of real ones and
+`(Re h, Im h)` of complex ones. Each part is rotated by the same angles.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from keras import ops
 
 from keras_urnn._backend.loops import scan
 from keras_urnn.linalg.iterations import Tensor
 
+Parts: TypeAlias = tuple[Tensor, ...]
 
-def turned(h: Tensor, stride: int, *layer: Tensor) -> Tensor:
+
+def in_parts(h: Tensor, field: str) -> Parts:
+    """The parts of states, of rows `[Re | Im]` for complex ones."""
+    return (h,) if field == "real" else tuple(ops.split(h, 2, axis=-1))
+
+
+def joined(parts: Parts) -> Tensor:
+    """The states in one tensor again."""
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+
+
+def turned(h: Parts, stride: int, *layer: Tensor) -> Parts:
     """`h G` for a layer `G` of three factors, or five."""
-    own, following, preceding, *phases = layer
+    rotation, phases = layer[:3], layer[3:]
     h = phased(h, *phases) if phases else h
+    return tuple(_rotated(one, stride, *rotation) for one in h)
+
+
+def turned_back(h: Parts, stride: int, *layer: Tensor) -> Parts:
+    """`h Gᴴ`: the angles negated."""
+    rotation, phases = layer[:3], layer[3:]
+    h = tuple(_rotated_back(one, stride, *rotation) for one in h)
+    return phased_back(h, *phases) if phases else h
+
+
+def _rotated(
+    h: Tensor, stride: int, own: Tensor, following: Tensor, preceding: Tensor
+) -> Tensor:
     after, before = ops.roll(h, -stride, axis=-1), ops.roll(h, stride, axis=-1)
     return h * own + after * following + before * preceding
 
 
-def turned_back(h: Tensor, stride: int, *layer: Tensor) -> Tensor:
-    """`h Gᵀ`: the angles negated."""
-    own, following, preceding, *phases = layer
-    h = turned(h, stride, own, -following, -preceding)
-    return phased_back(h, *phases) if phases else h
+def _rotated_back(
+    h: Tensor, stride: int, own: Tensor, following: Tensor, preceding: Tensor
+) -> Tensor:
+    return _rotated(h, stride, own, -following, -preceding)
 
 
-def phased(h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Complex numbers `[Re | Im]`, each turned by its phase."""
-    return h * cos + _parts_exchanged(h) * sin
+def phased(h: Parts, cos: Tensor, sin: Tensor) -> Parts:
+    """Complex states, each turned by its phase."""
+    re, im = h
+    return re * cos - im * sin, re * sin + im * cos
 
 
-def phased_back(h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def phased_back(h: Parts, cos: Tensor, sin: Tensor) -> Parts:
     """The same by the phases negated."""
     return phased(h, cos, -sin)
-
-
-def _parts_exchanged(h: Tensor) -> Tensor:
-    """`[Im | Re]`."""
-    return ops.roll(h, h.shape[-1] // 2, axis=-1)
 
 
 def product(*layers: Tensor) -> Tensor:
     """`G_1 G_2 ... G_L` of layers of stride 1, from their factors of shape `(L, n)`.
 
     The gradient needs the product of the first layers, for each number of them. It
-    finds it from the last one by turning back, as each `G` is orthogonal: kept are n²
-    numbers instead of n² for each layer.
-
-    Of complex layers, whose factors have the shape `(L, 2n)`, it is `[A | B]`.
+    finds it from the last one by turning back, as each `G` is unitary: kept are n²
+    numbers instead of n² for each layer. Of complex layers the product is `[A | B]`.
     """
     return ops.custom_gradient(_with_gradient)(*layers)
 
 
 def _with_gradient(*layers: Tensor) -> tuple[Tensor, Any]:
-    width = layers[0].shape[-1]
-    rows = width if len(layers) == 3 else width // 2
-    eye = ops.eye(rows, width, dtype=layers[0].dtype)
-    R, _ = scan(_forwards, eye, layers, outputs=0, inner=True)
+    eye = ops.eye(layers[0].shape[-1], dtype=layers[0].dtype)
+    start = (eye,) if len(layers) == 3 else (eye, ops.zeros_like(eye))
+    R, _ = scan(_forwards, start, layers, outputs=0, inner=True)
 
     def gradient(*given: Any, upstream: Any = None) -> tuple[Tensor, ...]:
         # PyTorch is given the factors, and the gradient by its name.
         delta = given[0] if upstream is None else upstream
+        delta = in_parts(delta, "real" if len(R) == 1 else "complex")
         count = len(layers)
         _, found = scan(_backwards, (R, delta), layers, outputs=count, reverse=True)
         return found
 
-    return R, gradient
+    return joined(R), gradient
 
 
-def _forwards(R: Tensor, layer: tuple[Tensor, ...]) -> tuple[Tensor, tuple[()]]:
+def _forwards(R: Parts, layer: tuple[Tensor, ...]) -> tuple[Parts, tuple[()]]:
     return turned(R, 1, *layer), ()
 
 
@@ -83,13 +101,21 @@ def _backwards(carry: Any, layer: tuple[Tensor, ...]) -> tuple[Any, Any]:
     """The gradients of a layer's factors; the product and the gradient before it."""
     R, delta = carry
     rotation, phases = layer[:3], layer[3:]
-    before = turned_back(R, 1, *rotation)
-    read = [before, ops.roll(before, -1, axis=-1), ops.roll(before, 1, axis=-1)]
-    found = [ops.sum(one * delta, axis=0) for one in read]
+    R = turned_back(R, 1, *rotation)
+    found = [
+        _along(tuple(ops.roll(one, shift, axis=-1) for one in R), delta)
+        for shift in (0, -1, 1)
+    ]
     delta = turned_back(delta, 1, *rotation)
     if phases:
-        before = phased_back(before, *phases)
-        read = [before, _parts_exchanged(before)]
-        found += [ops.sum(one * delta, axis=0) for one in read]
+        R = phased_back(R, *phases)
+        re, im = R
+        found += [_along((re, im), delta), _along((-im, re), delta)]
         delta = phased_back(delta, *phases)
-    return (before, delta), tuple(found)
+    return (R, delta), tuple(found)
+
+
+def _along(h: Parts, delta: Parts) -> Tensor:
+    """The gradient of a factor that multiplies these parts."""
+    products = [one * other for one, other in zip(h, delta, strict=True)]
+    return ops.sum(sum(products[1:], products[0]), axis=0)

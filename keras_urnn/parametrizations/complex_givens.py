@@ -25,8 +25,7 @@ from keras_urnn.parametrizations.skew import complex_of, working_dtype
 
 FACTORS = 5  # that a layer has, as `turned` takes them
 
-# `h D` and `h Dᴴ`, of the two factors of `D`.
-ended, ended_back = phased, phased_back
+ended, ended_back = phased, phased_back  # `h D` and `h Dᴴ`, of the two factors of `D`
 
 
 def add_weights(
@@ -43,26 +42,14 @@ def set_weights(cell: Any, angles: Array, phases: Array) -> None:
 
 
 def factors(cell: Any, layers: Sequence[Layer]) -> tuple[Tensor, ...]:
-    """Those of all layers, of shape `(L, 2n)`, and the two of `D`."""
-    n, dtype = cell.units, working_dtype(cell)
+    """Those of all layers, of shape `(L, n)`, and the two of `D`."""
+    dtype = working_dtype(cell)
     angles, phases = ops.unstack(ops.cast(cell.recurrent_angles, dtype))
-    rotations = [
-        ops.concatenate([factor, factor], axis=-1)
-        for factor in real_givens.factors_of(angles, layers, n)
-    ]
-    first, _ = real_givens.places(layers, n)
+    rotations = real_givens.factors_of(angles, layers, cell.units)
+    first, _ = real_givens.places(layers, cell.units)
     phases = ops.concatenate([phases, ops.zeros((1,), dtype)])
-    in_layers = _factors_of(ops.take(phases, first))
-    end = _factors_of(ops.cast(cell.recurrent_phases, dtype))
-    return *rotations, *in_layers, *end
-
-
-def _factors_of(phases: Tensor) -> tuple[Tensor, Tensor]:
-    """`[cos | cos]` and `[-sin | sin]`, as `phased` takes them."""
-    cos, sin = cos_and_sin(phases)
-    pairs = [cos, cos], [-sin, sin]
-    both, turning = (ops.concatenate(pair, axis=-1) for pair in pairs)
-    return both, turning
+    in_layers = cos_and_sin(ops.take(phases, first))
+    return *rotations, *in_layers, *cos_and_sin(ops.cast(cell.recurrent_phases, dtype))
 
 
 def found_in(

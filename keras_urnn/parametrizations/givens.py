@@ -10,14 +10,20 @@ from keras_urnn._serialization import register
 from keras_urnn.constraints import FIELDS
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import whole
-from keras_urnn.linalg.rotation_layers import product, turned, turned_back
+from keras_urnn.linalg.rotation_layers import (
+    in_parts,
+    joined,
+    product,
+    turned,
+    turned_back,
+)
 from keras_urnn.parametrizations import complex_givens, real_givens
 from keras_urnn.parametrizations.base import Array, Parametrization
 from keras_urnn.parametrizations.rotations import Layer, butterflies, neighbours
 
 # From so many states for each layer on, a step by layers is the cheaper one: see the
 # docstring of `Givens`. If it is too low, steps are slower than with the matrix.
-WIDTH_PER_LAYER = 256
+UNITS_PER_LAYER = 256
 
 
 @register
@@ -130,7 +136,7 @@ class Givens(Parametrization):
 
     def is_structured(self) -> bool:
         """Whether there are few layers for the width: the class says how few."""
-        return bool(self.cell.width >= WIDTH_PER_LAYER * len(self._layers))
+        return bool(self.cell.units >= UNITS_PER_LAYER * len(self._layers))
 
     def prepare(self) -> Any:
         """The factors of all layers and `D`; the matrix, where that is cheaper."""
@@ -144,25 +150,26 @@ class Givens(Parametrization):
         if not isinstance(prepared, tuple):
             return matmul(h, prepared)
         layers, end = self._by_layers(prepared)
+        parts = in_parts(h, self.field)
         for stride, factors in layers:
-            h = turned(h, stride, *factors)
-        return self._of_field.ended(h, *end)
+            parts = turned(parts, stride, *factors)
+        return joined(self._of_field.ended(parts, *end))
 
     def apply_transposed(self, h: Tensor, prepared: Any) -> Tensor:
         if not isinstance(prepared, tuple):
             return matmul(h, ops.transpose(prepared))
         layers, end = self._by_layers(prepared)
-        h = self._of_field.ended_back(h, *end)
+        parts = self._of_field.ended_back(in_parts(h, self.field), *end)
         for stride, factors in reversed(layers):
-            h = turned_back(h, stride, *factors)
-        return h
+            parts = turned_back(parts, stride, *factors)
+        return joined(parts)
 
     def matrix(self) -> Tensor:
         R = self._product(*self._factors()) if self.is_structured() else self.prepare()
         return ops.cast(R, self.cell.variable_dtype)
 
     def _factors(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Those of all layers, of shape `(L, width)`, and those of `D`."""
+        """Those of all layers, of shape `(L, units)`, and those of `D`."""
         factors = self._of_field.factors(self.cell, self._layers)
         count = self._of_field.FACTORS
         return factors[:count], factors[count:]
@@ -180,13 +187,15 @@ class Givens(Parametrization):
     def _product(self, of_layers: Any, end: Any) -> Tensor:
         """`R`: all layers applied to the unit matrix."""
         if self.layout == "tunable":
-            R = product(*of_layers)
+            R = in_parts(product(*of_layers), self.field)
         else:
-            R = ops.eye(self.cell.units, self.cell.width, dtype=of_layers[0].dtype)
+            cell = self.cell
+            eye = ops.eye(cell.units, cell.width, dtype=of_layers[0].dtype)
+            R = in_parts(eye, self.field)
             rows = zip(*map(ops.unstack, of_layers), strict=True)
             for layer, row in zip(self._layers, rows, strict=True):
                 R = turned(R, layer.stride, *row)
-        return whole(self._of_field.ended(R, *end), self.field)
+        return whole(joined(self._of_field.ended(R, *end)), self.field)
 
     def set_matrix(self, matrix: Array) -> None:
         angles, diagonal, _ = self._decomposed(matrix)

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_urnn._backend import cos_and_sin
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.rotation_layers import Parts
 from keras_urnn.parametrizations.base import Array
 from keras_urnn.parametrizations.rotations import (
     Decomposition,
@@ -74,14 +75,12 @@ def places(layers: Sequence[Layer], n: int) -> tuple[Array, Array]:
     return first, second
 
 
-def ended(h: Tensor, signs: Tensor) -> Tensor:
-    """`h D`."""
-    return h * signs
+def ended(h: Parts, signs: Tensor) -> Parts:
+    """`h D`, which is `h Dᵀ`, too."""
+    return tuple(one * signs for one in h)
 
 
-def ended_back(h: Tensor, signs: Tensor) -> Tensor:
-    """`h Dᵀ`."""
-    return h * signs
+ended_back = ended
 
 
 def found_in(matrix: Array, layers: Sequence[Layer], complete: bool) -> Decomposition:
