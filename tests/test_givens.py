@@ -342,12 +342,20 @@ def structured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(givens, "UNITS_PER_LAYER", 1)
 
 
+@pytest.mark.parametrize("field", ["real", "complex"])
 @each_few
 @pytest.mark.usefixtures("structured")
-def test_the_fused_recurrence_steps_by_layers(options: dict[str, Any]) -> None:
+def test_the_fused_recurrence_steps_by_layers(
+    options: dict[str, Any], field: str
+) -> None:
     with precision("float64"):
-        given = Givens(**options)
-        layer = ku.UnitaryRNN(10, parametrization=given, return_sequences=True)
+        activation = "modrelu" if field == "complex" else "relu"
+        layer = ku.UnitaryRNN(
+            10,
+            activation,
+            parametrization=Givens(field=field, **options),
+            return_sequences=True,
+        )
         assert layer.uses_fused_recurrence
         ours = model_of(layer, False)
         theirs = plain_twin(layer, False, STEPS, FEATURES)
@@ -355,17 +363,35 @@ def test_the_fused_recurrence_steps_by_layers(options: dict[str, Any]) -> None:
         same_gradients(ours, theirs, "float64", CLOSE["float64"], STEPS, False)
 
 
+HALF = ["float32", "mixed_bfloat16", "mixed_float16"]
+
+
 @each_few
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", HALF)
 @pytest.mark.usefixtures("structured")
 def test_layers_are_orthogonal_in_half_precision(
     options: dict[str, Any], policy: str
 ) -> None:
     cell = ku.UnitaryRNNCell(10, parametrization=Givens(**options), dtype=policy)
     cell.build((None, 2))
+    assert_orthogonal_in_its_precision(cell)
+
+
+@pytest.mark.once
+@each_few
+@pytest.mark.parametrize("policy", HALF)
+@pytest.mark.usefixtures("structured")
+def test_complex_layers_are_unitary_in_half_precision(
+    options: dict[str, Any], policy: str
+) -> None:
+    with precision(policy):
+        assert_orthogonal_in_its_precision(complex_cell_with(10, **options))
+
+
+def assert_orthogonal_in_its_precision(cell: Any) -> None:
     given, prepared = cell.parametrization, cell.prepared()
     assert isinstance(prepared, tuple)
-    eye = ops.eye(10, dtype=cell.compute_dtype)
+    eye = ops.eye(cell.width, dtype=cell.compute_dtype)
     matrix = to_numpy(cell.recurrent_matrix())
     # Each layer rounds cosines and products once, of entries of 1 at most.
     close = 4 * EPSILON[cell.compute_dtype]
@@ -375,7 +401,7 @@ def test_layers_are_orthogonal_in_half_precision(
     ):
         found = to_numpy(ops.cast(step(eye, prepared), "float32"))
         np.testing.assert_allclose(found, expected, rtol=0, atol=close)
-        assert np.max(np.abs(found.T @ found - np.eye(10))) <= 2 * close
+        assert np.max(np.abs(found.T @ found - np.eye(cell.width))) <= 2 * close
 
 
 def test_gradients_of_many_layers_are_those_of_dense_products() -> None:
