@@ -113,7 +113,7 @@ class UnitaryProjection(keras.constraints.Constraint):
         self.method, self.field = linalg.check_method(method), _check_field(field)
 
     def __call__(self, w: Tensor) -> Tensor:
-        project = partial(linalg.polar_factor, method=self.method)
+        project = partial(linalg.polar_factor, method=self.method, field=self.field)
         return _projected(project, self.field, w)
 
     def get_config(self) -> dict[str, Any]:

@@ -101,6 +101,16 @@ PARAMETRIZATIONS: dict[str, Row] = {
     "exponential with a base": Row(
         lambda: ku.parametrizations.Exponential(rebase_every=2), is_variant=True
     ),
+    "exponential of complex numbers": Row(
+        lambda: ku.parametrizations.Exponential(field="complex"),
+        is_variant=True,
+        activation="modrelu",
+    ),
+    "exponential of complex numbers with a base": Row(
+        lambda: ku.parametrizations.Exponential(rebase_every=2, field="complex"),
+        is_variant=True,
+        activation="modrelu",
+    ),
     "householder": Row(ku.parametrizations.Householder),
     "householder of determinant 1": Row(
         lambda: ku.parametrizations.Householder(determinant=1),
@@ -135,6 +145,32 @@ PARAMETRIZATIONS: dict[str, Row] = {
         ),
         is_thin=True,
         is_variant=True,
+    ),
+    "givens of complex numbers": Row(
+        lambda: ku.parametrizations.Givens(field="complex"),
+        is_variant=True,
+        activation="modrelu",
+    ),
+    "complex givens of 2 layers": Row(
+        lambda: ku.parametrizations.Givens(capacity=2, field="complex"),
+        missed=(
+            np.kron(np.eye(2), np.eye(4)[[1, 2, 3, 0]]),
+            r"distance .* product of 2 layers .*capacity=2 and layout='tunable'",
+        ),
+        is_thin=True,
+        is_variant=True,
+        fewest=2,
+        activation="modrelu",
+    ),
+    "complex givens as in an fft": Row(
+        lambda: ku.parametrizations.Givens(layout="fft", field="complex"),
+        missed=(
+            np.kron(np.eye(2), np.eye(4)[[0, 2, 1, 3]]),
+            r"distance .* product of 2 layers .*capacity=None and layout='fft'",
+        ),
+        is_thin=True,
+        is_variant=True,
+        activation="modrelu",
     ),
     "fourier": Row(
         ku.parametrizations.Fourier,

@@ -44,6 +44,26 @@ def test_an_instance_and_a_class_work_as_a_kernel_constraint(name):
     assert isinstance(dense.kernel_constraint, type(constraint))
 
 
+@pytest.mark.parametrize("method", ["auto", "svd"])
+def test_complex_matrices_of_any_rank_go_to_one_of_the_nearest(method):
+    rng = np.random.default_rng(0)
+    left, right = (
+        rng.normal(size=(100, 5, 5)) + 1j * rng.normal(size=(100, 5, 5)) for _ in "LR"
+    )
+    sizes = 10.0 ** rng.uniform(-7.0, 0.0, (100, 1, 5))
+    sizes *= np.arange(5) < rng.integers(0, 6, (100, 1, 1))  # the rank is 0 to 5
+    w = (left * sizes) @ right
+    constraint = ku.UnitaryProjection(method=method, field="complex")
+    parts = np.concatenate([w.real, w.imag], axis=-1).astype("float32")
+    found = ops.convert_to_numpy(constraint(ops.convert_to_tensor(parts)))
+    q = found[..., :5] + 1j * found[..., 5:]
+    gram = np.conj(np.swapaxes(q, -1, -2)) @ q
+    assert np.max(np.abs(gram - np.eye(5))) <= 5e-6
+    nuclear = np.sum(np.linalg.svd(w, compute_uv=False), axis=-1)
+    along = np.sum(np.conj(q) * w, axis=(-2, -1)).real
+    assert np.all(nuclear - along <= 1e-5 * nuclear)
+
+
 LAYERS = {
     "dense": (lambda c: keras.layers.Dense(4, kernel_constraint=c), (6,)),
     "wide dense": (lambda c: keras.layers.Dense(6, kernel_constraint=c), (4,)),

@@ -92,6 +92,79 @@ def test_config_and_clone_give_the_same(name: str) -> None:
         np.testing.assert_array_equal(draw(copy, 4), draw(initializer, 4))
 
 
+def draw_complex(initializer: Any, n: int, dtype: str = "float32") -> Any:
+    """The matrix that a cell of `n` complex states starts from."""
+    A, B = np.split(to_numpy(initializer((n, 2 * n), dtype)), 2, axis=1)
+    return A + 1j * B
+
+
+@each
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_complex_states_it_is_unitary_or_of_its_norm(
+    name: str, n: int, dtype: str
+) -> None:
+    with precision(dtype):
+        W = draw_complex(ALL[name](), n, dtype)
+    if name == "contractive":
+        assert np.linalg.norm(W, 2) == pytest.approx(0.5, rel=8 * n * EPSILON[dtype])
+    else:
+        error = np.max(np.abs(W.conj().T @ W - np.eye(n)))
+        assert error <= 8 * n * EPSILON[dtype]
+    is_real = name in ("haar", "haar-SO", "cycle")
+    assert (np.max(np.abs(W.imag)) > 1e-3) != is_real
+
+
+@pytest.mark.parametrize(
+    ("make", "low", "high"),
+    [(Henaff, -np.pi, np.pi), (CayleyAngles, -np.pi / 2, 0.0)],
+    ids=["henaff", "cayley-angles"],
+)
+def test_of_complex_states_it_is_a_diagonal_of_phases(
+    make: Any, low: float, high: float
+) -> None:
+    W = draw_complex(make(seed=1), 100)
+    np.testing.assert_array_equal(W - np.diag(np.diag(W)), 0.0)
+    angles = np.angle(np.diag(W))
+    assert np.all((angles >= low) & (angles <= high))
+    # 100 of them: mean within 5 standard deviations.
+    width = high - low
+    assert abs(np.mean(angles) - (low + high) / 2) < 5 * width / np.sqrt(12 * 100)
+
+
+def test_of_complex_states_a_cycle_is_the_same() -> None:
+    np.testing.assert_array_equal(draw_complex(Cycle(), 5), draw(Cycle(), 5))
+
+
+@pytest.mark.once
+def test_haar_of_complex_states_has_the_moments_of_its_measure() -> None:
+    # Of U(2): the mean of |tr W^k|² is min(k, 2).
+    haar = from_generator(ORTHOGONAL["haar-U"])
+    drawn = [draw_complex(haar, 2) for _ in range(300)]
+    traces = np.array([[np.trace(W), np.trace(W @ W)] for W in drawn])
+    moments = np.mean(np.abs(traces) ** 2, axis=0)
+    # The standard deviation of the second is 2 at most, of 300 draws 0.12.
+    np.testing.assert_allclose(moments, [1.0, 2.0], rtol=0, atol=0.6)
+    assert np.abs(np.mean(traces)) < 0.3
+
+
+@each
+def test_a_layer_of_complex_states_starts_from_it(name: str) -> None:
+    initializer = ALL[name]() if name == "cycle" else SEEDED[name](seed=7)
+    kind = ku.ContractiveRNN if name == "contractive" else ku.UnitaryRNN
+    complex_numbers = ku.parametrizations.Projection(field="complex")
+    layer = kind(
+        3,
+        "modrelu",
+        recurrent_initializer=initializer,
+        parametrization=complex_numbers,
+    )
+    layer.build((None, None, 3))
+    A, B = np.split(to_numpy(layer.recurrent_matrix())[:3], 2, axis=1)
+    expected = draw_complex(initializer, 3)
+    np.testing.assert_allclose(A + 1j * B, expected, rtol=0, atol=16 * EPS)
+
+
 @each
 @pytest.mark.parametrize("shape", [(3, 4), (3,), (2, 3, 3)], ids=str)
 def test_it_refuses_shapes_that_are_not_square(name: str, shape: Any) -> None:

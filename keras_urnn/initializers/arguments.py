@@ -8,17 +8,21 @@ import keras
 from keras_urnn import _checks, linalg
 
 
-def checked(shape: Sequence[int], dtype: Any) -> tuple[int, str, str]:
-    """The number of rows, the dtype, and that of the computation, or raise."""
+def checked(shape: Sequence[int], dtype: Any) -> tuple[int, str, str, str]:
+    """The number of rows, the field, the dtype, and that of the computation, or raise.
+
+    A cell of complex states asks for `[A | B]`, of shape `(n, 2n)`.
+    """
     sizes = tuple(shape)
-    if len(sizes) != 2 or sizes[0] != sizes[1]:
-        advice = "It draws a recurrent matrix."
+    if len(sizes) != 2 or sizes[1] not in (sizes[0], 2 * sizes[0]):
+        advice = "It draws a recurrent matrix; of complex states [A | B], (n, 2n)."
         raise _checks.error("shape", "square, (n, n)", sizes, advice)
     found = keras.backend.standardize_dtype(dtype)
     if found not in linalg.EPSILON:
         expected = "a floating dtype: " + ", ".join(linalg.EPSILON)
         raise _checks.error("dtype", expected, dtype, "It is that of the matrix.")
-    return sizes[0], found, "float64" if found == "float64" else "float32"
+    field = "real" if sizes[0] == sizes[1] else "complex"
+    return sizes[0], field, found, "float64" if found == "float64" else "float32"
 
 
 def seeded(make: Callable[..., Any], seed: Any) -> Any:

@@ -11,6 +11,7 @@ from keras_urnn import _checks
 from keras_urnn._serialization import register
 from keras_urnn.initializers.arguments import checked, seed_of, seeded
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import whole
 
 
 @register
@@ -25,7 +26,8 @@ class ContractiveInitializer(keras.initializers.Initializer):
         W = norm · Z / ‖Z‖₂
 
     whose norm is the number to rounding. Its other singular values are spread down to
-    some `norm / n`.
+    some `norm / n`. For a cell of complex states `Z` is complex, and `[A | B]` of shape
+    `(n, 2n)` stands for `W = A + iB`.
 
     Args:
         norm: number in (0, 1]. The spectral norm. Defaults to `0.999`.
@@ -34,8 +36,8 @@ class ContractiveInitializer(keras.initializers.Initializer):
 
     Raises:
         ValueError: for a norm outside of (0, 1] or what is no seed, and in a call for
-            a shape that is not `(n, n)` or a dtype that is not of floating-point
-            numbers.
+            a shape that is not `(n, n)` or `(n, 2n)`, or a dtype that is not of
+            floating-point numbers.
 
     Example:
         ```python
@@ -49,9 +51,9 @@ class ContractiveInitializer(keras.initializers.Initializer):
         self._normal = seeded(partial(keras.initializers.RandomNormal, 0.0, 1.0), seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        n, dtype, wide = checked(shape, dtype)
-        Z = self._normal((n, n), wide)
-        largest = ops.max(ops.svd(Z, compute_uv=False))
+        _, field, dtype, wide = checked(shape, dtype)
+        Z = self._normal(tuple(shape), wide)
+        largest = ops.max(ops.svd(whole(Z, field), compute_uv=False))
         return ops.cast(self.norm * (Z / largest), dtype)
 
     def get_config(self) -> dict[str, Any]:

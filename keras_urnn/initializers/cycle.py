@@ -9,6 +9,7 @@ from keras import ops
 from keras_urnn._serialization import register
 from keras_urnn.initializers.arguments import checked
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import of_real
 
 
 @register
@@ -20,11 +21,12 @@ class Cycle(keras.initializers.Initializer):
     It is orthogonal, and `h W` is not negative where `h` isn't, so that ReLU leaves the
     states alone: a ReLU network that starts from it has a long memory, where one that
     starts from a random orthogonal matrix has none. The recipe of this library for
-    permuted pixels starts here.
+    permuted pixels starts here. For a cell of complex states, which asks for `[A | B]`,
+    it is `A`, and `B` is 0.
 
     Raises:
-        ValueError: in a call, for a shape that is not `(n, n)` or a dtype that is not
-            of floating-point numbers.
+        ValueError: in a call, for a shape that is not `(n, n)` or `(n, 2n)`, or a dtype
+            that is not of floating-point numbers.
 
     Example:
         ```python
@@ -37,5 +39,5 @@ class Cycle(keras.initializers.Initializer):
     """
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        n, dtype, _ = checked(shape, dtype)
-        return ops.roll(ops.eye(n, dtype=dtype), 1, axis=1)
+        n, field, dtype, _ = checked(shape, dtype)
+        return of_real(ops.roll(ops.eye(n, dtype=dtype), 1, axis=1), field)

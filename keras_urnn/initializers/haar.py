@@ -11,6 +11,7 @@ from keras_urnn import _checks, linalg
 from keras_urnn._serialization import register
 from keras_urnn.initializers.arguments import checked, seed_of, seeded
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import embedding, of_real, through_embedding
 
 GROUPS = ("O", "SO", "U")
 _OF_COMPLEX = "It is the real form of a complex matrix of half the size."
@@ -34,6 +35,9 @@ class Haar(keras.initializers.Initializer):
     returned as the real matrix `[[A, B], [-B, A]]` of shape `(2n, 2n)`, which acts on
     row vectors `[Re | Im]`. Cost: O(n³).
 
+    A cell of complex states asks for `[A | B]`, of shape `(n, 2n)`. Choose `"U"` there:
+    `"O"` and `"SO"` draw a real matrix `A`, and `B` is 0.
+
     Args:
         group: string. `"O"` draws an orthogonal matrix, with determinant 1 or -1 in
             half of the cases each; `"SO"` a rotation, with determinant 1; `"U"` a
@@ -44,8 +48,8 @@ class Haar(keras.initializers.Initializer):
 
     Raises:
         ValueError: for another group or what is no seed, and in a call for a shape that
-            is not `(n, n)`, with an even `n` for `"U"`, or a dtype that is not of
-            floating-point numbers.
+            is not `(n, n)`, with an even `n` for `"U"`, or `(n, 2n)`, or a dtype that
+            is not of floating-point numbers.
 
     Example:
         ```python
@@ -63,30 +67,28 @@ class Haar(keras.initializers.Initializer):
         self._normal = seeded(partial(keras.initializers.RandomNormal, 0.0, 1.0), seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        n, dtype, wide = checked(shape, dtype)
+        n, field, dtype, wide = checked(shape, dtype)
         if self.group == "U":
-            return ops.cast(self._unitary(n, wide), dtype)
+            return ops.cast(self._unitary(n, field, wide), dtype)
         Q = linalg.polar_factor(self._normal((n, n), wide))
         if self.group == "SO":
             # To change the sign of one column keeps the measure.
             signs = ops.concatenate([ops.sign(ops.det(Q))[None], ops.ones((n - 1,))])
             Q = Q * ops.cast(signs, wide)
-        return ops.cast(Q, dtype)
+        return ops.cast(of_real(Q, field), dtype)
 
-    def _unitary(self, n: int, dtype: str) -> Tensor:
+    def _unitary(self, n: int, field: str, dtype: str) -> Tensor:
+        """`[A | B]` of `n` rows; its embedding in `n` rows for a real matrix."""
+        if field == "complex":
+            return self._parts(n, dtype)
         if n % 2:
             expected, advice = 'of an even size with group="U"', _OF_COMPLEX
             raise _checks.error("shape", expected, (n, n), advice)
-        A, B = ops.split(self._normal((n // 2, n), dtype), 2, axis=1)
-        # The polar factor of a matrix of this form has the form, but for rounding.
-        Q = linalg.polar_factor(_of_complex(A, B))
-        return _of_complex(*ops.split(Q[: n // 2], 2, axis=1))
+        return embedding(self._parts(n // 2, dtype))
+
+    def _parts(self, n: int, dtype: str) -> Tensor:
+        Z = self._normal((n, 2 * n), dtype)
+        return through_embedding(linalg.polar_factor, Z)
 
     def get_config(self) -> dict[str, Any]:
         return {"group": self.group, **seed_of(self._normal)}
-
-
-def _of_complex(A: Tensor, B: Tensor) -> Tensor:
-    """The real matrix that acts on `[Re | Im]` as `A + iB` acts on complex rows."""
-    rows = [ops.concatenate(row, axis=1) for row in ([A, B], [-B, A])]
-    return ops.concatenate(rows, axis=0)

@@ -28,13 +28,16 @@ class Henaff(keras.initializers.Initializer):
 
     and a last block `[1]` where the number of states is odd. The determinant is 1.
 
+    The two parts of a complex number are such a pair. A cell of complex states, which
+    asks for `[A | B]` of shape `(n, 2n)`, gets `W = diag(exp(iθ_1), exp(iθ_2), ...)`.
+
     Args:
         seed: integer, `keras.random.SeedGenerator` or None, as in `Haar`. Defaults to
             `None`.
 
     Raises:
         ValueError: for what is no seed, and in a call for a shape that is not `(n, n)`
-            or a dtype that is not of floating-point numbers.
+            or `(n, 2n)`, or a dtype that is not of floating-point numbers.
 
     Example:
         ```python
@@ -53,9 +56,9 @@ class Henaff(keras.initializers.Initializer):
         )
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        n, dtype, wide = checked(shape, dtype)
-        angles = math.pi * self._uniform((n // 2,), wide)
-        return ops.cast(_rotations(angles, n), dtype)
+        n, field, dtype, wide = checked(shape, dtype)
+        angles = math.pi * self._uniform((_count(n, field),), wide)
+        return ops.cast(_of_angles(angles, n, field), dtype)
 
     def get_config(self) -> dict[str, Any]:
         return seed_of(self._uniform)
@@ -76,13 +79,16 @@ class CayleyAngles(keras.initializers.Initializer):
     last one is `[1]` where the number of states is odd. The determinant is 1. With the
     parametrization `Cayley` a cell starts with this `A`.
 
+    The two parts of a complex number are such a pair. A cell of complex states, which
+    asks for `[A | B]` of shape `(n, 2n)`, gets `W = diag(exp(-it_1), exp(-it_2), ...)`.
+
     Args:
         seed: integer, `keras.random.SeedGenerator` or None, as in `Haar`. Defaults to
             `None`.
 
     Raises:
         ValueError: for what is no seed, and in a call for a shape that is not `(n, n)`
-            or a dtype that is not of floating-point numbers.
+            or `(n, 2n)`, or a dtype that is not of floating-point numbers.
 
     Example:
         ```python
@@ -102,13 +108,25 @@ class CayleyAngles(keras.initializers.Initializer):
         )
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        n, dtype, wide = checked(shape, dtype)
+        n, field, dtype, wide = checked(shape, dtype)
         # The formula of the docstring with s_j = tan(t_j / 2).
-        angles = -0.5 * math.pi * self._uniform((n // 2,), wide)
-        return ops.cast(_rotations(angles, n), dtype)
+        angles = -0.5 * math.pi * self._uniform((_count(n, field),), wide)
+        return ops.cast(_of_angles(angles, n, field), dtype)
 
     def get_config(self) -> dict[str, Any]:
         return seed_of(self._uniform)
+
+
+def _count(n: int, field: str) -> int:
+    """The number of pairs: two states, or the two parts of a complex one."""
+    return n if field == "complex" else n // 2
+
+
+def _of_angles(angles: Tensor, n: int, field: str) -> Tensor:
+    """The rotations of the pairs; of complex states `[A | B]`, a diagonal of phases."""
+    if field == "real":
+        return _rotations(angles, n)
+    return ops.concatenate([ops.diag(part) for part in cos_and_sin(angles)], axis=1)
 
 
 def _rotations(angles: Tensor, n: int) -> Tensor:

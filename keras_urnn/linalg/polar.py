@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_urnn import _backend
 from keras_urnn._backend import matmul
+from keras_urnn.linalg.complex_matrices import embedding, nearest_parts
 from keras_urnn.linalg.derivatives import polar_derivative
 from keras_urnn.linalg.iterations import (
     EPSILON,
@@ -19,7 +20,7 @@ from keras_urnn.linalg.iterations import (
 from keras_urnn.linalg.working_form import in_working_form, scaled_to_unit
 
 
-def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
+def polar_factor(matrix: Tensor, method: str = "auto", field: str = "real") -> Tensor:
     """The nearest matrix with orthonormal columns (rows, where it is wide).
 
     For the SVD `W = U Σ Vᵀ` this is `U Vᵀ`, the orthogonal factor of the polar
@@ -38,6 +39,8 @@ def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
             rounding. `"svd"` decomposes. `"auto"` is Newton-Schulz, and where that
             does not converge it replaces the singular values of 0 and goes on.
             Defaults to `"auto"`.
+        field: `"complex"` if the matrix is the embedding of a complex one, so that the
+            result is one, too. Defaults to `"real"`.
 
     Returns:
         A tensor of the shape and dtype of `matrix`.
@@ -45,40 +48,58 @@ def polar_factor(matrix: Tensor, method: str = "auto") -> Tensor:
     Reference:
         - Higham, Functions of Matrices, 2008, chapter 8
     """
-    return _backend.call(_polar_factor, matrix, polar_derivative, method=method)
+    return _backend.call(
+        _polar_factor, matrix, polar_derivative, method=method, field=field
+    )
 
 
-def _polar_factor(matrix: Tensor, method: str) -> Tensor:
+def _polar_factor(matrix: Tensor, method: str, field: str) -> Tensor:
     epsilon = EPSILON[ops.dtype(matrix)]
-    return in_working_form(partial(_tall_polar, method=method, epsilon=epsilon), matrix)
+    polar = partial(_tall_polar, method=method, field=field, epsilon=epsilon)
+    return in_working_form(polar, matrix)
 
 
-def _tall_polar(x: Tensor, method: str, epsilon: float) -> Tensor:
+def _tall_polar(x: Tensor, method: str, field: str, epsilon: float) -> Tensor:
     defect = gram_defect(x)
     if method == "svd":
         factor = _svd_polar(scaled_to_unit(x))
+        if field == "complex":
+            factor = _of_full_rank(factor, field)
     else:
         excess, near = root_excess(x, -defect)
         factor = ops.cond(
-            ops.all(near), lambda: x - excess, lambda: _from_afar(x, defect, method)
+            ops.all(near),
+            lambda: x - excess,
+            lambda: _from_afar(x, defect, method, field),
         )
     return ops.where(_is_rounding(defect, epsilon), x, factor)
 
 
-def _from_afar(x: Tensor, defect: Tensor, method: str) -> Tensor:
+def _from_afar(x: Tensor, defect: Tensor, method: str, field: str) -> Tensor:
     # Newton-Schulz converges without scaling if ‖I - XᵀX‖ < 1.
     scaled = ops.cond(
         ops.all(frobenius(defect) < 1.0), lambda: x, lambda: scaled_to_unit(x)
     )
     factor, converged = newton_schulz(scaled)
     if method == "newton_schulz":
-        return ops.where(converged, factor, math.nan)
+        factor = ops.where(converged, factor, math.nan)
+    elif field == "real":
+        return ops.cond(
+            ops.all(converged), lambda: factor, lambda: _of_full_rank(factor, field)
+        )
+    return factor if field == "real" else _of_full_rank(factor, field)
 
-    return ops.cond(
-        ops.all(converged),
-        lambda: factor,
-        lambda: newton_schulz(_with_full_rank(factor))[0],
-    )
+
+def _of_full_rank(x: Tensor, field: str) -> Tensor:
+    """The polar factor of `X`, whose singular values are 1, or near 0 if they were so.
+
+    The singular values of an embedding are pairs of equal ones, and rounding or an SVD
+    may turn the two vectors of a pair apart if they are small. So `X` is made the
+    nearest embedding first.
+    """
+    if field == "complex":
+        x = embedding(nearest_parts(x))
+    return newton_schulz(_with_full_rank(x))[0]
 
 
 def _with_full_rank(x: Tensor) -> Tensor:
@@ -89,12 +110,15 @@ def _with_full_rank(x: Tensor) -> Tensor:
     its rank is full there. This takes products only: compiling an SVD takes XLA longer
     than all of a training step.
     """
-    rows, columns = x.shape[-2:]
-    i, j = (ops.arange(1, size + 1, dtype=x.dtype) for size in (rows, columns))
+    rows, columns = shape = x.shape[-2:]
+    i, j = (ops.arange(1, (size + 1) // 2 + 1, dtype=x.dtype) for size in shape)
     # Frequencies at multiples of the golden ratio are at least 1 / (√5 columns) apart.
-    # By the large sieve ‖cos(2π φ i j)‖² is then at most rows + √5 columns.
-    size = math.sqrt(rows + math.sqrt(5.0) * columns)
-    mixing = ops.cos(math.pi * (1.0 + math.sqrt(5.0)) * i[:, None] * j) / size
+    # By the large sieve ‖exp(2π i φ j k)‖² is then at most rows + √5 columns.
+    angles = math.pi * (1.0 + math.sqrt(5.0)) * i[:, None] * j
+    size = math.sqrt(i.shape[0] + math.sqrt(5.0) * j.shape[0])
+    # The embedding of a complex matrix, so that the result is one if `X` is.
+    parts = ops.concatenate([ops.cos(angles), ops.sin(angles)], axis=-1)
+    mixing = embedding(parts / size)[:rows, :columns]
     outside = mixing - matmul(x, matmul(ops.swapaxes(x, -1, -2), mixing))
     return x + matmul(outside, gram_defect(x))
 

@@ -12,7 +12,7 @@ from keras import ops
 from keras_urnn import _checks, _numbers, linalg
 from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
-from keras_urnn.linalg.complex_matrices import embedding, nearest_parts, parts_of
+from keras_urnn.linalg.complex_matrices import embedding, nearest_parts, stored, whole
 
 Array = npt.NDArray[Any]
 
@@ -211,7 +211,7 @@ def initial_matrix(cell: Any, constraint: Any) -> Tensor:
     shape = (cell.units, cell.width)
     dtype = "float64" if cell.variable_dtype == "float64" else "float32"
     start = constraint(checked_start(cell.recurrent_initializer, shape, dtype))
-    return embedding(start) if cell.field == "complex" else start
+    return whole(start, cell.field)
 
 
 def initializers(
@@ -247,10 +247,8 @@ def _numbers_in(tensor: Tensor) -> Array | None:
 
 
 def _nearest(value: Array, constraint: Any, field: str) -> Array:
-    stored = parts_of(value) if field == "complex" else value
-    nearest = constraint(ops.convert_to_tensor(stored))
-    array = np.asarray(ops.convert_to_numpy(nearest))
-    return embedding(array) if field == "complex" else array
+    nearest = constraint(ops.convert_to_tensor(stored(value, field)))
+    return np.asarray(whole(np.asarray(ops.convert_to_numpy(nearest)), field))
 
 
 def _real_form(matrix: Any) -> Any:

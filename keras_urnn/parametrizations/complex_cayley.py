@@ -1,6 +1,5 @@
 """The Cayley map of complex matrices: a skew-Hermitian `A`, and phases in `D`."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,27 +9,20 @@ from keras_urnn._backend import cos_and_sin, full_precision
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import embedding, parts_of
 from keras_urnn.linalg.iterations import newton_schulz_step
-from keras_urnn.parametrizations.base import Array, initial_matrix, initializers
-from keras_urnn.parametrizations.skew import working_dtype
+from keras_urnn.parametrizations.base import Array
+from keras_urnn.parametrizations.phased_weights import add_phased_weights
+from keras_urnn.parametrizations.skew import (
+    complex_of,
+    raw_of_complex,
+    skew_hermitian,
+    working_dtype,
+)
 
 
 def add_weights(cell: Any) -> None:
     """Create the raw weights `[a | b]` and the phases `θ` of a cell."""
-    start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
-    raw, phases = initializers(2, start, weights_of)
-    cell.recurrent_skew = cell.add_weight(
-        shape=(cell.units, cell.width),
-        name="recurrent_skew",
-        initializer=raw,
-        regularizer=cell.recurrent_regularizer,
-        autocast=False,
-    )
-    cell.recurrent_phases = cell.add_weight(
-        shape=(cell.units,),
-        name="recurrent_phases",
-        initializer=phases,
-        autocast=False,
-    )
+    shape = (cell.units, cell.width)
+    add_phased_weights(cell, "recurrent_skew", shape, weights_of)
 
 
 def set_weights(cell: Any, matrix: Array) -> None:
@@ -43,7 +35,7 @@ def set_weights(cell: Any, matrix: Array) -> None:
 def matrix_from(cell: Any) -> Tensor:
     """`R = (I + A)⁻¹ (I - A) D`, as a real matrix, in float32 at least."""
     dtype = working_dtype(cell)
-    skew = _skew(ops.cast(cell.recurrent_skew, dtype))
+    skew = embedding(skew_hermitian(cell.recurrent_skew, dtype))
     eye = ops.eye(cell.width, dtype=dtype)
     with full_precision():
         # The Newton-Schulz step removes what the solve has rounded.
@@ -54,25 +46,14 @@ def matrix_from(cell: Any) -> Tensor:
     return embedding(ops.concatenate(turned, axis=-1))
 
 
-def _skew(raw: Tensor) -> Tensor:
-    """The embedding of the skew-Hermitian `A` of raw weights `[a | b]`."""
-    a, b = ops.split(raw, 2, axis=-1)
-    lower = ops.tril(a, k=-1)
-    symmetric = ops.tril(b) + ops.transpose(ops.tril(b, k=-1))
-    parts = [lower - ops.transpose(lower), symmetric]
-    return embedding(ops.concatenate(parts, axis=-1))
-
-
 def weights_of(matrix: Array) -> tuple[Array, Array]:
     """The raw weights and the phases that give a matrix, an embedding."""
-    a, b = np.split(parts_of(np.asarray(matrix, "float64")), 2, axis=-1)
-    value, eye = a + 1j * b, np.eye(len(a))
+    value, eye = complex_of(matrix), np.eye(len(matrix) // 2)
     phases = _phases_far_from_singular(value)
     rotation = value * phases.conj()
     # A = (I + Q)⁻¹ (I - Q), as the two factors commute.
     skew = np.linalg.solve(eye + rotation, eye - rotation)
-    lower = np.tril(0.5 * (skew - skew.conj().T))
-    return np.concatenate([lower.real, lower.imag], axis=-1), np.angle(phases)
+    return raw_of_complex(skew), np.angle(phases)
 
 
 def _phases_far_from_singular(matrix: Array) -> Array:

@@ -8,20 +8,21 @@ import numpy as np
 from keras import ops
 
 from keras_urnn import _checks
-from keras_urnn._backend import full_precision, matmul
+from keras_urnn._backend import full_precision
 from keras_urnn.linalg import Tensor
+from keras_urnn.linalg.complex_matrices import product, stored, whole
 from keras_urnn.linalg.iterations import newton_schulz_step
 from keras_urnn.parametrizations.base import Array, initial_matrix
-from keras_urnn.parametrizations.skew import skew
+from keras_urnn.parametrizations.skew import skew, skew_hermitian
 
 
 def add_weights_at_base(cell: Any) -> None:
     """Create `a`, zero, and what no optimizer changes: `B`, `a₀` and a count of steps.
 
     `B` and `a₀` have float32 at least: what a step moves is below the rounding of an
-    orthogonal matrix in half precision.
+    orthogonal matrix in half precision. Of complex matrices they hold `[A | B]`.
     """
-    shape, constraint = (cell.width, cell.width), cell.recurrent_projection("auto")
+    shape, constraint = (cell.units, cell.width), cell.recurrent_projection("auto")
     cell.recurrent_skew = cell.add_weight(
         shape=shape,
         name="recurrent_skew",
@@ -40,7 +41,7 @@ def add_weights_at_base(cell: Any) -> None:
         shape=shape,
         name="recurrent_base",
         initializer=lambda shape, dtype: ops.cast(
-            initial_matrix(cell, constraint), dtype
+            stored(initial_matrix(cell, constraint), cell.field), dtype
         ),
     )
     cell.recurrent_offset = add_fixed(
@@ -54,11 +55,13 @@ def add_weights_at_base(cell: Any) -> None:
 def from_base(cell: Any, dtype: str, f: Callable[[Tensor], Tensor]) -> Tensor:
     """`B f(A - A₀)`."""
     raw, offset = cell.recurrent_skew, cell.recurrent_offset
-    rotation = f(skew(ops.cast(raw, dtype) - ops.cast(offset, dtype), dtype))
+    of_raw = skew_hermitian if cell.field == "complex" else skew
+    rotation = f(of_raw(ops.cast(raw, dtype) - ops.cast(offset, dtype), dtype))
     # A copy, as PyTorch's backward pass reads it after the next call has moved it.
     base = ops.copy(ops.cast(cell.recurrent_base, dtype))
     with full_precision():
-        return newton_schulz_step(matmul(base, rotation))
+        matrix = newton_schulz_step(whole(product(base, rotation), cell.field))
+    return whole(stored(matrix, cell.field), cell.field)
 
 
 def move_base(cell: Any, every: int, matrix: Callable[[], Tensor]) -> None:
@@ -71,7 +74,7 @@ def move_base(cell: Any, every: int, matrix: Callable[[], Tensor]) -> None:
     steps = ops.convert_to_tensor(cell.recurrent_steps)
     is_due = steps >= every
     ahead = (
-        (cell.recurrent_base, matrix()),
+        (cell.recurrent_base, stored(matrix(), cell.field)),
         (cell.recurrent_offset, ops.convert_to_tensor(cell.recurrent_skew)),
         (cell.recurrent_steps, ops.zeros_like(steps)),
     )
@@ -83,7 +86,7 @@ def move_base(cell: Any, every: int, matrix: Callable[[], Tensor]) -> None:
 
 def set_base(cell: Any, matrix: Array) -> None:
     """Set the weights so that `R` is `B`, this matrix."""
-    cell.recurrent_base.assign(matrix)
+    cell.recurrent_base.assign(stored(matrix, cell.field))
     for variable in (cell.recurrent_skew, cell.recurrent_offset, cell.recurrent_steps):
         variable.assign(np.zeros(variable.shape))
 

@@ -9,7 +9,7 @@ from keras_urnn._backend import matmul
 from keras_urnn._serialization import register
 from keras_urnn.constraints import FIELDS
 from keras_urnn.linalg import Tensor
-from keras_urnn.linalg.complex_matrices import embedding, parts_of
+from keras_urnn.linalg.complex_matrices import stored, whole
 from keras_urnn.linalg.tangent import with_tangent_gradient
 from keras_urnn.parametrizations.base import Array, Parametrization, initial_matrix
 
@@ -101,7 +101,7 @@ class Projection(Parametrization):
             shape=(cell.units, cell.width),
             name="recurrent_kernel",
             initializer=lambda shape, dtype: ops.cast(
-                self._stored(initial_matrix(cell, constraint)), dtype
+                stored(initial_matrix(cell, constraint), self.field), dtype
             ),
             regularizer=cell.recurrent_regularizer,
             constraint=constraint,
@@ -113,7 +113,7 @@ class Projection(Parametrization):
         kernel = ops.convert_to_tensor(self.cell.recurrent_kernel)
         if self.tangent:
             kernel = with_tangent_gradient(kernel, self.field)
-        return embedding(kernel) if self.field == "complex" else kernel
+        return whole(kernel, self.field)
 
     def apply(self, h: Tensor, prepared: Tensor) -> Tensor:
         return matmul(h, prepared)
@@ -122,11 +122,7 @@ class Projection(Parametrization):
         return self.prepare()
 
     def set_matrix(self, matrix: Array) -> None:
-        self.cell.recurrent_kernel.assign(self._stored(matrix))
-
-    def _stored(self, matrix: Any) -> Any:
-        """What the variable holds of a matrix."""
-        return parts_of(matrix) if self.field == "complex" else matrix
+        self.cell.recurrent_kernel.assign(stored(matrix, self.field))
 
     def get_config(self) -> dict[str, Any]:
         options = {"field": self.field, "tangent": self.tangent}

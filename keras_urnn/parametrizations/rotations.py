@@ -69,7 +69,7 @@ def decomposed(matrix: Array, layers: Sequence[Layer]) -> Decomposition:
     the best least-squares fit to both.
     """
     rest, angles = np.array(matrix, "float64"), [np.zeros(0)]
-    for (stride, a), mixed in zip(layers, _mixed(len(rest), layers), strict=True):
+    for (stride, a), mixed in zip(layers, mixed_states(len(rest), layers), strict=True):
         b = a + stride
         weights = mixed[a].astype("float64") - mixed[b]
         aa, ab, bb = (
@@ -85,7 +85,7 @@ def decomposed(matrix: Array, layers: Sequence[Layer]) -> Decomposition:
     return Decomposition(np.concatenate(angles), signs, distance)
 
 
-def _mixed(n: int, layers: Sequence[Layer]) -> list[npt.NDArray[np.bool_]]:
+def mixed_states(n: int, layers: Sequence[Layer]) -> list[npt.NDArray[np.bool_]]:
     """For each layer, which states the layers after it mix each state with."""
     found = [np.eye(n, dtype=bool)]
     for stride, a in reversed(layers[1:]):
@@ -103,7 +103,7 @@ def completely_decomposed(matrix: Array) -> Decomposition:
     """
     n, work = len(matrix), np.array(matrix, "float64").T
     first, last = [], []
-    for row, column, by_rows in _order(n):
+    for row, column, by_rows in elimination_order(n):
         if by_rows:
             pair = slice(row - 1, row + 1)
             angle = _angle(work[row - 1, column], work[row, column])
@@ -119,10 +119,10 @@ def completely_decomposed(matrix: Array) -> Decomposition:
     # D G(θ) = G(±θ) D: the signs move to the end of the product.
     moved = [(a, angle * signs[a] * signs[a + 1]) for a, angle in reversed(last)]
     distance = float(np.max(np.abs(work - np.diag(signs))))
-    return Decomposition(_in_layers(n, [*first, *moved]), signs, distance)
+    return Decomposition(in_layers(n, [*first, *moved]), signs, distance)
 
 
-def _order(n: int) -> Iterator[tuple[int, int, bool]]:
+def elimination_order(n: int) -> Iterator[tuple[int, int, bool]]:
     """The entries below the diagonal in the order in which they become zero.
 
     One antidiagonal after the other, beginning in the lower left corner: up from the
@@ -147,7 +147,7 @@ def _rotation(angle: float) -> Array:
     return np.array([[cos, sin], [-sin, cos]])
 
 
-def _in_layers(n: int, rotations: Sequence[tuple[int, float]]) -> Array:
+def in_layers(n: int, rotations: Sequence[tuple[int, float]]) -> Array:
     """The angles of rotations of neighbours, each in the first layer that it fits in.
 
     Args:

@@ -33,6 +33,8 @@ PARAMETRIZATIONS = [
     ku.parametrizations.Givens(layout="fft"),
     ku.parametrizations.Projection(field="complex"),
     ku.parametrizations.Fourier(seed=1),
+    ku.parametrizations.Exponential(rebase_every=1, field="complex"),
+    ku.parametrizations.Givens(capacity=2, field="complex"),
 ]
 CELL: dict[str, Maker] = {
     "units": one_of(1, 2, 3, 5, np.int64(4)),

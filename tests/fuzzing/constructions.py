@@ -51,14 +51,17 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
             "rebase_every": given.REBASE,
         },
     ),
-    "Exponential": (ku.parametrizations.Exponential, {"rebase_every": given.REBASE}),
+    "Exponential": (
+        ku.parametrizations.Exponential,
+        {"rebase_every": given.REBASE, "field": given.FIELD},
+    ),
     "Householder": (
         ku.parametrizations.Householder,
         {"reflections": given.REFLECTIONS, "determinant": given.DETERMINANT},
     ),
     "Givens": (
         ku.parametrizations.Givens,
-        {"capacity": given.CAPACITY, "layout": given.LAYOUT},
+        {"capacity": given.CAPACITY, "layout": given.LAYOUT, "field": given.FIELD},
     ),
     "Fourier": (ku.parametrizations.Fourier, {"seed": given.NUMPY_SEED}),
     "BoundedSVD": (

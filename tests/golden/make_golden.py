@@ -6,7 +6,8 @@
 `output_units` and a learned initial state, and a `keras.layers.RNN` over both cells;
 `golden.npz` holds inputs `x` and its outputs `y`. Each parametrization that computes
 its matrix has two files of its name: a `UnitaryRNN`, or a `ContractiveRNN` where it
-holds contractive matrices only, and its inputs and outputs. All were made once, with
+holds contractive matrices only, and its inputs and outputs; `complex_exponential` and
+`complex_givens` are those of complex numbers. All were made once, with
 Keras 3.15.1 and TensorFlow 2.21, and are never made again: files that users saved can't
 be.
 """
@@ -30,6 +31,8 @@ NAMES = (
     "givens",
     "fourier",
     "bounded_svd",
+    "complex_exponential",
+    "complex_givens",
 )
 
 
@@ -47,11 +50,17 @@ def main() -> None:
 
 
 def make_layer(name: str) -> Any:
+    if name.startswith("complex_"):
+        make = ku.parametrizations.NAMES[name.removeprefix("complex_")]
+        return of_layer(ku.UnitaryRNN, "modrelu", make(field="complex"))
     unitary = "unitary" in ku.parametrizations.get(name).sets
     kind = ku.UnitaryRNN if unitary else ku.ContractiveRNN
     is_complex = ku.parametrizations.get(name).field == "complex"
-    activation = "modrelu" if is_complex else "relu"
-    layer = kind(4, activation, parametrization=name, return_sequences=True)
+    return of_layer(kind, "modrelu" if is_complex else "relu", name)
+
+
+def of_layer(kind: Any, activation: str, parametrization: Any) -> Any:
+    layer = kind(4, activation, parametrization=parametrization, return_sequences=True)
     return keras.Sequential([keras.Input((None, 3)), layer])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import scipy.linalg
 from keras import ops
 
 import keras_urnn as ku
@@ -23,11 +24,14 @@ from tests.helpers import (
     to_numpy,
 )
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 UNITS = 3
 WIDTH = 2 * UNITS
 MAPS: dict[str, Any] = {
     "projection": ku.parametrizations.Projection,
     "cayley": ku.parametrizations.Cayley,
+    "exponential": ku.parametrizations.Exponential,
+    "givens": ku.parametrizations.Givens,
 }
 EACH: dict[str, Any] = {
     **{name: partial(make, field="complex") for name, make in MAPS.items()},
@@ -106,6 +110,8 @@ OPTIONS = [
     ("cayley", {}),
     ("projection", {}),
     ("projection", {"unroll": True}),
+    pytest.param("exponential", {}, marks=pytest.mark.once),
+    pytest.param("givens", {}, marks=pytest.mark.once),
     pytest.param("projection", {"use_bias": False}, marks=pytest.mark.once),
     pytest.param("projection", {"checkpoint_every": 3}, marks=pytest.mark.once),
 ]
@@ -255,6 +261,19 @@ def test_saved_loaded_and_cloned_it_is_the_same(name: str, tmp_path: Path) -> No
         np.testing.assert_array_equal(to_numpy(copy(sequences())), expected)
 
 
+@pytest.mark.parametrize("name", ["exponential", "givens"])
+def test_golden_file_gives_its_outputs_on_every_backend(name: str) -> None:
+    # Made once under TensorFlow, by golden/make_golden.py.
+    model = keras.models.load_model(GOLDEN / f"complex_{name}.keras")
+    data = np.load(GOLDEN / f"complex_{name}.npz")
+    (layer,) = model.layers
+    assert type(layer.cell.parametrization) is MAPS[name]
+    assert layer.cell.field == "complex"
+    np.testing.assert_allclose(
+        to_numpy(model(data["x"])), data["y"], rtol=0, atol=TOLERANCE["float32"]
+    )
+
+
 @each_map
 def test_training_keeps_it_unitary(name: str) -> None:
     layer = built(layer_with(name))
@@ -363,6 +382,37 @@ def test_complex_cayley_is_the_formula_of_its_docstring() -> None:
     expected = np.linalg.solve(eye + A, eye - A) @ np.diag(np.exp(1j * phases))
     found = as_complex(to_numpy(layer.recurrent_matrix())[:UNITS])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_l4_complex_exponential_reaches_eigenvalues_of_any_angle() -> None:
+    layer = built(layer_with("exponential"))
+    for phases in ([0.0, np.pi, np.pi], [1.0, -2.0, 3.0]):
+        Q = np.diag(np.exp(1j * np.array(phases)))
+        layer.cell.parametrization.assign(Q)
+        a, b = np.split(to_numpy(layer.cell.recurrent_skew), 2, axis=-1)
+        np.testing.assert_allclose(np.diag(b), phases, rtol=0, atol=1e-6)
+        assert np.max(np.abs(a)) < 1e-6
+        found = as_complex(to_numpy(layer.recurrent_matrix())[:UNITS])
+        np.testing.assert_allclose(found, Q, rtol=0, atol=4 * WIDTH * 2.0**-23)
+
+
+@pytest.mark.parametrize("rebase_every", [None, 2])
+def test_complex_exponential_is_the_formula_of_its_docstring(
+    rebase_every: int | None,
+) -> None:
+    make = ku.parametrizations.Exponential
+    cell = ku.UnitaryRNNCell(
+        UNITS, "modrelu", parametrization=make(rebase_every, "complex")
+    )
+    cell.build((None, FEATURES))
+    before = as_complex(to_numpy(cell.recurrent_matrix())[:UNITS])
+    B = np.eye(UNITS) if rebase_every is None else before
+    raw = normal(UNITS, WIDTH)
+    cell.recurrent_skew.assign(raw)
+    a, b = np.split(raw, 2, axis=-1)
+    A = np.tril(a, -1) - np.tril(a, -1).T + 1j * (np.tril(b) + np.tril(b, -1).T)
+    found = as_complex(to_numpy(cell.recurrent_matrix())[:UNITS])
+    np.testing.assert_allclose(found, B @ scipy.linalg.expm(A), rtol=0, atol=1e-5)
 
 
 @pytest.mark.once

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_urnn.parametrizations import Cayley, Fourier, Projection
+from keras_urnn.parametrizations import Cayley, Fourier, Givens, Projection
 from tests.helpers import UNITS, Array
 from tests.layers.test_systems import Weights, assert_equal, cayley, model_of
 
@@ -44,10 +44,35 @@ def scurnn(weights: Weights) -> Array:
     return cayley(A) @ np.diag(np.exp(1j * weights["recurrent_phases"]))
 
 
+def eunn(pairs: list[tuple[int, int]]) -> Callable[[Weights], Array]:
+    """`G_1 G_2 ... D`: the paper's rotations by `-θ` and `φ`, as they act on rows."""
+
+    def matrix(weights: Weights) -> Array:
+        R = np.eye(UNITS, dtype="complex128")
+        for k, (a, b) in enumerate(pairs):
+            theta, phi = weights["recurrent_angles"][:, k]
+            cos, sin, turn = np.cos(-theta), np.sin(-theta), np.exp(1j * phi)
+            G = np.eye(UNITS, dtype="complex128")
+            G[a, a], G[a, b] = turn * cos, -turn * sin
+            G[b, a], G[b, b] = sin, cos
+            R = R @ G
+        return R @ np.diag(np.exp(1j * weights["recurrent_phases"]))
+
+    return matrix
+
+
 SYSTEMS: dict[str, tuple[Callable[[], Any], Callable[[Weights], Array]]] = {
     "uRNN": (lambda: Fourier(seed=SEED), urnn),
     "full-capacity uRNN": (lambda: Projection(field="complex"), full_capacity),
     "scuRNN": (lambda: Cayley(field="complex"), scurnn),
+    "EUNN, tunable": (
+        lambda: Givens(capacity=2, field="complex"),
+        eunn([(0, 1), (2, 3), (1, 2), (3, 4)]),
+    ),
+    "EUNN, FFT": (
+        lambda: Givens(layout="fft", field="complex"),
+        eunn([(0, 4), (0, 2), (1, 3), (0, 1), (2, 3)]),
+    ),
 }
 
 

@@ -55,6 +55,27 @@ def test_it_moves_after_as_many_steps_as_it_was_told() -> None:
     assert counts == [1, 2, 3, 1, 2, 3, 1]
 
 
+def test_a_base_of_complex_numbers_moves_likewise() -> None:
+    given = Exponential(rebase_every=2, field="complex")
+    layer = ku.UnitaryRNN(UNITS, "modrelu", parametrization=given)
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])
+    compile_model(model, keras.optimizers.SGD(0.1), "mse")
+    y, bases = normal(BATCH, 2 * UNITS, seed=2), []
+    for _ in range(4):
+        before = to_numpy(layer.recurrent_matrix())
+        model.train_on_batch(sequences(), y)
+        assert_on_its_set(layer.cell)
+        bases.append(to_numpy(layer.cell.recurrent_base))
+    # The base of the third step is the matrix that the second one ended with.
+    np.testing.assert_array_equal(bases[0], bases[1])
+    np.testing.assert_array_equal(bases[2], bases[3])
+    assert np.max(np.abs(bases[2] - bases[1])) > 1e-4
+    assert np.max(np.abs(before[:UNITS] - bases[3])) > 1e-5
+    A, B = np.split(bases[3], 2, axis=1)
+    Q = A + 1j * B
+    np.testing.assert_allclose(Q.conj().T @ Q, np.eye(UNITS), rtol=0, atol=1e-6)
+
+
 OPTIMIZERS = {
     "AdamW": lambda: keras.optimizers.AdamW(0.1, weight_decay=0.5),
     "averaged": lambda: keras.optimizers.Adam(0.1, use_ema=True),
