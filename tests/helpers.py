@@ -36,9 +36,12 @@ class Row(NamedTuple):
             or to the ends of its set.
         is_variant: whether it is another row with an option, so that one backend is
             enough for what all rows are tested for.
-        fewest: the least number of units that it can be made for.
-        has_inverse: whether it finds the weights of each matrix that it gives. If not,
-            its initial matrix is none that is drawn, either.
+        exists: whether there is one for a number of units.
+        has_inverse: whether it finds the weights of each matrix that it gives.
+        starts_elsewhere: whether its initial matrix is none that is drawn, and the unit
+            matrix is missed.
+        has_surrogate: whether it has another gradient than that of its matrix, for
+            which it has a test of its own.
         activation: an activation of the numbers of its field.
         sees: what an optimizer sees of the gradient for a weight, all of it by default.
     """
@@ -48,8 +51,10 @@ class Row(NamedTuple):
     missed: tuple[Any, str] | None = None
     is_thin: bool = False
     is_variant: bool = False
-    fewest: int = 1
+    exists: Callable[[int], bool] = lambda units: True
     has_inverse: bool = True
+    starts_elsewhere: bool = False
+    has_surrogate: bool = False
     activation: str = "relu"
     sees: Callable[[Array, Array], Array] = lambda weight, gradient: gradient
 
@@ -135,7 +140,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
         ),
         is_thin=True,
         is_variant=True,
-        fewest=2,
+        exists=lambda units: units >= 2,
     ),
     "givens as in an fft": Row(
         lambda: ku.parametrizations.Givens(layout="fft"),
@@ -159,7 +164,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
         ),
         is_thin=True,
         is_variant=True,
-        fewest=2,
+        exists=lambda units: units >= 2,
         activation="modrelu",
     ),
     "complex givens as in an fft": Row(
@@ -177,6 +182,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
         missed=(np.eye(8, dtype="complex128"), r"entries .* away .* no formula"),
         is_thin=True,
         has_inverse=False,
+        starts_elsewhere=True,
         activation="modrelu",
     ),
     "bounded_svd": Row(

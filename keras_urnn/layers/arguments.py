@@ -57,9 +57,9 @@ activation: string, callable or None. Any Keras activation, `"modrelu"` or
     exactly. Complex states take `"modrelu"` or None.
 parametrization: string or `keras_urnn.parametrizations.Parametrization`. How
     the recurrent matrix is kept orthogonal: `"projection"` projects it after
-    each optimizer step, `"cayley"`, `"exponential"`, `"householder"`,
-    `"givens"` and `"fourier"` compute it from other weights. One with
-    `field="complex"`, and `"fourier"`, make the states complex.
+    each optimizer step, the others compute it from other weights: see
+    `keras_urnn.parametrizations`. One of `field="complex"` makes the states
+    complex.
 """
 
 CONTRACTIVE: Final = """

@@ -41,10 +41,9 @@ def get(identifier: Any) -> Parametrization:
     """A new, unbuilt parametrization for one cell.
 
     Args:
-        identifier: a name (`"projection"`, `"cayley"`, `"exponential"`,
-            `"householder"`, `"givens"`, `"fourier"` or `"bounded_svd"`), an instance,
-            which is copied, or the dict that `keras.saving.serialize_keras_object`
-            makes of one.
+        identifier: a name, such as `"projection"` or `"cayley"`: that of a class in
+            lower case. Or an instance, which is copied, or the dict that
+            `keras.saving.serialize_keras_object` makes of one.
 
     Returns:
         A `Parametrization`.

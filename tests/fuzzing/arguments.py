@@ -18,17 +18,13 @@ INITIALIZERS = ["zeros", "orthogonal", "identity", "glorot_uniform", "random_nor
 RECURRENT = [*INITIALIZERS, ku.initializers.Cycle(), ku.initializers.Haar("U")]
 
 PARAMETRIZATIONS = [
-    "projection",
+    *ku.parametrizations.NAMES,
     ku.parametrizations.Projection("svd"),
     ku.parametrizations.Projection(tangent=True),
-    "cayley",
     ku.parametrizations.Cayley(negative_ones=1),
     ku.parametrizations.Cayley(rebase_every=1),
-    "exponential",
     ku.parametrizations.Exponential(rebase_every=2),
-    "householder",
     ku.parametrizations.Householder(1, determinant=-1),
-    "givens",
     ku.parametrizations.Givens(capacity=2),
     ku.parametrizations.Givens(layout="fft"),
     ku.parametrizations.Projection(field="complex"),

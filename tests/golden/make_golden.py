@@ -25,12 +25,7 @@ HERE = Path(__file__).parent
 SEED = 20191030
 NAMES = (
     "golden",
-    "cayley",
-    "exponential",
-    "householder",
-    "givens",
-    "fourier",
-    "bounded_svd",
+    *(name for name in ku.parametrizations.NAMES if name != "projection"),
     "complex_exponential",
     "complex_givens",
 )

@@ -83,7 +83,7 @@ SYSTEMS: dict[str, tuple[Callable[[], Any], Callable[[Weights], Array]]] = {
 
 def outputs(weights: Weights, R: Array, x: Array) -> Array:
     """`h_t = relu(h_{t-1} R + x_t K + b)` for all steps."""
-    h, states = np.zeros((len(x), UNITS)), []
+    h, states = np.zeros((len(x), len(R))), []
     for t in range(x.shape[1]):
         h = np.maximum(h @ R + x[:, t] @ weights["kernel"] + weights["bias"], 0.0)
         states.append(h)
