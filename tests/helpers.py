@@ -185,6 +185,17 @@ PARAMETRIZATIONS: dict[str, Row] = {
         starts_elsewhere=True,
         activation="modrelu",
     ),
+    "hadamard": Row(
+        ku.parametrizations.Hadamard,
+        missed=(
+            np.eye(4),
+            r"distance .* from the nearest that a sign for each",
+        ),
+        is_thin=True,
+        exists=lambda units: units in (1, 2) or units % 4 == 0,
+        starts_elsewhere=True,
+        has_surrogate=True,
+    ),
     "bounded_svd": Row(
         ku.parametrizations.BoundedSVD,
         ("contractive",),

@@ -11,6 +11,7 @@ from keras_urnn.parametrizations.cayley import Cayley
 from keras_urnn.parametrizations.exponential import Exponential
 from keras_urnn.parametrizations.fourier import Fourier
 from keras_urnn.parametrizations.givens import Givens
+from keras_urnn.parametrizations.hadamard import Hadamard
 from keras_urnn.parametrizations.householder import Householder
 from keras_urnn.parametrizations.projection import Projection
 
@@ -20,6 +21,7 @@ __all__ = [
     "Exponential",
     "Fourier",
     "Givens",
+    "Hadamard",
     "Householder",
     "Parametrization",
     "Projection",
@@ -33,6 +35,7 @@ NAMES: dict[str, type[Parametrization]] = {
     "householder": Householder,
     "givens": Givens,
     "fourier": Fourier,
+    "hadamard": Hadamard,
     "bounded_svd": BoundedSVD,
 }
 
