@@ -155,7 +155,7 @@ class _PartOfCell:
         self._cell, self._part = cell, part
         self.units = self.width = cell.width
         self.field = "real"
-        # Of `matrix()`: the product of `U` and `V` in half precision would be longer.
+        # `matrix()` returns it: `U` and `V` are not rounded before their product.
         self.variable_dtype = (
             "float64" if cell.variable_dtype == "float64" else "float32"
         )
