@@ -151,6 +151,30 @@ def test_singular_values_of_all_sizes_and_zero_get_one_of_the_nearest(dtype):
     assert np.all(nuclear - found <= 100 * rounding * nuclear)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("roundings", [0.0, 0.5, 1.0, 2.0])
+def test_half_precision_is_projected_as_soon_as_it_is_more_than_rounded(
+    dtype, roundings
+):
+    eps = linalg.EPSILON[dtype]
+    w = near(11, (8, 8), distance=roundings * eps)
+    # Rounded once, an entry changes by half of eps of itself: XᵀX by eps, the norm by
+    # less than eps.
+    q = in_half(linalg.polar_factor, w, dtype)
+    assert gram_error(q) <= 1.5 * eps
+    r = in_half(linalg.clip_singular_values, MAX_NORM * w, dtype, MAX_NORM)
+    assert np.linalg.norm(r, 2) <= MAX_NORM * (1.0 + eps)
+
+
+def in_half(function, w, dtype, *args):
+    """`function(w, *args)`, which a second time must change nothing."""
+    once = function(ops.convert_to_tensor(w, dtype), *args)
+    twice = function(once, *args)
+    found = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (once, twice)]
+    np.testing.assert_array_equal(*found)
+    return found[0].astype("float64")
+
+
 def test_newton_schulz_alone_says_nan_where_the_rank_is_deficient():
     assert np.all(
         np.isnan(apply(linalg.polar_factor, np.ones((3, 3)), "newton_schulz"))

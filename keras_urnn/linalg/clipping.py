@@ -90,7 +90,10 @@ def _tall_clip(x: Tensor, max_norm: float, method: str, epsilon: float) -> Tenso
     # What rounding leaves of the excess of a matrix on the set, with a factor of 2 that
     # was chosen by hand. With a smaller one a clipped matrix would change again when it
     # is clipped twice, with a larger one matrices outside the ball would be left there.
-    rounding = 2.0 * math.sqrt(x.shape[-1]) * epsilon
+    # In half precision a clipped matrix is rounded once, from float32: its entries
+    # change by `epsilon / 2` of themselves, to which half is added for the products.
+    factor = 0.75 if epsilon > EPSILON["float32"] else 2.0
+    rounding = factor * math.sqrt(x.shape[-1]) * epsilon
     inside = ops.logical_and(near, frobenius(excess) <= rounding)
     return ops.where(inside, x, clipped)
 

@@ -126,14 +126,19 @@ def _with_full_rank(x: Tensor) -> Tensor:
 def _is_rounding(defect: Tensor, epsilon: float) -> Tensor:
     """Whether `I - XᵀX` is no larger than the rounding of an orthogonal `X`.
 
-    The factors were chosen by hand. With smaller ones a projected matrix would change
-    again when it is projected twice, with larger ones a matrix with a visible defect
-    would be returned unchanged.
+    In half precision a projected matrix is computed in float32 and rounded once. A
+    change of each entry by `epsilon / 2` of itself changes an entry of `XᵀX` by at most
+    `epsilon`, and `XᵀX` by `sqrt(n) epsilon`, to which half is added for the products
+    in float32. In float32 and float64 the factors were chosen by hand. With smaller
+    ones a projected matrix would change again when it is projected twice, with larger
+    ones a matrix with a visible defect would be returned unchanged.
     """
-    largest = ops.max(ops.abs(defect), axis=(-2, -1), keepdims=True)
     n = defect.shape[-1]
-    small = largest <= min(4.0 * n, 16.0) * epsilon
-    return ops.logical_and(small, frobenius(defect) <= 4.0 * math.sqrt(n) * epsilon)
+    is_half = epsilon > EPSILON["float32"]
+    most, norm = (1.5, 1.5) if is_half else (min(4.0 * n, 16.0), 4.0)
+    largest = ops.max(ops.abs(defect), axis=(-2, -1), keepdims=True)
+    small = largest <= most * epsilon
+    return ops.logical_and(small, frobenius(defect) <= norm * math.sqrt(n) * epsilon)
 
 
 def _svd_polar(x: Tensor) -> Tensor:

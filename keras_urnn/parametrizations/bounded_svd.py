@@ -154,7 +154,11 @@ class _PartOfCell:
     def __init__(self, cell: Any, part: str, initializer: Any) -> None:
         self._cell, self._part = cell, part
         self.units = self.width = cell.width
-        self.field, self.variable_dtype = "real", cell.variable_dtype
+        self.field = "real"
+        # `matrix()` returns it: `U` and `V` are not rounded before their product.
+        self.variable_dtype = (
+            "float64" if cell.variable_dtype == "float64" else "float32"
+        )
         self.recurrent_initializer = initializer
         self.recurrent_regularizer = cell.recurrent_regularizer
 

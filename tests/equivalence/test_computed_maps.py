@@ -8,11 +8,39 @@ import pytest
 
 import keras_urnn as ku
 from keras_urnn.parametrizations import Cayley, Householder
-from tests.helpers import COMPUTED, each_full, normal, to_numpy
+from tests.helpers import (
+    COMPUTED,
+    PARAMETRIZATIONS,
+    Row,
+    each_full,
+    each_of,
+    normal,
+    to_numpy,
+)
 
 BOUND, STEPS, FEATURES = 1.0, 12, 3
 # Rounding the matrix to 4 n eps moves the states by some ten times as much.
 CLOSE = 1e-5
+
+
+def refusal_of(row: Row) -> str | None:
+    """What `to_unitary` says of a map that can't hold its matrix; None if it can.
+
+    A map of one determinant can: the added states are turned to it.
+    """
+    kind = type(row.make()).__name__
+    if "unitary" not in row.sets:
+        return f"`parametrization` must be one that holds unitary .*{kind}, which holds"
+    if row.make().field == "complex":
+        return f"`parametrization` must be of real numbers.*{kind} of complex ones"
+    if row.is_thin:
+        return f"one that can give the orthogonal matrix.*{kind}, which can't give a m"
+    return None
+
+
+REFUSALS = {name: refusal_of(row) for name, row in PARAMETRIZATIONS.items()}
+each_held = each_of(name for name, words in REFUSALS.items() if words is None)
+each_refused = each_of(name for name, words in REFUSALS.items() if words is not None)
 
 
 def original(activation: str = "relu", units: int = 4) -> Any:
@@ -40,13 +68,20 @@ def assert_same_outputs(one: Any, other: Any) -> None:
     np.testing.assert_allclose(to_numpy(one(x)), to_numpy(other(x)), rtol=0, atol=CLOSE)
 
 
-@each_full
+@each_refused
+def test_a_map_that_cannot_hold_the_matrix_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=REFUSALS[name]):
+        convert(original(), PARAMETRIZATIONS[name].make())
+
+
+@each_held
 @pytest.mark.parametrize("activation", ["relu", "hard_tanh"])
 def test_a_layer_is_converted_verified_and_pruned(name: str, activation: str) -> None:
     layer = original(activation)
-    unitary = convert(layer, COMPUTED[name].make())
-    kind = type(COMPUTED[name].make())
-    assert type(unitary.parametrization) is kind
+    given = PARAMETRIZATIONS[name].make()
+    unitary = convert(layer, given)
+    assert type(unitary.parametrization) is type(given)
+    assert unitary.parametrization.get_config() == given.get_config()
     assert unitary.units == 8
     assert_same_outputs(layer, unitary)
     assert verdict(layer, unitary) == verdict(unitary, layer) == "equivalent"

@@ -13,6 +13,7 @@ import pytest
 
 import keras_urnn as ku
 from tests.helpers import FEATURES, STEPS, UNITS, randomize, sequences, to_numpy
+from tests.layers.kinds import OTHERS, SideBySide, layers_of_each
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -29,6 +30,18 @@ rebuilt = keras.models.model_from_json(there.to_json())
 rebuilt.load_weights("there.weights.h5")
 np.save("rebuilt.npy", rebuilt.predict(np.load("x.npy"), verbose=0))
 """
+
+LOAD_KINDS = """
+import keras
+import numpy as np
+import keras_urnn
+
+there = keras.models.load_model("kinds.keras")
+outputs = keras.ops.convert_to_numpy(there(np.load("x.npy"), training=False))
+np.savez(keras.config.backend(), outputs, *there.get_weights())
+"""
+# Each backend writes for one other, and reads what one other has written.
+READER = {"torch": "tensorflow", "tensorflow": "jax", "jax": "torch"}
 
 
 def everything() -> Any:
@@ -70,6 +83,33 @@ def test_loads_bit_equal_in_a_fresh_process(
         np.testing.assert_array_equal(np.load(tmp_path / name), expected)
     for i, weight in enumerate(model.get_weights()):
         np.testing.assert_array_equal(np.load(tmp_path / f"weight_{i}.npy"), weight)
+
+
+@pytest.mark.once
+def test_a_trained_layer_of_each_kind_is_the_same_elsewhere(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    units = 4  # of which each kind can be made
+    others = {name: make(units) for name, make in OTHERS.items()}
+    kinds = SideBySide(layers_of_each(units) | others)
+    before = kinds.model.get_weights()
+    kinds.train(keras.optimizers.Adam(0.05), steps=3)
+    for start, weight in zip(before, kinds.model.weights, strict=True):
+        # Bases have moved, too, before the third step.
+        if weight.trainable or weight.name == "recurrent_base":
+            assert not np.array_equal(start, to_numpy(weight)), weight.path
+    x, here = sequences(), keras.config.backend()
+    kinds.model.save(tmp_path / "kinds.keras")
+    np.save(tmp_path / "x.npy", x)
+    expected = kinds.by_layer(to_numpy(kinds.model(x, training=False)))
+    for backend, tolerance in ((here, 0.0), (READER[here], 1e-5)):
+        run_python(LOAD_KINDS, KERAS_BACKEND=backend)
+        outputs, *weights = np.load(tmp_path / f"{backend}.npz").values()
+        for found, weight in zip(weights, kinds.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, weight)
+        for name, output in kinds.by_layer(outputs).items():
+            assert np.max(np.abs(output)) > 0.1, name
+            assert np.max(np.abs(output - expected[name])) <= tolerance, name
 
 
 def test_optimizer_state_goes_on_after_loading(tmp_path: Path) -> None:
