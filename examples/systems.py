@@ -63,6 +63,7 @@ SYSTEMS = {
     "full-capacity uRNN": System(
         unitary(_MAPS.Projection(field="complex"), "modrelu"), "Wisdom et al., 2016"
     ),
+    "uRNN": System(unitary("fourier", "modrelu"), "Arjovsky et al., 2016"),
     "scoRNN": System(unitary("cayley", "modrelu", _ANGLES()), "Helfrich et al., 2018"),
     "scuRNN": System(
         unitary(_MAPS.Cayley(field="complex"), "modrelu"), "Maduranga et al., 2019"
@@ -76,6 +77,10 @@ SYSTEMS = {
         "Lezcano-Casado, 2019",
     ),
     "oRNN": System(unitary("householder", "modrelu"), "Mhammedi et al., 2017"),
-    "EUNN": System(unitary("givens", "modrelu"), "Jing et al., 2017"),
+    "EUNN": System(
+        unitary(_MAPS.Givens(capacity=4, field="complex"), "modrelu"),
+        "Jing et al., 2017",
+    ),
+    "HadamRNN": System(unitary("hadamard", "modrelu"), "Foucault et al., 2025"),
     "Spectral-RNN": System(spectral, "Zhang et al., 2018"),
 }

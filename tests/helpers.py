@@ -24,6 +24,9 @@ LAYERS: dict[str, Callable[..., Any]] = {
 }
 
 
+BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
+
+
 class Row(NamedTuple):
     """A parametrization, and what the laws of `parametrizations.base` need of it.
 
@@ -225,12 +228,13 @@ def each_of(names: Iterable[str]) -> Any:
     )
 
 
-# Those of real numbers whose matrix is computed from other weights, and those of them
-# that reach every orthogonal matrix.
+# Those of real numbers whose matrix is computed from other weights and that exist for
+# so many units, and those of them that reach every orthogonal matrix.
 COMPUTED = {
     name: row
     for name, row in PARAMETRIZATIONS.items()
     if row.make().field == "real"
+    and row.exists(UNITS)
     and not isinstance(row.make(), ku.parametrizations.Projection)
 }
 each_computed = each_of(COMPUTED)
@@ -259,7 +263,6 @@ EPSILON = {
     "float32": 2.0**-23,
     "float64": 2.0**-52,
 }
-BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
 # Two ways to the same numbers: some ten roundings a step, of values of about 1.
 TOLERANCE = {dtype: 10 * STEPS * epsilon for dtype, epsilon in EPSILON.items()}
 

@@ -67,10 +67,11 @@ class Hadamard(Parametrization):
     paper = "[Foucault et al., 2025](https://arxiv.org/abs/2502.00047)"
 
     def build(self, cell: Any) -> None:
-        self._hadamard = hadamard_matrix(cell.width)
+        self._hadamard = _checked_order(cell.width)
         self._cell = cell
         start = partial(initial_matrix, cell, cell.recurrent_projection("auto"))
-        (signs,) = initializers(1, start, lambda matrix: [self._raw(matrix)])
+        raw = partial(_raw, H=self._hadamard)
+        (signs,) = initializers(1, start, lambda matrix: [raw(matrix)])
         cell.recurrent_signs = cell.add_weight(
             shape=(cell.width,),
             name="recurrent_signs",
@@ -94,25 +95,29 @@ class Hadamard(Parametrization):
         return ops.cast(self.prepare(), self.cell.variable_dtype)
 
     def set_matrix(self, matrix: Array) -> None:
-        self.cell.recurrent_signs.assign(self._raw(matrix))
+        self.cell.recurrent_signs.assign(_raw(matrix, self._hadamard))
 
     def obstruction(self, matrix: Array, dtype: str = "float32") -> str | None:
-        signs = np.where(self._raw(matrix) >= 0.0, 1.0, -1.0)
-        found = signs[:, None] * self._hadamard / np.sqrt(len(matrix))
+        H = constructed(len(matrix))
+        if H is None:
+            return f"a matrix of {len(matrix)} states, an order that is not constructed"
+        signs = np.where(_raw(matrix, H) >= 0.0, 1.0, -1.0)
+        found = signs[:, None] * H / np.sqrt(len(matrix))
         distance = float(np.max(np.abs(found - matrix)))
         if distance <= 2.0 * len(matrix) * linalg.EPSILON[dtype]:
             return None
         nearest = "the nearest that a sign for each row gives"
         return f"a matrix at distance {distance:.2g} from {nearest}"
 
-    def _raw(self, matrix: Array) -> Array:
-        """Weights whose signs give the nearest matrix: the diagonal of `R Hᵀ / √n`."""
-        return np.sum(matrix * self._hadamard, axis=1) / np.sqrt(len(matrix))
+
+def _raw(matrix: Array, H: Array) -> Array:
+    """Weights whose signs give the nearest matrix: the diagonal of `R Hᵀ / √n`."""
+    return np.sum(matrix * H, axis=1) / np.sqrt(len(matrix))
 
 
-def hadamard_matrix(order: int) -> Array:
-    """A Hadamard matrix, or raise where no construction gives one of this order."""
-    found = _constructed(order)
+def _checked_order(order: int) -> Array:
+    """The Hadamard matrix of an order, or raise where there is none."""
+    found = constructed(order)
     if found is None:
         expected = "the order of a Hadamard matrix that can be constructed"
         advice = "Choose a power of two, or another parametrization."
@@ -120,12 +125,12 @@ def hadamard_matrix(order: int) -> Array:
     return found
 
 
-def _constructed(order: int) -> Array | None:
-    """That of Paley, or else that of Sylvester from one of half the order."""
+def constructed(order: int) -> Array | None:
+    """A Hadamard matrix: Paley's, or else Sylvester's from one of half the order."""
     found = _paley(order)
     if found is not None or order % 2:
         return found
-    half = _constructed(order // 2)
+    half = constructed(order // 2)
     return None if half is None else np.kron([[1.0, 1.0], [1.0, -1.0]], half)
 
 
