@@ -74,7 +74,7 @@ def peers_sentence(record: Row) -> str:
     )
 
 
-def maps_sentences(record: Row) -> str:
+def maps_lines(record: Row) -> str:
     """Return the lines of the docs on structured maps: their ratios by size."""
     lines = []
     for run in record["maps"]:
@@ -100,14 +100,15 @@ def _promised(record: Row) -> Iterator[tuple[str, str, float, float]]:
             if run["shape"]["name"] == "pmnist" and row["system"] in AIMS:
                 yield row["system"], run["backend"], row["ratio"], AIMS[row["system"]]
     for run in record["peers"]:
-        aim = AIMS_OF_PEERS.get(run["shape"]["name"])
-        for row in run["ratios"] if aim else ():
-            yield row["peer"], run["shape"]["name"], row["ratio"], aim
+        name = run["shape"]["name"]
+        for row in run["ratios"] if name in AIMS_OF_PEERS else ():
+            yield row["peer"], name, row["ratio"], AIMS_OF_PEERS[name]
     for run in record["maps"]:
         for row in run["rows"]:
-            aim = AIMS_OF_MAPS.get((row["map"], row["n"]))
-            if aim:
-                yield f"{row['map']}, {row['n']}", run["backend"], row["ratio"], aim
+            key = (row["map"], row["n"])
+            if key in AIMS_OF_MAPS:
+                what = f"{row['map']}, {row['n']}"
+                yield what, run["backend"], row["ratio"], AIMS_OF_MAPS[key]
 
 
 def _shown(row: Row | None) -> str:

@@ -36,9 +36,13 @@ from typing import Any
 from contestants import JIT, PEERS, QUICK_SHAPE, SHAPES, Entry, Shape
 from lockstep import FLAGS, Contender, Rules, race
 from measuring import BACKENDS, FOLDER, RESULTS, commit, is_current, machine, write
-from parametrization_tables import markdown, peers_ratios, promises
-
-__all__ = ["OUTPUT", "main", "markdown"]
+from parametrization_tables import (
+    maps_lines,
+    markdown,
+    peers_ratios,
+    peers_sentence,
+    promises,
+)
 
 OUTPUT = RESULTS / "parametrizations.json"
 SIZES = {
@@ -69,7 +73,8 @@ def main(argv: list[str] | None = None) -> None:
             stamped = {**about, "commit": commit(), "machine": machine()}
             add(path, part, {**stamped, **measure()})
     record = load(path)
-    print(f"{markdown(record)}\n\n{promises(record)}")
+    shown = (markdown, peers_sentence, maps_lines, promises)
+    print("\n\n".join(show(record) for show in shown))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

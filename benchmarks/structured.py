@@ -53,9 +53,13 @@ def _compared(name: str, units: int, batch: int, rules: Rules) -> dict[str, Any]
 
 def _by_layers(made: Any) -> Any:
     """Return a parametrization that applies its layers at any width."""
-    kind = type(made)
-    always = {"is_structured": lambda self: True}
-    return type(kind.__name__, (kind,), always).from_config(made.get_config())
+    kind: Any = type(made)
+
+    class ByLayers(kind):
+        def is_structured(self) -> bool:
+            return True
+
+    return ByLayers.from_config(made.get_config())
 
 
 def _cell(units: int, made: Any) -> Any:
