@@ -64,7 +64,7 @@ def markdown(record: Row, shape: str = "pmnist") -> str:
 def peers_sentence(record: Row) -> str:
     """Return the sentence of the docs on the peers."""
     parts = [
-        f"at {run['shape']['name']} "
+        f"at {run['shape']['name']}, {run['shape']['units']} units, "
         + ", ".join(f"{row['ratio']:.2f} ({row['peer']})" for row in run["ratios"])
         for run in record["peers"]
     ]
@@ -83,6 +83,18 @@ def maps_lines(record: Row) -> str:
             sizes = ", ".join(f"{row['ratio']:.2f} at {row['n']:,}" for row in rows)
             lines.append(f"- `{name}`, {BACKENDS[run['backend']]}: {sizes}.")
     return "\n".join(lines)
+
+
+def measured_on(record: Row) -> str:
+    """Return what all of it was measured on."""
+    runs = [run["machine"] for part in record.values() for run in part]
+    machines = sorted({(run["processor"], run["cores"]) for run in runs})
+    named = " and ".join(f"{name} ({cores} used)" for name, cores in machines)
+    loads = [run["load_average"] for run in runs] or [0.0]
+    return (
+        f"Processor and number of its cores: {named}; load average at the starts "
+        f"{min(loads):.1f} to {max(loads):.1f}, of what else ran."
+    )
 
 
 def promises(record: Row) -> str:

@@ -39,6 +39,7 @@ from measuring import BACKENDS, FOLDER, RESULTS, commit, is_current, machine, wr
 from parametrization_tables import (
     maps_lines,
     markdown,
+    measured_on,
     peers_ratios,
     peers_sentence,
     promises,
@@ -49,14 +50,15 @@ SIZES = {
     shape.name: shape
     for shape in (
         SHAPES["pmnist"]._replace(per_round=2),
-        Shape("64 units", 64, 128, 784, 1, per_round=4),
-        Shape("256 units", 256, 128, 392, 1),
-        Shape("512 units", 512, 128, 196, 1),
+        Shape("units_64", 64, 128, 784, 1, per_round=4),
+        Shape("units_256", 256, 128, 392, 1),
+        Shape("units_512", 512, 128, 196, 1),
     )
 }
 PEERS_SHAPES = (SIZES["pmnist"], SHAPES["small"]._replace(per_round=6))
 FLUSH = (False, True)  # denormals, of a peer
 WIDTHS, BATCH = [128, 256, 512, 1024], 128
+SHOWN = (markdown, peers_sentence, maps_lines, measured_on)  # by `docs/choosing.md`
 
 Part = Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]
 
@@ -73,8 +75,7 @@ def main(argv: list[str] | None = None) -> None:
             stamped = {**about, "commit": commit(), "machine": machine()}
             add(path, part, {**stamped, **measure()})
     record = load(path)
-    shown = (markdown, peers_sentence, maps_lines, promises)
-    print("\n\n".join(show(record) for show in shown))
+    print("\n\n".join(show(record) for show in (*SHOWN, promises)))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -128,7 +128,7 @@ def test_promises_are_compared_with_what_was_measured() -> None:
 def test_the_table_has_what_was_measured_of_each_backend() -> None:
     *_, line = shown.markdown(RECORD).splitlines()
     assert line == "| `cayley` | projection |  | 1.20 (1.19–1.21) |  |"
-    sentence = "at pmnist 0.40 (geotorch)."
+    sentence = "at pmnist, 128 units, 0.40 (geotorch)."
     assert shown.peers_sentence(RECORD).endswith(sentence)
 
 
