@@ -6,6 +6,7 @@ is a further row. Rows of other kinds name a class of `keras_trial.py` or of
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ class Contestant(NamedTuple):
     layer: Callable[..., Any] | None = None
     kind: str = "KerasTrial"  # the class that times it
     backends: tuple[str, ...] = tuple(BACKENDS)
-    shapes: tuple[str, ...] | None = None  # None: each
+    shapes: tuple[str, ...] | None = None  # of `recurrence.py`; None: each
     flushed: bool = False  # also with denormals flushed, on PyTorch
 
 
@@ -142,6 +143,19 @@ def bfloat16_rnn(units: int, **arguments: Any) -> Any:
     return unitary_rnn(units, dtype="mixed_bfloat16", **arguments)
 
 
+def mapped_rnn(parametrization: str) -> Callable[..., Any]:
+    """Return what makes a layer whose matrix is computed, by the name of the map."""
+    return partial(unitary_rnn, parametrization=parametrization)
+
+
+# What `parametrizations.py` compares: PyTorch's maps and geotorch's, and ours for each.
+PEERS = {
+    "torch, matrix_exp": "UnitaryRNN, exponential",
+    "torch, cayley": "UnitaryRNN, cayley",
+    "torch, householder": "UnitaryRNN, householder",
+    "geotorch": "UnitaryRNN, exponential",
+}
+
 CONTESTANTS = {
     row.name: row
     for row in (
@@ -167,6 +181,24 @@ CONTESTANTS = {
         ),
         Contestant("geotorch", kind="GeotorchTrial", backends=("torch",), flushed=True),
         Contestant("matrix product", kind="ProductTrial"),
+        *(
+            Contestant(f"UnitaryRNN, {name}", mapped_rnn(name), shapes=())
+            for name in ("exponential", "cayley", "householder")
+        ),
+        *(
+            Contestant(
+                f"torch, {name}",
+                kind=kind,
+                backends=("torch",),
+                shapes=(),
+                flushed=True,
+            )
+            for name, kind in (
+                ("matrix_exp", "MatrixExponentialTrial"),
+                ("cayley", "CayleyTrial"),
+                ("householder", "HouseholderTrial"),
+            )
+        ),
     )
 }
 QUICK = ("SimpleRNN", "UnitaryRNN", "matrix product")

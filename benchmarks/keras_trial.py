@@ -27,15 +27,17 @@ Rounds = Iterator[dict[str, Any]]
 
 
 class KerasTrial:
-    """Times a layer of `CONTESTANTS` in a model with a softmax on top.
+    """Times a layer, of `CONTESTANTS` or given, in a model with a softmax on top.
 
     It trains by `fit`, predicts by `predict`, takes single steps of the layer's cell,
     and calls its recurrent constraint.
     """
 
-    def __init__(self, entry: Entry, shape: Shape) -> None:
+    def __init__(
+        self, entry: Entry, shape: Shape, layer: Callable[..., Any] | None = None
+    ) -> None:
         self.jit, self.shape = entry.jit_compile, shape
-        self.layer = CONTESTANTS[entry.contestant].layer
+        self.layer = layer or CONTESTANTS[entry.contestant].layer
         assert self.layer is not None, "a contestant of this kind has a layer"
         self.model = self._build()
 

@@ -14,7 +14,7 @@ import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,4 +184,30 @@ def summary(seconds: list[float]) -> dict[str, Any]:
         "ms": round(statistics.median(ms), 4),
         "quartiles_ms": [round(quartiles[0], 4), round(quartiles[2], 4)],
         "rounds_ms": ms,
+    }
+
+
+def in_turns(
+    trials: Mapping[str, Iterator[dict[str, Any]]], rules: Rules
+) -> dict[str, dict[str, Any]]:
+    """Time a round of each in this process, in turns; the first ones are warm-ups."""
+    seconds: dict[str, list[float]] = {name: [] for name in trials}
+    first = {}
+    for number in range(rules.warm_ups + rules.rounds):
+        for name, rounds in trials.items():
+            found = next(rounds)
+            first[name] = round(found["first"], 3)
+            if number >= rules.warm_ups:
+                seconds[name].append(found["seconds"])
+        print(f"round {number} done", file=sys.stderr, flush=True)
+    return {name: {"first_s": first[name], **summary(seconds[name])} for name in trials}
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """Divide round by round; return the median and the quartiles."""
+    found = [one / other for one, other in zip(ours, theirs, strict=True)]
+    low, _, high = statistics.quantiles(found, n=4, method="inclusive")
+    return {
+        "ratio": round(statistics.median(found), 3),
+        "ratio_quartiles": [round(low, 3), round(high, 3)],
     }

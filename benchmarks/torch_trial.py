@@ -1,7 +1,8 @@
-"""The peers of PyTorch, written as well as can be: its own RNN, and geotorch's."""
+"""The peers of PyTorch, written as well as can be: its own RNN, and orthogonal ones."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,20 +39,18 @@ class BuiltInRNN(torch.nn.Module):
         return self.rnn(x[:, None], h[None])[1][0]
 
 
-class GeotorchRNN(torch.nn.Module):
-    """An orthogonal matrix by geotorch, in a loop: how expRNN is written today.
+class OrthogonalRNN(torch.nn.Module):
+    """An orthogonal matrix by a peer, in a loop: how expRNN is written today.
 
     The matrix is computed once for a sequence, the inputs are projected at once, and
     unbound: to index `x[:, t]` makes the backward pass quadratic in the steps.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, constrain: Callable[..., Any]) -> None:
         super().__init__()
-        import geotorch
-
         self.input = torch.nn.Linear(shape.features, shape.units)
         self.recurrent = torch.nn.Linear(shape.units, shape.units, bias=False)
-        geotorch.orthogonal(self.recurrent, "weight")
+        constrain(self.recurrent, "weight")
         self.top = torch.nn.Linear(shape.units, CLASSES)
 
     def forward(self, x: Any) -> Any:
@@ -69,11 +68,12 @@ class GeotorchRNN(torch.nn.Module):
 class TorchRNNTrial:
     """Times a module in the loop that PyTorch's tutorials show."""
 
-    module: Any = BuiltInRNN
-
     def __init__(self, entry: Entry, shape: Shape) -> None:
         torch.manual_seed(SEED)
-        self.shape, self.net = shape, self.module(shape)
+        self.shape, self.net = shape, self._module(shape)
+
+    def _module(self, shape: Shape) -> Any:
+        return BuiltInRNN(shape)
 
     def training(self) -> Rounds:
         batches = self._batches()
@@ -120,6 +120,33 @@ class TorchRNNTrial:
 
 
 class GeotorchTrial(TorchRNNTrial):
-    """The same with geotorch's matrix."""
+    """The same with geotorch's matrix, the exponential of a skew-symmetric one."""
 
-    module = GeotorchRNN
+    def _module(self, shape: Shape) -> Any:
+        import geotorch
+
+        return OrthogonalRNN(shape, geotorch.orthogonal)
+
+
+class MatrixExponentialTrial(TorchRNNTrial):
+    """The same with PyTorch's own matrix, by one of its three maps."""
+
+    orthogonal_map = "matrix_exp"
+
+    def _module(self, shape: Shape) -> Any:
+        orthogonal = torch.nn.utils.parametrizations.orthogonal
+        return OrthogonalRNN(
+            shape, partial(orthogonal, orthogonal_map=self.orthogonal_map)
+        )
+
+
+class CayleyTrial(MatrixExponentialTrial):
+    """By its Cayley map."""
+
+    orthogonal_map = "cayley"
+
+
+class HouseholderTrial(MatrixExponentialTrial):
+    """By its Householder reflections."""
+
+    orthogonal_map = "householder"

@@ -56,14 +56,14 @@ def make(entry: Entry, shape: Shape) -> Any:
 
         # Before the first operation: threads take it over when they are made.
         torch.set_flush_denormal(True)
-    kind = CONTESTANTS[entry.contestant].kind
-    if kind in ("TorchRNNTrial", "GeotorchTrial"):
+    row = CONTESTANTS[entry.contestant]
+    if row.backends == ("torch",):
         import torch_trial
 
-        return getattr(torch_trial, kind)(entry, shape)
+        return getattr(torch_trial, row.kind)(entry, shape)
     import keras_trial
 
-    return getattr(keras_trial, kind)(entry, shape)
+    return getattr(keras_trial, row.kind)(entry, shape)
 
 
 class Gate:

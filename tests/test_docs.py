@@ -7,6 +7,7 @@ from pathlib import Path
 
 import conversion
 import keras
+import parametrizations
 import pytest
 import scaling
 import tables
@@ -71,6 +72,12 @@ def test_readme_shows_the_two_commands() -> None:
 def test_the_page_on_choosing_has_the_table_of_the_classes() -> None:
     assert f"\n\n{tables.parametrizations()}\n\n" in CHOOSING
     assert CHOOSING.split("\n\n")[1].startswith("**If you're not sure, use")
+
+
+@pytest.mark.parametrize("shown", parametrizations.SHOWN)
+def test_the_page_on_choosing_has_what_a_step_costs(shown: Callable[..., str]) -> None:
+    record = parametrizations.load(parametrizations.OUTPUT)
+    assert f"\n\n{shown(record)}\n\n" in CHOOSING
 
 
 def test_each_parametrization_has_its_entry_in_the_docs() -> None:
