@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import compare
+import compare_plots
 import permuted_mnist
 import permuted_mnist_plots
 import synthetic
 import synthetic_plots
 import tables
 from files import one_sentence, write_text
+from systems import SYSTEMS
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -34,6 +37,7 @@ def main() -> None:
         write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), learned, points))
         synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
         permuted_mnist_plots.draw(points, DOCS / "images")
+        compare_plots.draw(compare.means(compared()), DOCS / "images")
 
 
 def figures_2_and_3() -> Rows:
@@ -58,6 +62,11 @@ def one_epoch() -> Rows:
     return permuted_mnist.journal_of(RESULTS / "permuted_epoch").rows()
 
 
+def compared() -> Rows:
+    """Return the committed trials of the comparison of all systems."""
+    return list(compare.journal_of(RESULTS / "compare").latest().values())
+
+
 def fill(page: str, learned: Rows, points: Rows) -> str:
     """Return the page with the tables of these results."""
     found = synthetic.summary(learned)
@@ -71,6 +80,8 @@ def fill(page: str, learned: Rows, points: Rows) -> str:
         "figure_4": accuracies(points),
         "figure_4_runs": training(points),
         "figure_4_epoch": epoch_times(one_epoch()),
+        "compared": last_losses(compare.means(compared())),
+        "compared_runs": comparing_time(compared()),
     }
     return BLOCK.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[4]}", page)
 
@@ -306,6 +317,41 @@ def epoch_times(epochs: Rows) -> str:
         [f"{row['seconds']:.0f}", _environment(row), _commit(row)] for row in epochs
     ]
     return tables.table(["seconds", "on", "commit"], rows)
+
+
+def last_losses(means: Rows) -> str:
+    """Return each system's loss at the end, of each of its seeds, task by task."""
+    tasks = dict.fromkeys((row["task"], row["delay"]) for row in means)
+    found = {(row["system"], row["task"], row["delay"]): row for row in means}
+    rows = []
+    for system in SYSTEMS:
+        of_tasks = [found.get((system, *task)) for task in tasks]
+        if any(of_tasks):
+            source = SYSTEMS[system].source
+            rows.append([system, source, *(_seeds(row) for row in of_tasks)])
+    heads = [f"{name}, {delay} steps" for name, delay in tasks]
+    return tables.table(["system", "from", *heads], rows)
+
+
+def _seeds(row: Row | None) -> str:
+    if row is None:
+        return "not yet"
+    losses = sorted("diverged" if x is None else f"{x:.4f}" for x in row["last"])
+    below = [x is not None and x < row["baseline"] / 2 for x in row["last"]]
+    shown = ", ".join(losses)
+    return f"**{shown}**" if all(below) else shown
+
+
+def comparing_time(rows: Rows) -> str:
+    """Return how many trials there are, and what trained them."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for row in rows:
+        groups.setdefault((_environment(row), _commit(row)), []).append(row)
+    found = [
+        [str(len(group)), f"{sum(row['seconds'] for row in group) / 60:.0f}", *key]
+        for key, group in groups.items()
+    ]
+    return tables.table(["trials", "minutes", "on", "commit"], found)
 
 
 if __name__ == "__main__":
