@@ -14,11 +14,16 @@ AIMS = {
     "cayley, field=complex": 1.25,
     "exponential": 1.1,
     "exponential, rebase_every=1": 1.1,
+    "exponential, field=complex": 1.25,
     "householder": 1.1,
     "projection, field=complex": 1.25,
 }
 AIMS_OF_PEERS = {"pmnist": 0.5, "small": 0.1}
-AIMS_OF_MAPS = {("givens, capacity=2", 1024): 0.3}
+AIMS_OF_MAPS = {
+    ("givens, capacity=2", 1024): 0.3,
+    ("givens, capacity=2, field=complex", 1024): 0.3,
+    ("fourier", 1024): 0.5,
+}
 
 Row = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """What does a computed recurrent matrix cost, and a structured one save?
 
 - `steps`: a training step of `UnitaryRNN` with each parametrization, divided by that of
-  a layer that keeps its matrix by a constraint (`systems.py`), by number of units.
+  a layer that keeps its matrix by a constraint (`timed_layers.py`), by number of units.
 - `peers`: our training step, on its fastest backend, divided by that of PyTorch's
   `orthogonal` and of geotorch with the same map, each around a loop written well
   (`torch_trial.py`). Of a peer's times with denormals flushed and without, the better
@@ -108,7 +108,7 @@ def steps(args: argparse.Namespace) -> Part:
         for backend in args.backend:
             about = _about(backend, shape._asdict(), args.rules)
             given = {"shape": shape, "rules": args.rules}
-            yield about, partial(run_worker, "systems", backend, given)
+            yield about, partial(run_worker, "timed_layers", backend, given)
 
 
 def maps(args: argparse.Namespace) -> Part:

@@ -28,6 +28,10 @@ CALLS = 4  # of a round
 # A further structured map is a further row.
 MAPS: dict[str, Callable[[], Any]] = {
     "givens, capacity=2": lambda: ku.parametrizations.Givens(capacity=2),
+    "givens, capacity=2, field=complex": lambda: ku.parametrizations.Givens(
+        capacity=2, field="complex"
+    ),
+    "fourier": ku.parametrizations.Fourier,
 }
 
 

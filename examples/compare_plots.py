@@ -50,5 +50,5 @@ def figure(task: str, delay: int, rows: list[dict[str, Any]]) -> Figure:
     shown.legend(loc="outside right upper")
     seeds = sorted({row["seeds"] for row in rows})
     over = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
-    shown.suptitle(f"{task}, {delay} steps: loss on held-out sequences, {over}")
+    axes.set_title(f"{task}, {delay} steps: held-out loss, {over}", loc="left")
     return shown

@@ -183,7 +183,7 @@ PARAMETRIZATIONS: dict[str, Row] = {
     ),
     "fourier": Row(
         ku.parametrizations.Fourier,
-        missed=(np.eye(8, dtype="complex128"), r"entries .* away .* no formula"),
+        missed=(np.eye(8), r"entries .* away .* no formula"),
         is_thin=True,
         has_inverse=False,
         starts_elsewhere=True,

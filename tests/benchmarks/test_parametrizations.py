@@ -12,7 +12,7 @@ import lockstep
 import parametrization_tables as shown
 import parametrizations
 import pytest
-import systems
+import timed_layers
 
 import keras_urnn as ku
 
@@ -48,8 +48,11 @@ def test_a_quick_run_writes_what_it_measured(tmp_path: Path) -> None:
     written = json.loads(output.read_text(encoding="utf-8"))
     (steps,), (peers,), (maps,) = (written[part] for part in parametrizations.PARTS)
     assert steps["shape"] == contestants.QUICK_SHAPE._asdict()
-    names = [one.name for one in systems.systems()]
-    assert [row["system"] for row in steps["rows"]] == [*systems.REFERENCES, *names]
+    names = [one.name for one in timed_layers.systems()]
+    assert [row["system"] for row in steps["rows"]] == [
+        *timed_layers.REFERENCES,
+        *names,
+    ]
     assert all(row["ratio"] > 0.0 for row in steps["rows"] if row["over"])
     assert all(len(row["rounds_ms"]) == 2 for row in steps["rows"])
     assert [row["peer"] for row in peers["ratios"]] == ["torch, cayley"]
@@ -58,19 +61,19 @@ def test_a_quick_run_writes_what_it_measured(tmp_path: Path) -> None:
 
 
 def test_every_parametrization_and_option_is_timed_over_its_like() -> None:
-    over = {one.name: one.over for one in systems.systems()}
-    assert {*ku.parametrizations.NAMES} - {*over} == {systems.REFERENCE}
-    assert over["givens, capacity=2"] == systems.REFERENCE
-    assert over["cayley, field=complex"] == systems.WIDER
-    assert over["bounded_svd"] == systems.CONTRACTIVE
+    over = {one.name: one.over for one in timed_layers.systems()}
+    assert {*ku.parametrizations.NAMES} - {*over} == {timed_layers.REFERENCE}
+    assert over["givens, capacity=2"] == timed_layers.REFERENCE
+    assert over["cayley, field=complex"] == timed_layers.WIDER
+    assert over["bounded_svd"] == timed_layers.CONTRACTIVE
     assert {*shown.AIMS} <= {*over}
 
 
 def test_each_system_has_as_many_numbers_of_state_as_what_it_is_compared_with() -> None:
-    for one in systems.systems():
+    for one in timed_layers.systems():
         widths = {
             layer(4).cell.state_size
-            for layer in (one.layer, systems.REFERENCES[one.over])
+            for layer in (one.layer, timed_layers.REFERENCES[one.over])
         }
         assert len(widths) == 1, one.name
 

@@ -66,7 +66,7 @@ def test_another_budget_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["copying", "multiplication"])
 def test_each_system_is_built_for_each_kind_of_task(system: str, name: str) -> None:
     task = tasks.make(name, 5)
-    model = comparing.build_model(task, system, 4)
+    model = comparing.build_model(task, system, 8)
     x, y = task.draw(np.random.default_rng(0), 2)
     assert tuple(model(x).shape) == ((*y.shape, 9) if name == "copying" else y.shape)
     assert np.isfinite(to_numpy(comparing.loss_of(task)(y, model(x))))

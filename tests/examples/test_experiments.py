@@ -24,6 +24,8 @@ def test_the_page_has_the_tables_of_the_results() -> None:
         "figure_4",
         "figure_4_runs",
         "figure_4_epoch",
+        "compared",
+        "compared_runs",
     ]
 
 

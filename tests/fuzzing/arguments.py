@@ -18,7 +18,11 @@ INITIALIZERS = ["zeros", "orthogonal", "identity", "glorot_uniform", "random_nor
 RECURRENT = [*INITIALIZERS, ku.initializers.Cycle(), ku.initializers.Haar("U")]
 
 PARAMETRIZATIONS = [
-    *ku.parametrizations.NAMES,
+    *(
+        name
+        for name, kind in ku.parametrizations.NAMES.items()
+        if "unitary" in kind.sets
+    ),
     ku.parametrizations.Projection("svd"),
     ku.parametrizations.Projection(tangent=True),
     ku.parametrizations.Cayley(negative_ones=1),

@@ -64,6 +64,7 @@ CONSTRUCTED: dict[str, tuple[Any, dict[str, Any]]] = {
         {"capacity": given.CAPACITY, "layout": given.LAYOUT, "field": given.FIELD},
     ),
     "Fourier": (ku.parametrizations.Fourier, {"seed": given.NUMPY_SEED}),
+    "Hadamard": (ku.parametrizations.Hadamard, {}),
     "BoundedSVD": (
         ku.parametrizations.BoundedSVD,
         {"left": given.FACTOR, "right": given.FACTOR},

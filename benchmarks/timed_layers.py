@@ -34,7 +34,9 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cayley", {"rebase_every": 1}),
     ("cayley", {"field": "complex"}),
     ("exponential", {"rebase_every": 1}),
+    ("exponential", {"field": "complex"}),
     ("givens", {"capacity": 2}),
+    ("givens", {"capacity": 2, "field": "complex"}),
 )
 
 
