@@ -42,6 +42,7 @@ RECORD = {
 }
 
 
+@pytest.mark.once
 def test_a_quick_run_writes_what_it_measured(tmp_path: Path) -> None:
     output, backend = tmp_path / "measured.json", keras.config.backend()
     arguments = ["--preset", "quick", "--backend", backend, "--output", str(output)]
