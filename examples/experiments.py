@@ -6,6 +6,7 @@ A table stands between two comments that name it; the text around holds whatever
 numbers are. `tests/examples/test_experiments.py` compares the page with the results.
 """
 
+import json
 import re
 import statistics
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ import compare
 import compare_plots
 import permuted_mnist
 import permuted_mnist_plots
+import plots
 import synthetic
 import synthetic_plots
 import tables
@@ -38,6 +40,8 @@ def main() -> None:
         synthetic_plots.draw(synthetic.summary(learned), DOCS / "images")
         permuted_mnist_plots.draw(points, DOCS / "images")
         compare_plots.draw(compare.means(compared()), DOCS / "images")
+        norms = json.loads((RESULTS / "gradients.json").read_text())["norms"]
+        plots.gradient_norms(norms, DOCS / "images" / "gradients.png")
 
 
 def figures_2_and_3() -> Rows:

@@ -146,6 +146,26 @@ def _eigenvalues(axes: Axes, models: dict[str, Any]) -> None:
     )
 
 
+def gradient_norms(norms: dict[str, list[float]], path: Path) -> None:
+    """Draw the norm of each system's gradient by how many steps it went back."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for system, of_steps in norms.items():
+            back = np.array(of_steps[::-1])
+            # A logarithmic axis has no 0: the line ends where the gradient does.
+            axes.plot(np.where(back > 0.0, back, np.nan), label=system)
+        axes.set(
+            title="Gradient of the last state by an earlier one, before training",
+            xlabel="steps back",
+            ylabel="norm",
+            yscale="log",
+            ylim=(1e-12, 10.0),
+        )
+        axes.legend()
+        write(figure, path)
+
+
 def theorems(result: dict[str, Any], path: Path) -> None:
     """Draw the errors of fits by their size, and the eigenvalues, into a PNG."""
     with rc_context(STYLE):
