@@ -1,5 +1,6 @@
 """The pictures of the examples, drawn from their results alone."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +152,11 @@ def gradient_norms(norms: dict[str, list[float]], path: Path) -> None:
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        for system, of_steps in norms.items():
+        lines = itertools.cycle(("-", "--"))  # of two equal ones both are seen
+        for (system, of_steps), line in zip(norms.items(), lines, strict=False):
             back = np.array(of_steps[::-1])
             # A logarithmic axis has no 0: the line ends where the gradient does.
-            axes.plot(np.where(back > 0.0, back, np.nan), label=system)
+            axes.plot(np.where(back > 0.0, back, np.nan), line, label=system)
         axes.set(
             title="Gradient of the last state by an earlier one, before training",
             xlabel="steps back",
