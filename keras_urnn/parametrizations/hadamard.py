@@ -84,7 +84,8 @@ class Hadamard(Parametrization):
         dtype = "float64" if self.cell.variable_dtype == "float64" else "float32"
         a = ops.cast(self.cell.recurrent_signs, dtype)
         # Exactly ±1, with the gradient of `a`.
-        u = ops.where(a >= 0.0, 1.0, -1.0) + (a - ops.stop_gradient(a))
+        one = ops.ones_like(a)
+        u = ops.where(a >= 0.0, one, -one) + (a - ops.stop_gradient(a))
         scaled = self._hadamard / np.sqrt(self.cell.width)
         return u[:, None] * ops.convert_to_tensor(scaled, dtype)
 

@@ -37,8 +37,15 @@ EACH: dict[str, Any] = {
     **{name: partial(make, field="complex") for name, make in MAPS.items()},
     "fourier": ku.parametrizations.Fourier,
 }
+# To compile a training step of the others takes long, and their laws run anyway.
 each_map = pytest.mark.parametrize(
-    "name", [*MAPS, pytest.param("fourier", marks=pytest.mark.once)]
+    "name",
+    [
+        pytest.param(
+            name, marks=() if name in ("projection", "cayley") else pytest.mark.once
+        )
+        for name in EACH
+    ],
 )
 each_full_map = pytest.mark.parametrize("name", MAPS)
 MASK = np.random.default_rng(2).random((BATCH, STEPS)) < 0.6
