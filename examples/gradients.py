@@ -31,7 +31,7 @@ from flags import positive, seed
 from runs import RESULT
 from systems import SYSTEMS
 
-from keras_urnn import diagnostics
+import keras_urnn as ku
 
 SHOWN = ("RNN", "LSTM", "contractive", "URNN", "expRNN", "full-capacity uRNN")
 
@@ -45,7 +45,7 @@ def profiles(arguments: argparse.Namespace) -> dict[str, list[float]]:
         keras.utils.set_random_seed(arguments.seed)
         layer = SYSTEMS[system].make(arguments.width)
         layer.build(x.shape)
-        norms = diagnostics.gradient_norm_profile(layer, x)
+        norms = ku.diagnostics.gradient_norm_profile(layer, x)
         found[system] = [float(norm) for norm in norms]
     return found
 
