@@ -34,34 +34,28 @@ def real_rows(z: Any) -> Any:
 
 def fft(z: Any) -> Any:
     """`Σ_j z_j exp(-2πi jk / n)` for each row of `n` numbers."""
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax.numpy as jnp
-
-        return jnp.fft.fft(z)
-    if backend == "torch":
-        import torch
-
-        return torch.fft.fft(z)
-    import tensorflow as tf
-
-    return tf.signal.fft(z)
+    return _transforms().fft(z)
 
 
 def inverse_fft(z: Any) -> Any:
     """The rows that `fft` maps to `z`."""
+    return _transforms().ifft(z)
+
+
+def _transforms() -> Any:
+    """The module of the active backend that has `fft` and `ifft`."""
     backend = keras.config.backend()
     if backend == "jax":
         import jax.numpy as jnp
 
-        return jnp.fft.ifft(z)
+        return jnp.fft
     if backend == "torch":
         import torch
 
-        return torch.fft.ifft(z)
+        return torch.fft
     import tensorflow as tf
 
-    return tf.signal.ifft(z)
+    return tf.signal
 
 
 def reflected(z: Any, u: Any) -> Any:

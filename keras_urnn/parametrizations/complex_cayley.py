@@ -10,7 +10,7 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.complex_matrices import embedding, parts_of
 from keras_urnn.linalg.iterations import newton_schulz_step
 from keras_urnn.parametrizations.base import Array
-from keras_urnn.parametrizations.phased_weights import add_phased_weights
+from keras_urnn.parametrizations.diagonal_weights import add_phased_weights
 from keras_urnn.parametrizations.skew import (
     complex_of,
     raw_of_complex,

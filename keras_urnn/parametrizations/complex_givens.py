@@ -19,7 +19,7 @@ from keras_urnn.parametrizations.complex_rotations import (
     completely_decomposed,
     decomposed,
 )
-from keras_urnn.parametrizations.phased_weights import add_phased_weights
+from keras_urnn.parametrizations.diagonal_weights import add_phased_weights
 from keras_urnn.parametrizations.rotations import Layer
 from keras_urnn.parametrizations.skew import complex_of, working_dtype
 

@@ -12,8 +12,8 @@ from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.directions import directions
 from keras_urnn.linalg.iterations import newton_schulz_step
 from keras_urnn.parametrizations.base import Array, Parametrization
+from keras_urnn.parametrizations.diagonal_weights import add_signed_weights
 from keras_urnn.parametrizations.reflections import reflections_of
-from keras_urnn.parametrizations.signed_weights import add_signed_weights
 from keras_urnn.parametrizations.skew import working_dtype
 
 # From this width on a step by vectors takes less time than one by a matrix, for an

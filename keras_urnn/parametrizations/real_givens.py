@@ -13,13 +13,13 @@ from keras_urnn._backend import cos_and_sin
 from keras_urnn.linalg import Tensor
 from keras_urnn.linalg.rotation_layers import Parts
 from keras_urnn.parametrizations.base import Array
+from keras_urnn.parametrizations.diagonal_weights import add_signed_weights
 from keras_urnn.parametrizations.rotations import (
     Decomposition,
     Layer,
     completely_decomposed,
     decomposed,
 )
-from keras_urnn.parametrizations.signed_weights import add_signed_weights
 from keras_urnn.parametrizations.skew import working_dtype
 
 FACTORS = 3  # that a layer has, as `turned` takes them

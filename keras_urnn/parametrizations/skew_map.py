@@ -10,7 +10,7 @@ from keras_urnn._backend import matmul
 from keras_urnn.linalg import Tensor
 from keras_urnn.parametrizations import moving_base
 from keras_urnn.parametrizations.base import Array, Parametrization
-from keras_urnn.parametrizations.signed_weights import add_signed_weights
+from keras_urnn.parametrizations.diagonal_weights import add_signed_weights
 from keras_urnn.parametrizations.skew import skew, working_dtype
 
 
